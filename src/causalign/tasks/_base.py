@@ -1,0 +1,166 @@
+"""What a task is: a causal model that writes token sequences.
+
+A task keeps the values of its causal variables and knows three things: what they are before anything has
+happened (`start`), which token may come next (`write`), and how a token changes them (`read`). What is yet to
+come depends on nothing but these values, so that the same three say what a trial is, what every variable is
+worth after every token, and, once a variable has been set to another value, what the counterfactual is.
+All of them work on arrays with one entry a trial.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from causalign.errors import CausalignError, unknown
+from causalign.tasks._vocabulary import Vocabulary
+
+Values = dict[str, Int[np.ndarray, " trials"]]
+"""The value of every causal variable, one entry a trial."""
+
+BEGIN, END, FULL = "B", "E", "full"
+_LONGEST = 10_000  # tokens; a task that writes on beyond this never ends
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Token sequences written by a task, padded at the end with the pad's id 0."""
+
+    tokens: Int[np.ndarray, "trials time"]
+    determined: Bool[np.ndarray, "trials time"]
+    """Whether a token follows from the tokens before it; the others are drawn at random."""
+    values: dict[str, Int[np.ndarray, "trials time"]]
+    """The value of every variable once the token has been read; at pads, the last one."""
+
+    @property
+    def lengths(self) -> Int[np.ndarray, " trials"]:
+        """The number of tokens of each trial, pads left out."""
+        return np.count_nonzero(self.tokens, axis=1)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitem__(self, trials: Int[np.ndarray, " chosen"] | slice) -> "Sequences":
+        values = {name: value[trials] for name, value in self.values.items()}
+        return Sequences(self.tokens[trials], self.determined[trials], values)
+
+
+class Task(ABC):
+    """A causal model that writes token sequences from B to E.
+
+    A task of one's own sets the four names below and fills in `start`, `write` and `read`.
+    """
+
+    name: ClassVar[str]
+    variables: ClassVar[tuple[str, ...]]
+    """The causal variables: together all that the continuation of a trial depends on."""
+    swap_at: ClassVar[tuple[str, ...]]
+    """The tokens after which a state may be swapped."""
+    vocabulary: Vocabulary
+
+    @abstractmethod
+    def start(self, trials: int) -> Values:
+        """The values once B has been read."""
+
+    @abstractmethod
+    def write(
+        self, values: Values, rng: np.random.Generator
+    ) -> tuple[Int[np.ndarray, " trials"], Bool[np.ndarray, " trials"]]:
+        """The next token of every trial, and whether it is determined by `values`."""
+
+    @abstractmethod
+    def read(self, values: Values, tokens: Int[np.ndarray, " trials"]) -> Values:
+        """The values once `tokens` have been read, as new arrays."""
+
+    def meaningful(self, values: Values) -> Bool[np.ndarray, " trials"]:
+        """Whether `values`, after one of them was set from outside, are a state that the task can be in."""
+        return np.ones(len(values[self.variables[0]]), dtype=bool)
+
+    def strata(self, trials: Sequences) -> Int[np.ndarray, " trials"]:
+        """The groups of trials that similarity measures draw from in equal numbers (A.3: the quantities)."""
+        return np.zeros(len(trials), dtype=np.int64)
+
+    def keys(self, variable: str) -> tuple[str, ...]:
+        """The variables that `variable` stands for: itself, or all of them for `full`.
+
+        Raises:
+            CausalignError: the task has no such variable.
+        """
+        if variable == FULL:
+            return self.variables
+        if variable not in self.variables:
+            raise unknown(f"variable of {self.name}", variable, (FULL, *self.variables))
+        return (variable,)
+
+    def trials(self, count: int, rng: np.random.Generator) -> Sequences:
+        """`count` trials of the task, from B to E."""
+        if count < 1:
+            raise CausalignError(f"trials must be at least 1, found {count}")
+        values = self.start(count)
+        begin = np.full((count, 1), self.vocabulary.id(BEGIN))
+        rest = self.continue_from(values, rng)
+        return Sequences(
+            np.concatenate([begin, rest.tokens], axis=1),
+            np.concatenate([np.zeros((count, 1), dtype=bool), rest.determined], axis=1),
+            {k: np.concatenate([values[k][:, None], v], axis=1) for k, v in rest.values.items()},
+        )
+
+    def continue_from(self, values: Values, rng: np.random.Generator) -> Sequences:
+        """What the task writes from `values` on, up to E: after a swap, the counterfactual continuation."""
+        end = self.vocabulary.id(END)
+        running = np.ones(len(values[self.variables[0]]), dtype=bool)
+        columns: list[tuple[Int[np.ndarray, " trials"], Bool[np.ndarray, " trials"], Values]] = []
+        while running.any():
+            if len(columns) == _LONGEST:
+                raise CausalignError(f"the task {self.name} wrote {_LONGEST} tokens and no {END}")
+            token, determined = self.write(values, rng)
+            token = np.where(running, token, 0)
+            after = self.read(values, token)
+            values = {key: np.where(running, after[key], values[key]) for key in self.variables}
+            columns.append((token, determined & running, values))
+            running = running & (token != end)
+        return Sequences(
+            np.stack([token for token, _, _ in columns], axis=1),
+            np.stack([determined for _, determined, _ in columns], axis=1),
+            {key: np.stack([after[key] for _, _, after in columns], axis=1) for key in self.variables},
+        )
+
+    def swappable(self, tokens: Int[np.ndarray, "trials time"]) -> Bool[np.ndarray, "trials time"]:
+        """Where a state may be swapped: after the tokens named in `swap_at`."""
+        return np.isin(tokens, self.vocabulary.encode(self.swap_at))
+
+
+def require_settable(source: Task, source_variable: str, target: Task, target_variable: str) -> None:
+    """Check that one variable can take the other's value: both are single ones, or both are the same set.
+
+    Raises:
+        CausalignError: a task has no such variable, or they do not fit each other.
+    """
+    written, given = target.keys(target_variable), source.keys(source_variable)
+    if not len(written) == len(given) == 1 and set(written) != set(given):
+        raise CausalignError(
+            f"{source_variable!r} of {source.name} ({', '.join(given)}) cannot be set as "
+            f"{target_variable!r} of {target.name} ({', '.join(written)})"
+        )
+
+
+def counterfactual(
+    source: Task,
+    source_variable: str,
+    source_values: Values,
+    target: Task,
+    target_variable: str,
+    target_values: Values,
+) -> Values:
+    """The target's values with `target_variable` set to what `source_variable` is worth in the source.
+
+    Raises:
+        CausalignError: the two variables do not fit each other.
+    """
+    require_settable(source, source_variable, target, target_variable)
+    written, given = target.keys(target_variable), source.keys(source_variable)
+    if len(written) > 1:
+        given = written  # the same names, whatever their order
+    return target_values | {to: source_values[of] for to, of in zip(written, given, strict=True)}

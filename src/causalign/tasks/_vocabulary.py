@@ -1,0 +1,70 @@
+"""The names of tokens and their ids."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Int
+
+from causalign.errors import CausalignError, unknown
+
+PAD = "P"
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Token names in the order of their ids; the first is the pad, `P`, with id 0."""
+
+    tokens: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.tokens or self.tokens[0] != PAD:
+            raise CausalignError(f"a vocabulary starts with the pad {PAD!r}, found {self.tokens[:1]}")
+        if len(set(self.tokens)) != len(self.tokens):
+            raise CausalignError(f"a vocabulary names every token once, found {self.tokens}")
+
+    @classmethod
+    def of(cls, names: str) -> "Vocabulary":
+        """The vocabulary of space-separated `names`, behind the pad."""
+        return cls((PAD, *names.split()))
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """The id of each token."""
+        return {name: index for index, name in enumerate(self.tokens)}
+
+    def id(self, name: str) -> int:
+        """The id of one token.
+
+        Raises:
+            CausalignError: the vocabulary has no such token.
+        """
+        if name not in self.ids:
+            raise unknown("token", name, self.tokens)
+        return self.ids[name]
+
+    def encode(self, names: str | Iterable[str]) -> Int[np.ndarray, " time"]:
+        """The ids of space-separated (or listed) token names."""
+        words = names.split() if isinstance(names, str) else names
+        return np.array([self.id(name) for name in words], dtype=np.int64)
+
+    def decode(self, ids: Int[np.ndarray, " time"]) -> str:
+        """The names of token ids, space-separated, without pads."""
+        return " ".join(self.tokens[i] for i in ids if i)
+
+    def within(self, other: "Vocabulary", whose: str) -> Int[np.ndarray, " tokens"]:
+        """This vocabulary's ids in `other`: `table[id here]` is the id there; tokens are matched by name.
+
+        Raises:
+            CausalignError: `other` lacks some of these tokens.
+        """
+        missing = [name for name in self.tokens if name not in other.ids]
+        if missing:
+            raise CausalignError(
+                f"{whose} does not know the tokens {', '.join(missing)}; it knows {', '.join(other.tokens)}"
+            )
+        return other.encode(self.tokens)
