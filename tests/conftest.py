@@ -1,7 +1,9 @@
 """Shapes and types are checked at run time in the tests: every jaxtyping annotation is enforced."""
 
 import warnings
+from pathlib import Path
 
+import pytest
 import torch
 from hypothesis import settings
 from jaxtyping import install_import_hook
@@ -9,8 +11,32 @@ from jaxtyping import install_import_hook
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     with install_import_hook("causalign", "beartype.beartype"):
-        import causalign  # noqa: F401
+        import causalign as ca
 
 torch.set_num_threads(2)
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
+
+
+@pytest.fixture(scope="session")
+def zoo_pair() -> tuple[ca.networks.GRU, ca.networks.GRU]:
+    """The two shipped GRUs."""
+    a, b = (ca.zoo.load("multi-object/gru", seed=seed) for seed in (0, 1))
+    assert isinstance(a, ca.networks.GRU)
+    assert isinstance(b, ca.networks.GRU)
+    return a, b
+
+
+@pytest.fixture(scope="session")
+def tiny_pair() -> tuple[ca.networks.GRU, ca.networks.GRU]:
+    """Two untrained GRUs of different small widths: for mechanics, not for scores."""
+    a, b = (ca.networks.build("multi-object", "gru", seed=seed, width=width) for seed, width in ((0, 6), (1, 9)))
+    assert isinstance(a, ca.networks.GRU)
+    assert isinstance(b, ca.networks.GRU)
+    return a, b
+
+
+@pytest.fixture
+def zoo_folder() -> Path:
+    """A shipped network's folder."""
+    return ca.zoo.entries()[0].folder

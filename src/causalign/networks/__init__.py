@@ -1,0 +1,21 @@
+"""Networks: the paper's architectures, their trainer, and the zoo of trained ones."""
+
+from causalign.networks import zoo
+from causalign.networks._base import Network
+from causalign.networks.checkpoint import ARCHITECTURES, Card, build, load_network, save_network
+from causalign.networks.gru import GRU
+from causalign.networks.training import Recipe, accuracy, train
+
+__all__ = [
+    "ARCHITECTURES",
+    "GRU",
+    "Card",
+    "Network",
+    "Recipe",
+    "accuracy",
+    "build",
+    "load_network",
+    "save_network",
+    "train",
+    "zoo",
+]

@@ -1,0 +1,113 @@
+"""What a network of the project is: a module from token ids to logits that knows its vocabulary and its task."""
+
+import hashlib
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from typing_extensions import override
+
+from causalign._random import torch_stream
+from causalign.errors import CausalignError, unknown
+from causalign.tasks import Task, Vocabulary
+
+if TYPE_CHECKING:
+    from causalign.sites import Site
+
+
+class Network(nn.Module, ABC):
+    """Predicts the next token at every position: ids `[trials, time]` to logits `[trials, time, vocabulary]`."""
+
+    architecture: ClassVar[str]
+    site_types: ClassVar[dict[str, "Callable[[Any, Task], Site]"]]
+    """What can be swapped, by name. The sites enter themselves here, so that networks need not know of them."""
+
+    def __init__(self, vocabulary: Vocabulary, task: Task, width: int) -> None:
+        super().__init__()
+        self.vocabulary = vocabulary
+        self.task = task
+        self.width = width
+        self.name = f"{task.name}/{self.architecture}"
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.site_types = {}
+
+    @abstractmethod
+    def forward(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time vocabulary"]:
+        """The logits of each next token."""
+
+    @classmethod
+    def initialised(cls, task: Task, seed: int, width: int = 128) -> "Network":
+        """An untrained network in evaluation mode, its weights drawn as PyTorch's layers draw theirs.
+
+        Raises:
+            CausalignError: the seed is negative.
+        """
+        if seed < 0:
+            raise CausalignError(f"seed must not be negative, found {seed}")
+        with torch.device("meta"):  # the layers' own initialisation would draw from the global generator
+            network = cls(task.vocabulary, task, width)
+        network.to_empty(device="cpu")
+        _initialise(network, torch_stream(seed, "initialise", cls.architecture))
+        network.name = f"untrained:{network.name}/{seed}"
+        return network.freeze()
+
+    def freeze(self) -> "Network":
+        """This network in evaluation mode and without weight gradients, as every search wants it."""
+        return self.eval().requires_grad_(False)
+
+    def site(self, at: str, task: Task | None = None) -> "Site":
+        """The place named `at` (`hidden`, `embedding`), to be read and swapped on trials of `task`.
+
+        Raises:
+            CausalignError: there is no such place, or the network does not know the tokens of `task`.
+        """
+        if at not in self.site_types:
+            raise unknown(f"site of {self.name}", at, self.site_types)
+        return self.site_types[at](self, task or self.task)
+
+    @property
+    def fingerprint(self) -> str:
+        """The first 16 hexadecimal digits of the SHA-256 of all weights: which network this was."""
+        digest = hashlib.sha256()
+        for name, weight in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(weight.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+
+class Dropout(nn.Module):
+    """Dropout whose masks come from a generator of its own, which the trainer sets at every step."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+        self.generator: torch.Generator | None = None
+
+    @override
+    def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        if not self.training or self.generator is None:
+            return x
+        kept = torch.rand(x.shape, generator=self.generator) >= self.share
+        return x * kept.to(x) / (1 - self.share)
+
+
+def readout(width: int, tokens: int) -> nn.Sequential:
+    """The paper's readout: an MLP of four times the width, GELU, half its hidden units dropped (A.1)."""
+    return nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), Dropout(0.5), nn.Linear(4 * width, tokens))
+
+
+def _initialise(network: nn.Module, generator: torch.Generator) -> None:
+    """PyTorch's default initialisation, from a given generator."""
+    for module in network.modules():
+        if isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, generator=generator)
+        elif isinstance(module, nn.Linear | nn.RNNBase):
+            fan_in = module.in_features if isinstance(module, nn.Linear) else module.hidden_size
+            for weight in module.parameters(recurse=False):
+                nn.init.uniform_(weight, -1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in), generator=generator)

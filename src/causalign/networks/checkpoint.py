@@ -1,0 +1,97 @@
+"""A network in a folder: its weights as safetensors, and a card that says what it is."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from causalign import tasks
+from causalign._files import output_folder, read_tensors, write_tensors, write_text
+from causalign.errors import CausalignError, unknown
+from causalign.networks._base import Network
+from causalign.networks.gru import GRU
+from causalign.tasks import Task, Vocabulary
+
+ARCHITECTURES: dict[str, type[Network]] = {network.architecture: network for network in (GRU,)}
+WEIGHTS, CARD = "network.safetensors", "card.json"
+
+
+class Card(BaseModel):
+    """What a trained network is: enough to build it again, and to say how it came about."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    task: str
+    architecture: str
+    seed: int
+    width: int = Field(gt=0)
+    vocabulary: tuple[str, ...]
+    accuracy: float = Field(ge=0, le=1)
+    """Share of held-out trials whose determined tokens were all predicted."""
+    steps: int
+    seconds: float
+    """Training time."""
+    causalign: str
+    torch: str
+
+
+def architecture_of(name: str) -> type[Network]:
+    """The class of that architecture.
+
+    Raises:
+        CausalignError: there is none.
+    """
+    if name not in ARCHITECTURES:
+        raise unknown("architecture", name, ARCHITECTURES)
+    return ARCHITECTURES[name]
+
+
+def build(task: Task | str, architecture: str, seed: int, width: int = 128) -> Network:
+    """An untrained network of that architecture for that task."""
+    task = tasks.by_name(task) if isinstance(task, str) else task
+    return architecture_of(architecture).initialised(task, seed, width)
+
+
+def save_network(network: Network, card: Card, folder: Path) -> None:
+    """Write weights and card; the card last, so that a folder with a card is whole."""
+    output_folder(folder)
+    write_tensors(folder / WEIGHTS, network.state_dict())
+    write_text(folder / CARD, card.model_dump_json(indent=2) + "\n")
+
+
+def read_card(folder: Path) -> Card:
+    """The card of a saved network.
+
+    Raises:
+        CausalignError: the folder has no card, or one that says something else than a card does.
+    """
+    path = folder / CARD
+    try:
+        return Card.model_validate_json(path.read_bytes())
+    except OSError:
+        raise CausalignError(f"{folder}: not a saved network (no {CARD} in it)") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise CausalignError(f"{path}: {where}: {first['msg']}") from None
+
+
+def load_network(folder: Path | str, name: str | None = None) -> Network:
+    """The frozen network saved in `folder`, called `name` (or by its folder) wherever it is reported.
+
+    Raises:
+        CausalignError: card or weights are missing, broken, or do not fit each other; a weight is NaN or infinite.
+    """
+    folder = Path(folder)
+    card = read_card(folder)
+    task = tasks.by_name(card.task)
+    network = architecture_of(card.architecture)(Vocabulary(card.vocabulary), task, card.width)
+    weights, _ = read_tensors(folder / WEIGHTS)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise CausalignError(f"{folder / WEIGHTS}: the weights do not fit the card: {reason}") from None
+    network.name = name or str(folder)
+    return network.freeze()

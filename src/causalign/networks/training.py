@@ -1,0 +1,188 @@
+"""Training a network on a task until it makes no mistake (A.1)."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from causalign import tasks
+from causalign._files import output_folder, read_tensors, write_tensors
+from causalign._progress import Listener, Update, silent
+from causalign._random import numpy_stream, torch_stream
+from causalign._version import __version__
+from causalign.errors import CausalignError
+from causalign.networks._base import Dropout, Network
+from causalign.networks.checkpoint import CARD, Card, architecture_of, load_network, read_card, save_network
+from causalign.tasks import Sequences, Task
+
+UNFINISHED = "training.safetensors"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained. The defaults are the paper's (A.1), but for the clipped gradient, which is ours."""
+
+    batch: int = 128
+    warm_up: int = 100
+    """Steps over which the learning rate rises; then it falls with the square root of the step."""
+    learning_rate: float = 1e-3
+    least_learning_rate: float = 1e-7
+    gradient_norm: float = 1.0
+    check_every: int = 100
+    """Steps between checks of the accuracy, on the last steps' trials and on held-out ones."""
+    checks: int = 5
+    """So many perfect checks in a row end the training."""
+    validation_trials: int = 1000
+    most_steps: int = 20_000
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, counted from 1."""
+        factor = min(step / self.warm_up, (self.warm_up / step) ** 0.5)
+        return max(self.learning_rate * factor, self.least_learning_rate)
+
+
+def accuracy(network: Network, trials: Sequences) -> float:
+    """The share of trials in which every determined token is predicted (argmax)."""
+    tokens = torch.from_numpy(trials.tokens)
+    undetermined = torch.from_numpy(~trials.determined[:, 1:])
+    was_training = network.training
+    with torch.no_grad():
+        predicted = network.eval()(tokens[:, :-1]).argmax(-1)
+    network.train(was_training)
+    return float(((predicted == tokens[:, 1:]) | undetermined).all(1).float().mean())
+
+
+def train(
+    task: str | Task,
+    architecture: str,
+    seed: int,
+    out: Path | str,
+    width: int = 128,
+    recipe: Recipe | None = None,
+    listener: Listener = silent,
+) -> tuple[Network, Card]:
+    """Train a network on next-token prediction over all tokens until its accuracy has stayed 1, and save it in `out`.
+
+    Every draw of a step comes from streams named by the step, so that a run that was stopped goes on from its last
+    check, when called again, to the very weights it would have reached.
+
+    Returns:
+        The frozen network and its card. `card.accuracy` is below 1 if `recipe.most_steps` were not enough.
+
+    Raises:
+        CausalignError: unknown task or architecture, `out` cannot be written, or holds another training.
+    """
+    task = tasks.by_name(task) if isinstance(task, str) else task
+    recipe = recipe or Recipe()
+    out = output_folder(Path(out))
+    network = architecture_of(architecture).initialised(task, seed, width)
+    about = {"task": task.name, "architecture": architecture, "seed": str(seed), "width": str(width)}
+    if (out / CARD).exists():
+        return _finished(out, about)
+    run = _Run(network, task, seed, recipe, out / UNFINISHED, about)
+    run.resume()
+    while run.step < recipe.most_steps and run.streak < recipe.checks:
+        run.advance(listener)
+    card = Card(
+        task=task.name,
+        architecture=architecture,
+        seed=seed,
+        width=width,
+        vocabulary=task.vocabulary.tokens,
+        accuracy=run.accuracy,
+        steps=run.step,
+        seconds=round(run.seconds, 1),
+        causalign=__version__,
+        torch=torch.__version__,
+    )
+    save_network(network, card, out)
+    (out / UNFINISHED).unlink(missing_ok=True)
+    network.name = str(out)
+    return network.freeze(), card
+
+
+def _finished(out: Path, about: dict[str, str]) -> tuple[Network, Card]:
+    card = read_card(out)
+    found = {key: str(getattr(card, key)) for key in about}
+    if found != about:
+        raise CausalignError(f"{out} holds another network ({_listed(found)}), asked for {_listed(about)}")
+    return load_network(out), card
+
+
+def _listed(about: dict[str, str]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in about.items())
+
+
+class _Run:
+    """A training under way: the network, its optimiser, and where it stands."""
+
+    def __init__(
+        self, network: Network, task: Task, seed: int, recipe: Recipe, file: Path, about: dict[str, str]
+    ) -> None:
+        self.network, self.task, self.seed, self.recipe = network.requires_grad_(), task, seed, recipe
+        self.file, self.about = file, about
+        self.optimiser = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
+        self.held_out = task.trials(recipe.validation_trials, numpy_stream(seed, "validation"))
+        self.step = self.streak = 0
+        self.accuracy = self.seconds = 0.0
+
+    def advance(self, listener: Listener) -> None:
+        """Train up to the next check, check, and save where the run stands."""
+        started = time.perf_counter()
+        recent: list[Sequences] = []
+        for _ in range(self.recipe.check_every):
+            self.step += 1
+            trials = self.task.trials(self.recipe.batch, numpy_stream(self.seed, "train", self.step))
+            recent = [*recent[-7:], trials]  # an epoch of the paper is 8 steps
+            loss = self._learn(trials)
+            figures = {"loss": loss, "accuracy": self.accuracy}
+            listener(Update("training", self.step, self.recipe.most_steps, figures))
+        self.accuracy = accuracy(self.network, self.held_out)
+        perfect = self.accuracy == 1 and all(accuracy(self.network, trials) == 1 for trials in recent)
+        self.streak = self.streak + 1 if perfect else 0
+        self.seconds += time.perf_counter() - started
+        self._save()
+
+    def _learn(self, trials: Sequences) -> float:
+        for module in self.network.modules():
+            if isinstance(module, Dropout):
+                module.generator = torch_stream(self.seed, "dropout", self.step)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.recipe.rate(self.step)
+        tokens = torch.from_numpy(trials.tokens)
+        logits = self.network.train()(tokens[:, :-1])
+        loss: Tensor = functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), ignore_index=0)
+        self.optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.gradient_norm)
+        self.optimiser.step()
+        return float(loss.detach())
+
+    def _save(self) -> None:
+        tensors = {f"network.{name}": weight for name, weight in self.network.state_dict().items()}
+        for index, state in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"adam.{index}.{name}": value for name, value in state.items()}
+        place = {"step": self.step, "streak": self.streak, "accuracy": self.accuracy, "seconds": self.seconds}
+        write_tensors(self.file, tensors, self.about | {name: repr(value) for name, value in place.items()})
+
+    def resume(self) -> None:
+        """Go on from the last saved check, if there is one."""
+        if not self.file.exists():
+            return
+        tensors, saved = read_tensors(self.file)
+        found = {key: saved.get(key, "nothing") for key in self.about}
+        if found != self.about:
+            raise CausalignError(f"{self.file} is another training ({_listed(found)}), asked for {_listed(self.about)}")
+        weights = {name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")}
+        self.network.load_state_dict(weights)
+        adam: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("adam."):
+                _, index, key = name.split(".")
+                adam.setdefault(int(index), {})[key] = tensor
+        self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": adam})
+        self.step, self.streak = int(saved["step"]), int(saved["streak"])
+        self.accuracy, self.seconds = float(saved["accuracy"]), float(saved["seconds"])

@@ -1,0 +1,107 @@
+"""What a site is: a place in a network whose state can be read, swapped, and run on from."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from causalign.errors import CausalignError
+from causalign.networks import Network
+from causalign.tasks import Task
+
+Prepared = dict[str, Float[Tensor, "trials ..."]]
+"""What comes before a swap and does not change with it, one entry a trial; what it holds is the site's own affair."""
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """The tokens to be predicted after a swap, packed.
+
+    The trials are sorted, the longest continuation first, and the tokens are laid out step by step: the first
+    token of every trial, then the second of every trial that has one, and so on (the layout of torch's
+    `PackedSequence`). Trials that have ended drop out of the work, and there are no pads.
+    """
+
+    tokens: Int[Tensor, " tokens"]
+    trial: Int[Tensor, " tokens"]
+    """The row of the trial that each token belongs to."""
+    step: Int[Tensor, " tokens"]
+    """How many tokens of its continuation come before it."""
+    running: tuple[int, ...]
+    """`running[k]`: how many trials have more than k tokens; never grows."""
+
+    @classmethod
+    def pack(cls, tokens: Int[Tensor, "trials steps"], lengths: Int[Tensor, " trials"]) -> "Continuation":
+        """Pack padded tokens of trials that are sorted by `lengths`, the longest first."""
+        present = torch.arange(tokens.shape[1], device=tokens.device)[:, None] < lengths
+        step, trial = present.nonzero(as_tuple=True)
+        running = tuple(count for count in present.sum(1).tolist() if count)
+        return cls(tokens[trial, step], trial, step, running)
+
+
+class Site(ABC):
+    """A place in a frozen network. Nothing but its answers, `read`, `prepare` and `resume`, knows the architecture.
+
+    The state at position t is the one once token x_t has been read; a swap at t changes that state, and the
+    prediction of x_{t+1} is the first that can change.
+    """
+
+    def __init__(self, network: Network, at: str, task: Task, width: int) -> None:
+        self.network, self.at, self.task, self.width = network, at, task, width
+        self.name = f"{network.name}@{at}"
+        self.require_frozen()
+        ids = task.vocabulary.within(network.vocabulary, whose=network.name)
+        self._ids = torch.from_numpy(ids).to(self.device)
+
+    def require_frozen(self) -> None:
+        """Check that the network is in evaluation mode and its weights take no gradient.
+
+        Raises:
+            CausalignError: it is not, or they do.
+        """
+        if any(module.training for module in self.network.modules()):
+            raise CausalignError(f"{self.network.name} is in training mode; call its .freeze() first")
+        if any(weight.requires_grad for weight in self.network.parameters()):
+            raise CausalignError(f"the weights of {self.network.name} are trainable; call its .freeze() first")
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network's weights are."""
+        return next(self.network.parameters()).device
+
+    def encode(self, tokens: Int[np.ndarray, "trials time"]) -> Int[Tensor, "trials time"]:
+        """The network's ids of the task's tokens."""
+        return self._ids[torch.from_numpy(tokens).to(self.device)]
+
+    @abstractmethod
+    def read(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time width"]:
+        """The states at every position, without a gradient."""
+
+    @abstractmethod
+    def prepare(self, tokens: Int[Tensor, "trials time"], positions: Int[Tensor, " trials"]) -> Prepared:
+        """Whatever precedes a swap at `positions` and is the same for every swap there, computed once."""
+
+    @abstractmethod
+    def resume(
+        self, prepared: Prepared, state: Float[Tensor, "trials width"], continuation: Continuation
+    ) -> Float[Tensor, "tokens vocabulary"]:
+        """The logits of every token of the continuation, run on from `state`; differentiable in `state`."""
+
+    def __repr__(self) -> str:
+        return f"Site({self.name}, width {self.width})"
+
+
+def finite(states: Float[Tensor, "trials ..."], site: Site) -> Float[Tensor, "trials ..."]:
+    """The states as they are.
+
+    Raises:
+        CausalignError: some are NaN or infinite; the site and the first such trial are named.
+    """
+    sound: Bool[Tensor, " trials"] = torch.isfinite(states).flatten(1).all(1)
+    if not bool(sound.all()):
+        trial = int((~sound).nonzero()[0, 0])
+        raise CausalignError(f"{site.name}: the states of trial {trial} are NaN or infinite")
+    return states

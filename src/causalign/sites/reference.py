@@ -1,0 +1,27 @@
+"""Sites by name, as a command line or a file gives them."""
+
+from pathlib import Path
+
+from causalign.networks import Network, load_network, zoo
+from causalign.sites._base import Site
+
+ZOO = "zoo:"
+
+
+def open_site(reference: str) -> Site:
+    """The site that a reference names: `zoo:multi-object/gru/1@hidden`, or `path/to/a/saved/network@embedding`.
+
+    Without a seed the zoo's network of seed 0 is meant, without `@` the hidden state.
+
+    Raises:
+        CausalignError: there is no such network, or it has no such site.
+    """
+    network, _, at = reference.partition("@")
+    return _network(network).site(at or "hidden")
+
+
+def _network(reference: str) -> Network:
+    if not reference.startswith(ZOO):
+        return load_network(Path(reference))
+    name, _, seed = reference.removeprefix(ZOO).rpartition("/")
+    return zoo.load(name, int(seed)) if seed.isdigit() else zoo.load(reference.removeprefix(ZOO))

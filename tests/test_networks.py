@@ -1,0 +1,182 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import causalign as ca
+from causalign.networks import Recipe, accuracy, load_network, train, training
+from causalign.tasks import MultiObject, Vocabulary
+
+QUICK = Recipe(batch=16, check_every=5, most_steps=15, validation_trials=20)
+
+
+def test_the_zoo_makes_no_mistake(zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
+    trials = MultiObject().trials(2000, np.random.default_rng(12345))
+    for network in zoo_pair:
+        assert accuracy(network, trials) == 1
+    assert [entry.card.accuracy for entry in ca.zoo.entries()] == [1.0] * len(ca.zoo.entries())
+    assert zoo_pair[0].fingerprint != zoo_pair[1].fingerprint
+
+
+def test_accuracy_counts_trials_with_every_determined_token_right(
+    zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU],
+) -> None:
+    untrained = ca.networks.build("multi-object", "gru", seed=0)
+    trials = MultiObject().trials(200, np.random.default_rng(0))
+    assert accuracy(untrained, trials) == 0
+    by_hand = []
+    for row in range(200):
+        tokens = torch.from_numpy(trials.tokens[row : row + 1, : trials.lengths[row]])
+        predicted = zoo_pair[0](tokens)[0].argmax(-1)
+        by_hand.append(
+            all(predicted[k - 1] == tokens[0, k] for k in range(1, tokens.shape[1]) if trials.determined[row, k])
+        )
+    assert accuracy(zoo_pair[0], trials) == np.mean(by_hand)
+
+
+def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    whole, card = train("multi-object", "gru", 3, tmp_path / "whole", width=8, recipe=QUICK)
+    assert card.steps == 15
+
+    def stop(update: object) -> None:
+        if update.step == 8:  # type: ignore[attr-defined]
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train("multi-object", "gru", 3, tmp_path / "parts", width=8, recipe=QUICK, listener=stop)
+    assert [file.name for file in (tmp_path / "parts").iterdir()] == [training.UNFINISHED]
+    steps = []
+    parts, _ = train(
+        "multi-object", "gru", 3, tmp_path / "parts", width=8, recipe=QUICK, listener=lambda u: steps.append(u.step)
+    )
+    assert steps[0] == 6  # from the last check on
+    assert parts.fingerprint == whole.fingerprint
+    assert not (tmp_path / "parts" / training.UNFINISHED).exists()
+
+
+def test_a_finished_training_is_not_done_again_nor_taken_for_another(tmp_path: Path) -> None:
+    first, _ = train("multi-object", "gru", 3, tmp_path, width=8, recipe=QUICK)
+    again, _ = train(
+        "multi-object",
+        "gru",
+        3,
+        tmp_path,
+        width=8,
+        recipe=QUICK,
+        listener=lambda update: pytest.fail("it was trained again"),
+    )
+    assert again.fingerprint == first.fingerprint
+    with pytest.raises(ca.CausalignError, match=r"holds another network \(.*seed 3.*\), asked for .*seed 4"):
+        train("multi-object", "gru", 4, tmp_path, width=8, recipe=QUICK)
+
+
+def test_training_learns(tmp_path: Path) -> None:
+    losses: list[float] = []
+    recipe = Recipe(batch=32, warm_up=10, check_every=60, most_steps=60, validation_trials=10)
+    train(
+        "multi-object", "gru", 0, tmp_path, width=32, recipe=recipe, listener=lambda u: losses.append(u.figures["loss"])
+    )
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_training_stops_after_perfect_checks_in_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = iter([1.0] * 6 + [0.5] + [1.0] * 100)  # a check is the held-out trials and the last five batches
+    monkeypatch.setattr(training, "accuracy", lambda network, trials: next(found))
+    recipe = Recipe(batch=4, check_every=5, checks=2, validation_trials=4)
+    _, card = train("multi-object", "gru", 0, tmp_path, width=4, recipe=recipe)
+    assert card.steps == 20  # perfect, not, perfect, perfect
+
+
+def test_the_rate_warms_up_then_falls_with_the_root_of_the_step() -> None:
+    recipe = Recipe()
+    assert recipe.rate(50) == pytest.approx(5e-4)
+    assert recipe.rate(100) == pytest.approx(1e-3)
+    assert recipe.rate(400) == pytest.approx(5e-4)
+
+
+def test_no_global_generator_is_read_or_set(tmp_path: Path) -> None:
+    state, numpy_state = torch.get_rng_state(), np.random.get_state(legacy=False)["state"]["key"].copy()  # noqa: NPY002
+    one, _ = train("multi-object", "gru", 5, tmp_path / "one", width=4, recipe=QUICK)
+    assert torch.equal(state, torch.get_rng_state())
+    assert np.array_equal(numpy_state, np.random.get_state(legacy=False)["state"]["key"])  # noqa: NPY002
+    torch.manual_seed(99)
+    two, _ = train("multi-object", "gru", 5, tmp_path / "two", width=4, recipe=QUICK)
+    assert one.fingerprint == two.fingerprint
+
+
+def test_untrained_weights_are_spread_as_pytorch_s_layers_spread_theirs() -> None:
+    ours = ca.networks.build("multi-object", "gru", seed=0, width=64).state_dict()
+    torch.manual_seed(0)
+    theirs = ca.networks.GRU(MultiObject().vocabulary, MultiObject(), 64).state_dict()
+    for name, weight in theirs.items():
+        if weight.numel() > 400:
+            assert ours[name].std() == pytest.approx(float(weight.std()), rel=0.15)
+
+
+def test_a_saved_network_is_the_same_network(zoo_folder: Path, tmp_path: Path) -> None:
+    network = load_network(zoo_folder)
+    card = ca.networks.Card.model_validate_json((zoo_folder / "card.json").read_bytes())
+    ca.networks.save_network(network, card, tmp_path)
+    assert (tmp_path / "network.safetensors").read_bytes() == (zoo_folder / "network.safetensors").read_bytes()
+
+
+@pytest.fixture
+def broken(zoo_folder: Path, tmp_path: Path) -> Path:
+    for name in ("network.safetensors", "card.json"):
+        (tmp_path / name).write_bytes((zoo_folder / name).read_bytes())
+    return tmp_path
+
+
+def test_a_truncated_checkpoint_is_refused(broken: Path) -> None:
+    weights = broken / "network.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5000])
+    with pytest.raises(ca.CausalignError, match="network.safetensors: not a whole safetensors file"):
+        load_network(broken)
+
+
+def test_a_checkpoint_with_nan_is_refused(broken: Path) -> None:
+    weights = load_file(broken / "network.safetensors")
+    weights["cell.bias_hh_l0"][3] = float("nan")
+    save_file(weights, broken / "network.safetensors")
+    with pytest.raises(ca.CausalignError, match="'cell.bias_hh_l0' has NaN or infinite entries"):
+        load_network(broken)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"width": 64}, "the weights do not fit the card: .*size mismatch"),
+        ({"architecture": "gruu"}, "unknown architecture 'gruu'; did you mean 'gru'"),
+        ({"task": "multi"}, "unknown task 'multi'"),
+        ({"accuracy": 2}, "card.json: accuracy: "),
+        ({"colour": "blue"}, "card.json: colour: "),
+    ],
+)
+def test_a_card_that_cannot_be_is_refused(broken: Path, change: dict[str, object], message: str) -> None:
+    card = json.loads((broken / "card.json").read_text())
+    (broken / "card.json").write_text(json.dumps(card | change))
+    with pytest.raises(ca.CausalignError, match=message):
+        load_network(broken)
+
+
+def test_networks_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ca.CausalignError, match="not a saved network"):
+        load_network(tmp_path)
+    with pytest.raises(ca.CausalignError, match="unknown zoo network 'multi-object/gr'; did you mean"):
+        ca.zoo.load("multi-object/gr")
+    with pytest.raises(ca.CausalignError, match="with the seeds 0, 1, found 9"):
+        ca.zoo.load("multi-object/gru", seed=9)
+
+
+def test_a_network_that_does_not_speak_the_task_s_tokens_is_refused() -> None:
+    class Dialect(MultiObject):
+        def __init__(self) -> None:
+            super().__init__()
+            self.vocabulary = Vocabulary.of("B E D0 D1 D2 R STOP")
+
+    network = ca.networks.GRU.initialised(Dialect(), seed=0, width=4)
+    with pytest.raises(ca.CausalignError, match="does not know the tokens T; it knows P, B, E"):
+        network.site("hidden", task=MultiObject())

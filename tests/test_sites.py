@@ -1,0 +1,171 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import causalign as ca
+from causalign.sites import Continuation, check, finite, open_site
+from causalign.sites.recurrent import HiddenState
+from causalign.tasks import MultiObject
+from naive_interchange import hooked_gru_logits, hooked_logits
+
+
+def whole_run(site: ca.Site, tokens: Tensor, position: int, state: Tensor) -> Tensor:
+    """Logits `[time, vocabulary]` of the full network run from token 0, its state swapped by a forward hook."""
+    network = site.network
+    assert isinstance(network, ca.networks.GRU)
+    if site.at == "embedding":
+        return hooked_logits(network, network.embedding, tokens, position, state)
+    return hooked_gru_logits(network, network.cell, network.embedding, network.readout, tokens, position, state)
+
+
+@pytest.mark.parametrize("at", ["hidden", "embedding"])
+@pytest.mark.parametrize("width", [5, 128])
+def test_the_cached_engine_equals_the_hooked_full_run(at: str, width: int) -> None:
+    site = ca.networks.build("multi-object", "gru", seed=2, width=width).site(at)
+    trials = site.task.trials(24, np.random.default_rng(1))
+    tokens, lengths = site.encode(trials.tokens), torch.from_numpy(trials.lengths)
+    rng = np.random.default_rng(2)
+    positions = torch.tensor([int(rng.integers(0, length - 1)) for length in lengths])
+    states = torch.randn(24, width, generator=torch.Generator().manual_seed(0))
+    remaining = lengths - positions - 1
+    order = remaining.argsort(descending=True, stable=True)
+    rest = torch.zeros(24, int(remaining.max()), dtype=torch.long)
+    for row, (position, length) in enumerate(zip(positions, lengths, strict=True)):
+        rest[row, : length - position - 1] = tokens[row, position + 1 : length]
+    continuation = Continuation.pack(rest[order], remaining[order])
+    prepared = {name: part[order] for name, part in site.prepare(tokens, positions).items()}
+    packed = site.resume(prepared, states[order], continuation)
+    assert len(packed) == remaining.sum()
+    for row in range(24):
+        position, length = int(positions[row]), int(lengths[row])
+        full = whole_run(site, tokens[row : row + 1, :length], position, states[row])
+        ours = packed[order[continuation.trial] == row]
+        torch.testing.assert_close(ours, full[position : length - 1], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("at", ["hidden", "embedding"])
+def test_states_are_what_a_hook_sees(zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU], at: str) -> None:
+    network = zoo_pair[0]
+    site = network.site(at)
+    tokens = site.encode(site.task.trials(20, np.random.default_rng(0)).tokens)
+    seen: list[Tensor] = []
+    module = network.cell if at == "hidden" else network.embedding
+    handle = module.register_forward_hook(lambda m, i, out: seen.append(out[0] if at == "hidden" else out))
+    network(tokens)
+    handle.remove()
+    torch.testing.assert_close(site.read(tokens), seen[0], atol=1e-5, rtol=1e-5)
+
+
+def test_the_gradient_in_the_state_is_that_of_the_whole_network(
+    tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU],
+) -> None:
+    network = tiny_pair[0]
+    site = network.site("hidden")
+    tokens = site.encode(site.task.trials(1, np.random.default_rng(4)).tokens)
+    state = torch.randn(1, 6, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    continuation = Continuation.pack(tokens[:, 2:], torch.tensor([tokens.shape[1] - 2]))
+    site.resume({}, state, continuation).square().sum().backward()
+    ours, again = state.grad, state.detach().clone().requires_grad_()
+    rest = network.cell(network.embedding(tokens[:, 2:-1]), again[None])[0]
+    network.readout(torch.cat([again[:, None], rest], dim=1)).square().sum().backward()
+    torch.testing.assert_close(ours, again.grad)
+
+
+def test_packing_lists_every_token_once_step_by_step() -> None:
+    tokens = torch.tensor([[1, 2, 3], [4, 5, 0], [6, 0, 0]])
+    packed = Continuation.pack(tokens, torch.tensor([3, 2, 1]))
+    assert packed.tokens.tolist() == [1, 4, 6, 2, 5, 3]
+    assert packed.trial.tolist() == [0, 1, 2, 0, 1, 0]
+    assert packed.step.tolist() == [0, 0, 0, 1, 1, 2]
+    assert packed.running == (3, 2, 1)
+
+
+@pytest.mark.parametrize("at", ["hidden", "embedding"])
+def test_a_sound_site_passes_its_check(zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU], at: str) -> None:
+    check(zoo_pair[0].site(at))
+
+
+class Tampered(HiddenState):
+    """A hidden state with one thing wrong."""
+
+    def __init__(self, network: ca.networks.GRU, wrong: str) -> None:
+        super().__init__(network, MultiObject())
+        self.wrong, self.reads = wrong, 0
+
+    def read(self, tokens: Tensor) -> Tensor:
+        self.reads += 1
+        states = super().read(tokens)
+        if self.wrong == "noise":
+            return states + 1e-3 * self.reads
+        if self.wrong == "nan":
+            states[5, 1] = float("nan")
+        return states
+
+    def resume(self, prepared: dict[str, Tensor], state: Tensor, continuation: Continuation) -> Tensor:
+        if self.wrong == "no-op":
+            self.first = getattr(self, "first", state)
+            state = self.first
+        logits = super().resume(prepared, state, continuation)
+        return logits + 0.1 if self.wrong == "resume" else logits
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("noise", "two readings of the same trials differ"),
+        ("nan", "@hidden: the states of trial 5 are NaN or infinite"),
+        ("no-op", "swapping its state leaves every output unchanged"),
+        ("resume", "resumed with nothing swapped, its logits differ from the plain run's by 0.1"),
+    ],
+)
+def test_an_unsound_site_is_refused(
+    tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU], wrong: str, message: str
+) -> None:
+    with pytest.raises(ca.CausalignError, match=message):
+        check(Tampered(tiny_pair[0], wrong))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda network: network.train(), "is in training mode"),
+        (lambda network: network.readout.train(), "is in training mode"),
+        (lambda network: network.requires_grad_(True), "are trainable"),
+    ],
+)
+def test_a_network_that_is_not_frozen_is_refused(spoil: Callable[[ca.Network], object], message: str) -> None:
+    network = ca.networks.build("multi-object", "gru", seed=0, width=4)
+    site = network.site("hidden")
+    spoil(network)
+    with pytest.raises(ca.CausalignError, match=message):
+        network.site("hidden")
+    with pytest.raises(ca.CausalignError, match=message):
+        check(site)
+
+
+def test_unknown_sites_and_references_are_refused(zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
+    with pytest.raises(ca.CausalignError, match="'hiden'; did you mean 'hidden'"):
+        zoo_pair[0].site("hiden")
+    with pytest.raises(ca.CausalignError, match="unknown zoo network"):
+        open_site("zoo:nothing/here")
+    with pytest.raises(ca.CausalignError, match="not a saved network"):
+        open_site("/nowhere@hidden")
+
+
+def test_references_name_network_seed_and_place(zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
+    assert open_site("zoo:multi-object/gru").name == "multi-object/gru/0@hidden"
+    site = open_site("zoo:multi-object/gru/1@embedding")
+    assert site.name == "multi-object/gru/1@embedding"
+    assert site.network.fingerprint == zoo_pair[1].fingerprint
+
+
+def test_infinite_states_are_refused_by_trial(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
+    site = tiny_pair[0].site("hidden")
+    states = torch.zeros(4, 3, 6)
+    assert finite(states, site) is states
+    states[2, 1, 0] = float("inf")
+    with pytest.raises(ca.CausalignError, match="trial 2"):
+        finite(states, site)
