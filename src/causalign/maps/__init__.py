@@ -1,0 +1,41 @@
+"""Alignment maps, and the parametrisations that a search trains."""
+
+from causalign.errors import unknown
+from causalign.maps._base import (
+    AlignmentMap,
+    TrainableMap,
+    completed,
+    orthonormal,
+    random_frame,
+    require_rank,
+)
+from causalign.maps.expm import MatrixExponential
+from causalign.maps.gram_schmidt import GramSchmidt
+
+__all__ = [
+    "DEFAULT",
+    "PARAMETRISATIONS",
+    "AlignmentMap",
+    "GramSchmidt",
+    "MatrixExponential",
+    "TrainableMap",
+    "completed",
+    "orthonormal",
+    "parametrisation",
+    "random_frame",
+    "require_rank",
+]
+
+PARAMETRISATIONS: dict[str, type[TrainableMap]] = {kind.name: kind for kind in (MatrixExponential, GramSchmidt)}
+DEFAULT = GramSchmidt.name
+
+
+def parametrisation(name: str) -> type[TrainableMap]:
+    """The parametrisation of that name.
+
+    Raises:
+        CausalignError: there is none.
+    """
+    if name not in PARAMETRISATIONS:
+        raise unknown("map", name, PARAMETRISATIONS)
+    return PARAMETRISATIONS[name]

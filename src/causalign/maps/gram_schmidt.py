@@ -1,0 +1,21 @@
+"""Only the subspace's columns, orthonormalised."""
+
+from torch import Tensor, nn
+from typing_extensions import override
+
+from causalign.maps._base import AlignmentMap, TrainableMap, orthonormal
+
+
+class GramSchmidt(TrainableMap):
+    """V by Gram-Schmidt from a width x rank parameter (section 2.6, equations 10 to 12). Linear in the width."""
+
+    name = "gram-schmidt"
+    learning_rate = 3e-3
+
+    def __init__(self, start: AlignmentMap, train_scale: bool) -> None:
+        super().__init__(start, train_scale)
+        self.columns = nn.Parameter(start.frame.clone())
+
+    @override
+    def frame(self) -> Tensor:
+        return orthonormal(self.columns)
