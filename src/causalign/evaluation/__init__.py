@@ -1,0 +1,20 @@
+"""Evaluation: IIA with its intervals, and the correlational measures beside it."""
+
+from causalign.evaluation.cka import cka
+from causalign.evaluation.iia import correct_trials, iia_table, worst
+from causalign.evaluation.procrustes import procrustes
+from causalign.evaluation.rsa import rdm, rsa
+from causalign.evaluation.similarity import MEASURES, compare, stratified
+
+__all__ = [
+    "MEASURES",
+    "cka",
+    "compare",
+    "correct_trials",
+    "iia_table",
+    "procrustes",
+    "rdm",
+    "rsa",
+    "stratified",
+    "worst",
+]

@@ -1,0 +1,75 @@
+"""The paper's sampling protocol for correlational measures (A.3 and A.4)."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from causalign._random import numpy_stream
+from causalign.errors import CausalignError
+from causalign.evaluation.cka import cka
+from causalign.evaluation.procrustes import procrustes
+from causalign.evaluation.rsa import rsa
+from causalign.sites import Site, finite
+from causalign.tasks import END, Sequences, Task
+
+MEASURES: dict[str, Callable[[Tensor, Tensor], float]] = {
+    "RSA (Spearman)": partial(rsa, correlation="spearman"),
+    "RSA (Pearson)": partial(rsa, correlation="pearson"),
+    "CKA": cka,
+    "Procrustes distance": procrustes,
+}
+_MOST_TRIALS = 200_000
+
+
+def compare(
+    a: Site, b: Site, seed: int = 0, draws: int = 10, samples: int = 1000, trials_each: int = 15
+) -> pd.DataFrame:
+    """RSA, CKA and Procrustes distance of two sites on the same trials of one task.
+
+    15 trials of each quantity are read by both; 1,000 states from all positions but pads and E are drawn 10 times.
+
+    Returns:
+        One row a measure: `measure, a, b, value, sd, draws, samples`; the mean over draws and its standard deviation.
+
+    Raises:
+        CausalignError: the sites are of different tasks, or states are NaN or infinite.
+    """
+    if a.task.name != b.task.name:
+        raise CausalignError(
+            f"correlational measures need the same trials: {a.name} is of {a.task.name}, {b.name} of {b.task.name}"
+        )
+    trials = stratified(a.task, trials_each, numpy_stream(seed, "similarity", "trials"))
+    seen = torch.from_numpy(_positions(a.task, trials))
+    states = [finite(site.read(site.encode(trials.tokens)), site).cpu()[seen] for site in (a, b)]
+    rng = numpy_stream(seed, "similarity", "samples")
+    samples = min(samples, len(states[0]))
+    drawn = [torch.from_numpy(rng.choice(len(states[0]), samples, replace=False)) for _ in range(draws)]
+    rows = []
+    for name, measure in MEASURES.items():
+        values = [measure(states[0][index], states[1][index]) for index in drawn]
+        about = {"measure": name, "a": a.name, "b": b.name}
+        rows.append(
+            about | {"value": np.mean(values), "sd": np.std(values, ddof=1), "draws": draws, "samples": samples}
+        )
+    return pd.DataFrame(rows)
+
+
+def stratified(task: Task, each: int, rng: np.random.Generator) -> Sequences:
+    """`each` trials of every stratum of the task, drawn from the task until all have as many."""
+    trials = task.trials(200 * each, rng)
+    strata = task.strata(trials)
+    while np.unique(strata, return_counts=True)[1].min() < each and len(trials) < _MOST_TRIALS:
+        trials = task.trials(2 * len(trials), rng)
+        strata = task.strata(trials)
+    by_stratum = np.argsort(strata, kind="stable")
+    first_of_stratum = np.searchsorted(strata[by_stratum], strata[by_stratum])
+    return trials[by_stratum[np.arange(len(trials)) - first_of_stratum < each]]
+
+
+def _positions(task: Task, trials: Sequences) -> Bool[np.ndarray, "trials time"]:
+    return (trials.tokens != 0) & (trials.tokens != task.vocabulary.id(END))
