@@ -7,6 +7,7 @@ from causalign.evaluation import cka, compare, procrustes, rsa
 from causalign.interchange import Direction, Interventions, interchange, replace
 from causalign.maps import AlignmentMap
 from causalign.networks import Network, load_network, train, zoo
+from causalign.search import Settings
 from causalign.sites import Site
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Direction",
     "Interventions",
     "Network",
+    "Settings",
     "Site",
     "__version__",
     "cka",

@@ -1,0 +1,18 @@
+"""The search for alignment maps: objectives, a start in closed form, and the loop."""
+
+from causalign.search.closed_form import class_means, closed_form
+from causalign.search.loop import Found, Look, Problem, Settings, Stopped, search
+from causalign.search.objective import Objective, behaviour
+
+__all__ = [
+    "Found",
+    "Look",
+    "Objective",
+    "Problem",
+    "Settings",
+    "Stopped",
+    "behaviour",
+    "class_means",
+    "closed_form",
+    "search",
+]

@@ -1,0 +1,202 @@
+from collections.abc import Sequence
+from dataclasses import replace as changed
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+import causalign as ca
+from causalign._progress import Update
+from causalign._random import numpy_stream, torch_stream
+from causalign.interchange import Direction, Interventions, draw_interventions, interchange, record, record_all
+from causalign.maps import AlignmentMap, TrainableMap, parametrisation, random_frame
+from causalign.search import Found, Problem, Settings, behaviour, class_means, closed_form, search
+
+ALL = [Direction(s, t) for s in range(2) for t in range(2)]
+
+
+def problem_of(networks: tuple[ca.networks.GRU, ca.networks.GRU], count: int = 64) -> Problem:
+    sites = [network.site("hidden") for network in networks]
+    train, validation = (
+        draw_interventions(sites, ["full"] * 2, ALL, record_all(sites, count, 0, split), count, 0, split)
+        for split in ("train", "validation")
+    )
+    return Problem(sites, interchange, [behaviour] * 2, train, validation)
+
+
+def random_starts(widths: tuple[int, ...], rank: int, kind: str = "gram-schmidt") -> list[TrainableMap]:
+    frames = [random_frame(width, rank, torch_stream(0, "start", i)) for i, width in enumerate(widths)]
+    return [parametrisation(kind)(AlignmentMap(frame, 1.0), train_scale=True) for frame in frames]
+
+
+def test_the_behaviour_loss_is_equation_5(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
+    problem = problem_of(tiny_pair, count=10)
+    batches = [problem.train[Direction(0, 1)], problem.train[Direction(1, 1)]]
+    by_hand = 0.0
+    for batch in batches:
+        for row in range(len(batch)):
+            hidden, total = batch.target_states[row], 0.0
+            for token in batch.tokens[row, : batch.lengths[row]]:
+                logits = tiny_pair[1].readout(hidden)
+                total -= float(functional.log_softmax(logits, -1)[token])
+                cell = tiny_pair[1].cell
+                hidden = cell(tiny_pair[1].embedding(token)[None, None], hidden[None, None])[1][0, 0]
+            by_hand += total / len(batch)
+    ours = behaviour(problem.sites[1], batches, [batch.target_states for batch in batches])
+    assert float(ours) == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_a_search_lowers_the_loss_from_a_random_start(zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
+    problem = problem_of(zoo_pair, count=256)
+    seen: list[Update] = []
+    settings = Settings(batch=64, most_steps=60, check_every=20, patience=9)
+    found = search(problem, random_starts((128, 128), 16, "expm"), settings, np.random.default_rng(0), seen.append)
+    losses = [update.figures["loss"] for update in seen if "loss" in update.figures]
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+    assert [look.step for look in found.history] == [0, 20, 40, 60]
+    assert found.stopped == "steps"
+    assert found.history[-1].mean_iia > found.history[0].mean_iia + 0.1
+    assert seen[-1].step == seen[-1].total == 60
+
+
+def test_the_frozen_networks_are_never_run_upstream_in_the_loop(
+    zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = problem_of(zoo_pair, count=32)
+    for site in problem.sites:
+        for name in ("read", "prepare"):
+            monkeypatch.setattr(site, name, lambda *_: pytest.fail("the upstream was run again"))
+    search(problem, random_starts((128, 128), 4), Settings(batch=8, most_steps=3), np.random.default_rng(0))
+    assert all(weight.grad is None for network in zoo_pair for weight in network.parameters())
+
+
+def test_the_best_look_is_kept_and_a_search_that_settles_stops(
+    tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from causalign.search import loop
+
+    worst_of = iter([0.1, 0.5, 0.9, 0.3, 0.9, 0.2, 0.1, 0.1])
+    monkeypatch.setattr(loop, "worst", lambda correct: next(worst_of))
+    kept: list[int] = []
+    settings = Settings(batch=4, most_steps=100, check_every=1, patience=3)
+
+    def listen(update: Update) -> None:
+        kept.append(update.step)
+
+    problem = problem_of(tiny_pair, count=20)
+    even = {d: changed(v, determined=torch.zeros_like(v.determined)) for d, v in problem.validation.items()}
+    found = search(changed(problem, validation=even), random_starts((6, 9), 2), settings, numpy_stream(0, "b"), listen)
+    assert found.stopped == "settled"
+    assert found.steps == 5  # best at step 2, then three looks that are no better
+    again = search(
+        problem, random_starts((6, 9), 2), Settings(batch=4, most_steps=2, check_every=9), numpy_stream(0, "b")
+    )
+    monkeypatch.undo()
+    two_steps = search(problem, random_starts((6, 9), 2), changed(settings, most_steps=2), numpy_stream(0, "b"))
+    assert again.steps == two_steps.steps == 2
+    assert torch.equal(found.maps[0].frame, _after(problem, 2)[0].frame)
+
+
+def _after(problem: Problem, steps: int) -> tuple[AlignmentMap, ...]:
+    """The maps after so many steps, by a loop of its own."""
+    maps, rng = random_starts((6, 9), 2), numpy_stream(0, "b")
+    optimiser = torch.optim.Adam([p for m in maps for p in m.parameters()], lr=maps[0].learning_rate)
+    for _ in range(steps):
+        now = [m() for m in maps]
+        total = torch.zeros(())
+        for target in range(2):
+            into = [problem.train[Direction(source, target)] for source in range(2)]
+            into = [batch.take(torch.from_numpy(rng.integers(len(batch), size=4))) for batch in into]
+            swapped = [
+                interchange(batch.target_states, batch.source_states, now[target], now[source])
+                for source, batch in enumerate(into)
+            ]
+            total = total + behaviour(problem.sites[target], into, swapped)
+        optimiser.zero_grad()
+        (total / 4).backward()
+        optimiser.step()
+    return tuple(m().frozen() for m in maps)
+
+
+def test_ctrl_c_keeps_the_best_so_far(zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
+    def interrupt(update: Update) -> None:
+        if update.step == 5 and update.total != 5:
+            raise KeyboardInterrupt
+
+    problem = problem_of(zoo_pair, count=64)
+    settings = Settings(batch=32, most_steps=50, check_every=2)
+    found = search(problem, random_starts((128, 128), 8), settings, np.random.default_rng(0), interrupt)
+    assert (found.stopped, found.steps) == ("interrupted", 5)
+    assert [look.step for look in found.history] == [0, 2, 4]
+    assert len(found.maps) == 2
+
+
+def test_a_search_that_diverges_keeps_the_best_so_far(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
+    calls: list[int] = []
+
+    def exploding(site: ca.Site, batches: Sequence[Interventions], swapped: Sequence[torch.Tensor]) -> torch.Tensor:
+        calls.append(1)
+        return behaviour(site, batches, swapped) * (float("nan") if len(calls) > 4 else 1.0)
+
+    problem = changed(problem_of(tiny_pair, count=20), objectives=[exploding] * 2)
+    found = search(problem, random_starts((6, 9), 2), Settings(batch=4, check_every=1), np.random.default_rng(0))
+    assert (found.stopped, found.steps) == ("diverged", 3)
+    assert all(bool(torch.isfinite(a_map.frame).all()) for a_map in found.maps)
+
+
+def test_class_means_are_means_by_value(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
+    samples = record(tiny_pair[0].site("hidden"), 300, np.random.default_rng(0))
+    (means,) = class_means([samples], [("count",)])
+    for count in range(21):
+        of_count = samples.states[torch.from_numpy(samples.values["count"] == count)].double()
+        torch.testing.assert_close(means[count], of_count.mean(0))
+
+
+@pytest.mark.parametrize("rank", [1, 6, 40])
+def test_the_closed_form_undoes_a_rotation_and_a_scale(rank: int) -> None:
+    network = ca.networks.build("multi-object", "gru", seed=0, width=48)
+    samples = record(network.site("hidden"), 400, np.random.default_rng(0))
+    rotation = random_frame(48, 48, torch_stream(3))
+    turned = changed(samples, states=2.5 * samples.states @ rotation)
+    a, b = closed_form([samples, turned], [("phase", "count")] * 2, rank, train_scale=True)
+    assert a.scale / b.scale == pytest.approx(2.5, rel=1e-4)
+    for a_map in (a, b):
+        assert (a_map.frame.mT @ a_map.frame - torch.eye(rank)).abs().max() < 1e-5
+    (means,) = class_means([samples], [("phase", "count")])
+    there = 2.5 * means.float() @ rotation
+    torch.testing.assert_close(a.project(means.float()), b.project(there), atol=1e-4, rtol=1e-3)
+
+
+def test_networks_without_a_common_value_have_no_closed_form(
+    tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU],
+) -> None:
+    samples = record(tiny_pair[0].site("hidden"), 50, np.random.default_rng(0))
+    moved = {name: value + 100 for name, value in samples.trials.values.items()}
+    elsewhere = changed(samples, trials=changed(samples.trials, values=moved))
+    with pytest.raises(ca.CausalignError, match="share no value of the variable"):
+        closed_form([samples, elsewhere], [("count",)] * 2, 2, train_scale=True)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"batch": 0}, "batch must be at least 1, found 0"),
+        ({"patience": -1}, "patience must be at least 1"),
+        ({"most_steps": -1}, "most_steps must not be negative"),
+        ({"learning_rate": 0.0}, "learning_rate must be positive, found 0.0"),
+    ],
+)
+def test_bad_settings_are_refused(wrong: dict[str, float], message: str) -> None:
+    with pytest.raises(ca.CausalignError, match=message):
+        Settings(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_found_alignment_is_the_same_for_the_same_seed(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
+    def once() -> Found:
+        settings = Settings(batch=8, most_steps=4, check_every=2)
+        return search(problem_of(tiny_pair, count=30), random_starts((6, 9), 3), settings, numpy_stream(1, "b"))
+
+    one, two = once(), once()
+    assert all(torch.equal(a.frame, b.frame) and a.scale == b.scale for a, b in zip(one.maps, two.maps, strict=True))
+    assert one.history == two.history
