@@ -36,6 +36,20 @@ def tiny_pair() -> tuple[ca.networks.GRU, ca.networks.GRU]:
     return a, b
 
 
+@pytest.fixture(scope="session")
+def aligned(zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> ca.Alignment:
+    """One good alignment of the shipped GRUs, found once for all tests."""
+    return ca.align([network.site("hidden") for network in zoo_pair], rank=16, seed=0)
+
+
+@pytest.fixture
+def rough(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> ca.Alignment:
+    """An alignment that takes no time and says nothing."""
+    settings = ca.Settings(most_steps=2, check_every=1, batch=8)
+    sites = [network.site("hidden") for network in tiny_pair]
+    return ca.align(sites, rank=3, train=40, validation=20, test=30, settings=settings)
+
+
 @pytest.fixture
 def zoo_folder() -> Path:
     """A shipped network's folder."""

@@ -1,7 +1,14 @@
-"""causalign compares neural networks by what their representations do."""
+"""causalign compares neural networks by what their representations do.
+
+    alignment = causalign.align([a.site("hidden"), b.site("hidden")], variable="full", method="mas", rank=16, seed=0)
+
+finds in each frozen network the subspace that carries a variable, swaps its contents between the networks, and says how
+often each then behaves as if the information had been its own (interchange intervention accuracy, `alignment.iia`).
+"""
 
 from causalign import networks, sites, tasks
 from causalign._version import __version__
+from causalign.alignment import METHODS, Alignment, Method, align, load_alignment
 from causalign.errors import CausalignError
 from causalign.evaluation import cka, compare, procrustes, rsa
 from causalign.interchange import Direction, Interventions, interchange, replace
@@ -11,17 +18,22 @@ from causalign.search import Settings
 from causalign.sites import Site
 
 __all__ = [
+    "METHODS",
+    "Alignment",
     "AlignmentMap",
     "CausalignError",
     "Direction",
     "Interventions",
+    "Method",
     "Network",
     "Settings",
     "Site",
     "__version__",
+    "align",
     "cka",
     "compare",
     "interchange",
+    "load_alignment",
     "load_network",
     "networks",
     "procrustes",

@@ -1,0 +1,19 @@
+"""Alignments: `align`, the table of methods, and what comes of it."""
+
+from causalign.alignment._request import STARTS
+from causalign.alignment.align import align
+from causalign.alignment.methods import METHODS, Method, every_direction, first_to_second
+from causalign.alignment.result import Alignment, Record, Score, load_alignment
+
+__all__ = [
+    "METHODS",
+    "STARTS",
+    "Alignment",
+    "Method",
+    "Record",
+    "Score",
+    "align",
+    "every_direction",
+    "first_to_second",
+    "load_alignment",
+]

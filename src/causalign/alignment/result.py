@@ -1,0 +1,175 @@
+"""What an alignment is once it has been found: maps, scores, and how they came about."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from causalign._files import output_folder, read_tensors, write_tensors, write_text
+from causalign.errors import CausalignError
+from causalign.maps import AlignmentMap
+from causalign.search import Stopped
+
+RESULT, MAPS = "result.json", "maps.safetensors"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SiteRecord(_Part):
+    """Which site this was."""
+
+    name: str
+    network: str
+    at: str
+    task: str
+    width: int
+    fingerprint: str
+    """Of the network's weights."""
+
+
+class Score(_Part):
+    """The IIA of one direction on held-out interventions, with its Wilson interval."""
+
+    source: str
+    target: str
+    variable: str
+    iia: float
+    ci_low: float
+    ci_high: float
+    trials: int
+
+
+class LookRecord(_Part):
+    """A point of the learning curve, on validation interventions."""
+
+    step: int
+    loss: float | None
+    worst_iia: float
+    mean_iia: float
+
+
+class Counts(_Part):
+    """Interventions of each direction, by their use."""
+
+    train: int
+    validation: int
+    test: int
+
+
+class Seconds(_Part):
+    """Where the time went."""
+
+    data: float
+    states: float
+    search: float
+    evaluate: float
+    total: float
+
+
+class Record(_Part):
+    """All of an alignment but its maps: what `result.json` holds."""
+
+    schema_version: Literal[1] = 1
+    method: str
+    task: str
+    variable: str | tuple[str, ...]
+    rank: int
+    map: str
+    scale: bool
+    start: str
+    sites: tuple[SiteRecord, ...]
+    iia: tuple[Score, ...]
+    worst_iia: float
+    unswapped: tuple[Score, ...]
+    """The same interventions with nothing swapped: what a network scores that ignores its source."""
+    steps: int
+    stopped: Stopped
+    seed: int
+    threads: int
+    interventions: Counts
+    seconds: Seconds
+    versions: dict[str, str]
+    history: tuple[LookRecord, ...]
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """One map a network and the IIA of every direction, on interventions that no search has seen."""
+
+    maps: tuple[AlignmentMap, ...]
+    record: Record
+
+    @property
+    def iia(self) -> pd.DataFrame:
+        """One row a direction: `source, target, variable, iia, ci_low, ci_high, trials`."""
+        return pd.DataFrame([dict(score) for score in self.record.iia])
+
+    @property
+    def unswapped(self) -> pd.DataFrame:
+        """The same table for the same interventions with nothing swapped: the floor."""
+        return pd.DataFrame([dict(score) for score in self.record.unswapped])
+
+    @property
+    def worst_iia(self) -> float:
+        """The IIA of the worst direction: the headline."""
+        return self.record.worst_iia
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """The learning curve: `step, loss, worst_iia, mean_iia` on validation interventions."""
+        return pd.DataFrame([dict(look) for look in self.record.history], columns=list(LookRecord.model_fields))
+
+    def save(self, folder: Path | str) -> Path:
+        """Write `maps.safetensors` and `result.json`, each whole or not at all; nothing is pickled.
+
+        Raises:
+            CausalignError: the folder cannot be written.
+        """
+        folder = output_folder(Path(folder))
+        tensors = {f"maps.{index}.frame": each.frame for index, each in enumerate(self.maps)}
+        tensors |= {
+            f"maps.{index}.scale": torch.as_tensor(each.scale, dtype=torch.float64)
+            for index, each in enumerate(self.maps)
+        }
+        write_tensors(folder / MAPS, tensors)
+        write_text(folder / RESULT, self.record.model_dump_json(indent=2) + "\n")
+        return folder
+
+    def __repr__(self) -> str:
+        names = ", ".join(site.name for site in self.record.sites)
+        worst = min(self.record.iia, key=lambda score: score.iia)
+        interval = f"[{worst.ci_low:.3f}, {worst.ci_high:.3f}]"
+        return f"Alignment({self.record.method} of {names}: worst IIA {self.worst_iia:.3f} {interval})"
+
+
+def load_alignment(folder: Path | str) -> Alignment:
+    """A saved alignment.
+
+    Raises:
+        CausalignError: a file is missing, broken, or of another format.
+    """
+    folder = Path(folder)
+    try:
+        record = Record.model_validate_json((folder / RESULT).read_bytes())
+    except OSError:
+        raise CausalignError(f"{folder}: not a saved alignment (no {RESULT} in it)") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise CausalignError(f"{folder / RESULT}: {where}: {first['msg']}") from None
+    tensors, _ = read_tensors(folder / MAPS)
+    try:
+        maps = tuple(
+            AlignmentMap(tensors[f"maps.{index}.frame"], float(tensors[f"maps.{index}.scale"]))
+            for index in range(len(record.sites))
+        )
+    except KeyError as missing:
+        raise CausalignError(
+            f"{folder / MAPS}: no entry {missing}, though {RESULT} has {len(record.sites)} sites"
+        ) from None
+    return Alignment(maps, record)

@@ -1,0 +1,228 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+import causalign as ca
+from causalign._progress import Update
+from causalign.alignment import Method, first_to_second
+from causalign.interchange import Direction, keep
+from causalign.search import behaviour
+from causalign.tasks import MultiObject
+
+QUICK = ca.Settings(most_steps=2, check_every=1, batch=8)
+SMALL: dict[str, Any] = {"train": 40, "validation": 20, "test": 30, "settings": QUICK}
+
+
+def test_two_grus_that_learnt_to_count_are_interchangeable(aligned: ca.Alignment) -> None:
+    assert aligned.worst_iia >= 0.99
+    table = aligned.iia
+    assert list(table.columns) == ["source", "target", "variable", "iia", "ci_low", "ci_high", "trials"]
+    names = ["multi-object/gru/0@hidden", "multi-object/gru/1@hidden"]
+    assert list(zip(table["source"], table["target"], strict=True)) == [(s, t) for s in names for t in names]
+    assert set(table["trials"]) == {1000}
+    assert ((table["ci_low"] <= table["iia"]) & (table["iia"] <= table["ci_high"])).all()
+    assert aligned.worst_iia == table["iia"].min()
+    assert (aligned.unswapped["iia"] < 0.1).all()
+    for a_map in aligned.maps:
+        assert a_map.frame.shape == (128, 16)
+        assert (a_map.frame.mT @ a_map.frame - torch.eye(16)).abs().max() < 1e-5
+        assert isinstance(a_map.scale, float)
+    assert aligned.history["worst_iia"].iloc[-1] > aligned.history["worst_iia"].iloc[0]
+
+
+def test_a_gru_and_an_untrained_one_score_no_better_than_chance(
+    zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU],
+) -> None:
+    untrained = ca.networks.build("multi-object", "gru", seed=0)
+    sites = [zoo_pair[0].site("hidden"), untrained.site("hidden")]
+    alignment = ca.align(sites, rank=16, train=2000, settings=ca.Settings(most_steps=60))
+    worst = alignment.iia.nsmallest(1, "iia").iloc[0]
+    chance = alignment.unswapped["iia"].min()  # the same interventions with nothing swapped
+    assert worst["ci_low"] <= chance
+    assert alignment.worst_iia < 0.05
+    # The search was no straw man: the trained network still takes its own states back.
+    assert alignment.iia["iia"].iloc[0] > 0.9
+
+
+def test_das_finds_the_count_and_phase_of_one_network(zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
+    settings = ca.Settings(most_steps=10)
+    alignment = ca.align(zoo_pair[0].site("hidden"), method="das", rank=32, train=1000, settings=settings)
+    assert len(alignment.iia) == len(alignment.maps) == 1
+    assert alignment.worst_iia > 0.95
+
+
+def test_a_stitch_is_trained_and_scored_in_one_direction(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
+    alignment = ca.align([n.site("hidden") for n in tiny_pair], method="stitch", rank=4, **SMALL)
+    assert [(row.source, row.target) for row in alignment.iia.itertuples()] == [
+        ("untrained:multi-object/gru/0@hidden", "untrained:multi-object/gru/1@hidden")
+    ]
+
+
+def test_a_method_of_one_s_own_is_a_row(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
+    def back(count: int) -> list[Direction]:
+        return [Direction(count - 1, 0)]
+
+    method = Method("backwards", sites=2, more=True, directions=back, objective=behaviour, swap=ca.interchange)
+    alignment = ca.align([n.site("hidden") for n in (*tiny_pair, tiny_pair[0])], method=method, rank=2, **SMALL)
+    assert alignment.record.method == "backwards"
+    assert len(alignment.maps) == 3
+    assert len(alignment.iia) == 1
+
+
+@pytest.mark.parametrize("kind", ["expm", "gram-schmidt"])
+@pytest.mark.parametrize("scale", [True, False])
+@pytest.mark.parametrize("start", ["random", "closed-form"])
+def test_maps_starts_and_scalars(
+    tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU], kind: str, scale: bool, start: str
+) -> None:
+    sites = [network.site("hidden") for network in tiny_pair]
+    alignment = ca.align(sites, rank=3, map=kind, scale=scale, start=start, **SMALL)
+    assert (alignment.record.map, alignment.record.start) == (kind, start)
+    for a_map, width in zip(alignment.maps, (6, 9), strict=True):
+        assert a_map.frame.shape == (width, 3)
+        assert scale or a_map.scale == 1.0
+
+
+def test_variables_can_differ_by_side(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
+    sites = [network.site("hidden") for network in tiny_pair]
+    alignment = ca.align(sites, variable=("count", "phase"), rank=2, **SMALL)
+    assert alignment.iia["variable"].tolist() == ["count", "count -> phase", "phase -> count", "phase"]
+    assert alignment.record.variable == ("count", "phase")
+
+
+def test_the_embedding_is_a_site_like_another(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
+    sites = [tiny_pair[0].site("hidden"), tiny_pair[1].site("embedding")]
+    assert len(ca.align(sites, rank=2, **SMALL).iia) == 4
+
+
+def test_the_same_seed_gives_the_same_bytes(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU], tmp_path: Path) -> None:
+    sites = [network.site("hidden") for network in tiny_pair]
+    one, two, other = (
+        ca.align(sites, rank=3, seed=seed, **SMALL).save(tmp_path / str(i)) for i, seed in enumerate((4, 4, 5))
+    )
+    maps = [(folder / "maps.safetensors").read_bytes() for folder in (one, two, other)]
+    assert maps[0] == maps[1] != maps[2]
+    results = [json.loads((folder / "result.json").read_text()) for folder in (one, two)]
+    assert {k: v for k, v in results[0].items() if k != "seconds"} == {
+        k: v for k, v in results[1].items() if k != "seconds"
+    }
+
+
+def test_a_saved_alignment_loads_to_the_same_bytes(rough: ca.Alignment, tmp_path: Path) -> None:
+    loaded = ca.load_alignment(rough.save(tmp_path / "one"))
+    loaded.save(tmp_path / "two")
+    for name in ("maps.safetensors", "result.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    pd.testing.assert_frame_equal(loaded.iia, rough.iia)
+    assert all(
+        torch.equal(a.frame, b.frame) and a.scale == b.scale for a, b in zip(loaded.maps, rough.maps, strict=True)
+    )
+    assert sorted(file.name for file in (tmp_path / "one").iterdir()) == ["maps.safetensors", "result.json"]
+
+
+def test_result_json_has_what_is_promised(rough: ca.Alignment, tmp_path: Path) -> None:
+    result = json.loads((rough.save(tmp_path) / "result.json").read_text())
+    promised = {"schema_version", "method", "task", "variable", "rank", "map", "sites", "iia", "worst_iia", "steps"}
+    promised |= {"seed", "seconds", "versions"}
+    assert promised <= set(result)
+    assert set(result["seconds"]) == {"data", "states", "search", "evaluate", "total"}
+    assert result["seconds"]["total"] >= result["seconds"]["search"]
+    assert result["sites"][0]["fingerprint"] == ca.networks.build("multi-object", "gru", seed=0, width=6).fingerprint
+
+
+def test_a_broken_alignment_is_refused(rough: ca.Alignment, tmp_path: Path) -> None:
+    with pytest.raises(ca.CausalignError, match="not a saved alignment"):
+        ca.load_alignment(tmp_path)
+    rough.save(tmp_path)
+    maps, result = tmp_path / "maps.safetensors", tmp_path / "result.json"
+    whole = maps.read_bytes()
+    maps.write_bytes(whole[:-10])
+    with pytest.raises(ca.CausalignError, match="maps.safetensors: not a whole safetensors file"):
+        ca.load_alignment(tmp_path)
+    maps.write_bytes(whole)
+    given = json.loads(result.read_text())
+    result.write_text(json.dumps(given | {"sites": given["sites"] * 2}))
+    with pytest.raises(ca.CausalignError, match="no entry 'maps.2.frame', though result.json has 4 sites"):
+        ca.load_alignment(tmp_path)
+    result.write_text(json.dumps(given | {"schema_version": 99}))
+    with pytest.raises(ca.CausalignError, match="result.json: schema_version: "):
+        ca.load_alignment(tmp_path)
+
+
+def test_progress_is_told_stage_by_stage(
+    tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU], capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[Update] = []
+    sites = [network.site("hidden") for network in tiny_pair]
+    ca.align(sites, rank=2, progress=seen.append, **SMALL)
+    assert list(dict.fromkeys(update.stage for update in seen)) == ["interventions", "search"]
+    assert {"loss", "worst IIA"} <= set(seen[-2].figures)
+    assert capsys.readouterr().err == ""
+    ca.align(sites, rank=2, progress=True, **SMALL)
+    assert "search" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"variable": "cuont"}, "unknown variable of multi-object 'cuont'; did you mean 'count'"),
+        ({"variable": ("full", "count")}, r"'full' of multi-object \(phase, count\) cannot be set as 'count'"),
+        ({"variable": ("full",)}, "one for each of the 2 sites; found 1"),
+        ({"method": "mass"}, "unknown method 'mass'; did you mean 'mas'"),
+        ({"method": "das"}, "das takes 1 sites, found 2"),
+        ({"rank": 0}, "rank must be from 1 to 6, the width of .*gru/0@hidden; found 0"),
+        ({"rank": -3}, "found -3"),
+        ({"rank": 7}, "from 1 to 6, .*; found 7"),
+        ({"map": "exp"}, "unknown map 'exp'; did you mean 'expm'"),
+        ({"start": "close"}, "unknown start 'close'; did you mean 'closed-form'"),
+        ({"train": 0}, "train interventions must be at least 1, found 0"),
+        ({"seed": -1}, "seed must not be negative, found -1"),
+        ({"test": -1}, "test interventions must be at least 1"),
+    ],
+)
+def test_bad_arguments_are_refused_before_any_work(
+    tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU],
+    wrong: dict[str, object],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sites = [network.site("hidden") for network in tiny_pair]
+    for site in sites:
+        monkeypatch.setattr(site, "read", lambda tokens: pytest.fail("work was done"))
+    with pytest.raises(ca.CausalignError, match=message):
+        ca.align(sites, **({"rank": 2} | wrong))  # type: ignore[arg-type]
+
+
+def test_a_single_site_is_too_few_for_mas(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
+    with pytest.raises(ca.CausalignError, match="mas takes at least 2 sites, found 1"):
+        ca.align(tiny_pair[0].site("hidden"))
+
+
+def test_networks_of_other_tasks_align_where_variables_agree(
+    tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU],
+) -> None:
+    class Same(MultiObject):
+        name = "same"
+
+    sites = [tiny_pair[0].site("hidden"), tiny_pair[1].site("hidden", task=Same())]
+    assert ca.align(sites, rank=2, **SMALL).record.task == "multi-object x same"
+
+
+def test_the_floor_is_the_score_with_nothing_swapped(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
+    sites = [network.site("hidden") for network in tiny_pair]
+    nothing = Method("nothing", 2, False, first_to_second, behaviour, keep)
+    settings = ca.Settings(most_steps=0)
+    alignment = ca.align(sites, method=nothing, rank=2, train=40, validation=20, test=30, settings=settings)
+    assert alignment.iia.equals(alignment.unswapped)
+    assert alignment.record.steps == 0
+
+
+def test_a_site_that_is_there_twice_is_numbered(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
+    site = tiny_pair[0].site("hidden")
+    alignment = ca.align([site, site], rank=2, **SMALL)
+    assert alignment.iia["source"].unique().tolist() == [f"{site.name} #1", f"{site.name} #2"]
+    assert [about.name for about in alignment.record.sites] == alignment.iia["source"].unique().tolist()
