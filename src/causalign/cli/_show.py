@@ -1,0 +1,57 @@
+"""What the commands print."""
+
+from string import ascii_uppercase
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from causalign.alignment import Alignment
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+
+def show_alignment(alignment: Alignment) -> None:
+    """The IIA of every direction, then the headline."""
+    record = alignment.record
+    letters = dict(zip((site.name for site in record.sites), ascii_uppercase, strict=False))
+    for name, letter in letters.items():
+        console.print(f"[bold]{letter}[/bold]  {name}")
+    table = _table("Interchange intervention accuracy (IIA)", "direction", "variable")
+    for column in ("IIA", "95 % interval", "trials", "no swap"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for score, floor in zip(record.iia, record.unswapped, strict=True):
+        direction = " -> ".join(letters.get(name, name) for name in (score.source, score.target))
+        interval = f"{score.ci_low:.3f} to {score.ci_high:.3f}"
+        numbers = (f"{score.iia:.3f}", interval, f"{score.trials:,}", f"{floor.iia:.3f}")
+        table.add_row(direction, score.variable, *numbers)
+    console.print(table)
+    console.print(
+        f"[bold]Worst direction: {record.worst_iia:.3f}[/bold]"
+        f"  ({record.method}, rank {record.rank}, {record.steps} steps, {record.seconds.total:.1f} s)"
+    )
+    console.print(
+        "IIA: share of held-out interventions after which the target predicts every\n"
+        "determined token. No swap: the same with nothing swapped, which is chance.\n",
+        style="dim",
+    )
+
+
+def show_similarity(similarity: pd.DataFrame) -> None:
+    """The correlational measures of two sites."""
+    table = _table("Correlational measures of the two", "measure")
+    for column in ("value", "sd over draws", "draws", "samples"):
+        table.add_column(column, justify="right")
+    for row in similarity.to_dict("records"):
+        table.add_row(
+            row["measure"], f"{row['value']:.3f}", f"{row['sd']:.3f}", str(row["draws"]), f"{row['samples']:,}"
+        )
+    console.print(table)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

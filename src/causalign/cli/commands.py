@@ -1,0 +1,152 @@
+"""The commands."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from causalign import networks
+from causalign._files import output_folder
+from causalign._progress import progress_bars
+from causalign.alignment import Alignment
+from causalign.cli._show import console, errors, show_alignment, show_similarity
+from causalign.cli.spec import AlignSpec, parse_spec, read_spec
+from causalign.errors import CausalignError
+from causalign.evaluation import compare as compare_sites
+from causalign.report import save_similarity, write_report
+from causalign.sites import open_site
+
+app = typer.Typer(
+    help="Compare neural networks by what their representations do.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Network = Annotated[
+    list[str] | None,
+    typer.Option("--network", "-n", help="zoo:TASK/ARCH[/SEED][@SITE], or the folder of a trained network[@SITE]."),
+]
+Out = Annotated[Path, typer.Option("--out", "-o", help="The folder for what comes of it.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of all random draws.")]
+
+INTERRUPTED = 130
+
+
+@app.command()
+def quickstart(out: Out = Path("runs/quickstart"), seed: Seed = 0) -> None:
+    """Compare two shipped GRUs that learnt to count: MAS, RSA and CKA, in the terminal and on a page."""
+    console.print(
+        "Two GRUs were trained from different seeds to answer with as many R as they\n"
+        "were shown objects. How interchangeable are their hidden states? MAS finds in\n"
+        "each the subspace that carries count and phase, swaps its contents between the\n"
+        "two, and asks whether the receiver then goes on as the swapped-in state demands.\n"
+    )
+    spec = AlignSpec(network=["zoo:multi-object/gru/0@hidden", "zoo:multi-object/gru/1@hidden"], seed=seed)
+    _run(spec, out)
+
+
+@app.command()
+def align(
+    out: Out,
+    network: Network = None,
+    spec: Annotated[Path | None, typer.Option(help="A TOML or JSON file with all of these, instead.")] = None,
+    variable: Annotated[list[str] | None, typer.Option(help="What is swapped; repeat to name one a network.")] = None,
+    method: Annotated[str | None, typer.Option(help="mas, das or stitch.")] = None,
+    rank: Annotated[int | None, typer.Option(help="Dimensions of the subspace.")] = None,
+    map_: Annotated[str | None, typer.Option("--map", help="gram-schmidt or expm.")] = None,
+    scale: Annotated[bool | None, typer.Option(help="Whether maps have a trained scalar.")] = None,
+    start: Annotated[str | None, typer.Option(help="closed-form or random.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of all random draws.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of Adam.")] = None,
+    most_steps: Annotated[int | None, typer.Option(help="Of the search.")] = None,
+) -> None:
+    """Align networks: find the subspaces that can be interchanged, and score every direction."""
+    options: dict[str, Any] = {
+        "network": network,
+        "variable": variable[0] if variable and len(variable) == 1 else variable,
+        "method": method,
+        "rank": rank,
+        "map": map_,
+        "scale": scale,
+        "start": start,
+        "seed": seed,
+        "learning_rate": learning_rate,
+        "most_steps": most_steps,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    if spec and given:
+        raise CausalignError(f"--spec says it all: leave out {', '.join(given)}, or put them into {spec}")
+    if not spec and not network:
+        raise CausalignError("name the networks: --network A --network B, or --spec FILE")
+    _run(read_spec(spec) if spec else parse_spec(given, "the options"), out)
+
+
+@app.command()
+def compare(out: Out, network: Network = None, seed: Seed = 0) -> None:
+    """Compare two sites by RSA, CKA and Procrustes distance."""
+    if not network or len(network) != 2:
+        raise CausalignError(f"compare takes two networks: --network A --network B; found {len(network or [])}")
+    a, b = (open_site(reference) for reference in network)
+    output_folder(out)
+    table = compare_sites(a, b, seed=seed)
+    show_similarity(table)
+    console.print(f"Written to {save_similarity(table, out)}")
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="A folder that `align` or `quickstart` has written.")]) -> None:
+    """Draw the figures and the page of a saved alignment again."""
+    console.print(f"Written to {write_report(folder)}")
+
+
+@app.command()
+def train(
+    task: Annotated[str, typer.Argument(help="The task: multi-object.")],
+    architecture: Annotated[str, typer.Argument(metavar="ARCH", help="The network: gru.")],
+    out: Out,
+    seed: Seed = 0,
+    width: Annotated[int, typer.Option(min=1, help="Of embedding and hidden state.")] = 128,
+) -> None:
+    """Train a network until it makes no mistake. A training that was stopped goes on when the command is repeated."""
+    try:
+        with progress_bars() as listener:
+            network, card = networks.train(task, architecture, seed, out, width=width, listener=listener)
+    except KeyboardInterrupt:
+        errors.print(f"stopped; the same command goes on from the last check, kept in {out}")
+        raise typer.Exit(INTERRUPTED) from None
+    console.print(
+        f"{network.name}: accuracy {card.accuracy:.4g} on {networks.Recipe.validation_trials:,} held-out trials "
+        f"after {card.steps:,} steps, {card.seconds:.0f} s"
+    )
+    if card.accuracy < 1:
+        errors.print(f"it still makes mistakes after {card.steps:,} steps, the most the recipe allows")
+        raise typer.Exit(1)
+
+
+def _run(spec: AlignSpec, out: Path) -> None:
+    """Align, compare, save, report: the path of every command that aligns."""
+    output_folder(out)
+    with progress_bars() as listener:
+        alignment = spec.run(listener)
+    alignment.save(out)
+    show_alignment(alignment)
+    if len(spec.network) == 2 and len({site.task for site in alignment.record.sites}) == 1:
+        a, b = (open_site(reference) for reference in spec.network)
+        similarity = compare_sites(a, b, seed=spec.seed)
+        save_similarity(similarity, out)
+        show_similarity(similarity)
+    page = write_report(out)
+    console.print(f"\nMaps and scores are in [bold]{out}[/bold].\nOpen [bold]{page}[/bold] in a browser.")
+    _say_if_cut_short(alignment, out)
+
+
+def _say_if_cut_short(alignment: Alignment, out: Path) -> None:
+    record = alignment.record
+    if record.stopped == "interrupted":
+        errors.print(f"interrupted at step {record.steps}: the best alignment until then is in {out}")
+        raise typer.Exit(INTERRUPTED)
+    if record.stopped == "diverged":
+        errors.print(f"the search diverged at step {record.steps}; try a lower --learning-rate")
+    if record.stopped == "steps":
+        errors.print(f"the search had not settled after {record.steps} steps; allow more with --most-steps")

@@ -1,0 +1,82 @@
+"""What `causalign align` is asked to do, from options or from a file."""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from causalign._progress import Listener
+from causalign.alignment import Alignment, align
+from causalign.errors import CausalignError, unknown
+from causalign.maps import DEFAULT
+from causalign.search import Settings
+from causalign.sites import open_site
+
+
+class AlignSpec(BaseModel):
+    """The arguments of `causalign.align`, its networks by reference."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    network: list[str] = Field(min_length=1)
+    variable: str | list[str] = "full"
+    method: str = "mas"
+    rank: int = 16
+    map: str = DEFAULT
+    scale: bool = True
+    start: str = "closed-form"
+    seed: int = Field(0, ge=0)
+    train: int = 10_000
+    validation: int = 1_000
+    test: int = 1_000
+    batch: int = Settings.batch
+    learning_rate: float | None = None
+    most_steps: int = Settings.most_steps
+    check_every: int = Settings.check_every
+    patience: int = Settings.patience
+
+    def run(self, listener: Listener) -> Alignment:
+        """Open the networks and align them."""
+        settings = Settings(**{name: getattr(self, name) for name in Settings.__dataclass_fields__})
+        taken = {"network", *Settings.__dataclass_fields__}
+        return align(
+            [open_site(reference) for reference in self.network],
+            **{name: value for name, value in self if name not in taken},
+            settings=settings,
+            progress=listener,
+        )
+
+
+def parse_spec(given: Mapping[str, Any], whose: str) -> AlignSpec:
+    """The spec with these entries.
+
+    Raises:
+        CausalignError: an entry is unknown or of the wrong kind; it is named.
+    """
+    for name in given:
+        if name not in AlignSpec.model_fields:
+            raise unknown(f"entry of {whose}", name, AlignSpec.model_fields)
+    try:
+        return AlignSpec.model_validate(dict(given))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise CausalignError(f"{whose}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def read_spec(path: Path) -> AlignSpec:
+    """The spec in a TOML or JSON file.
+
+    Raises:
+        CausalignError: the file cannot be read or parsed, or an entry is wrong.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        given = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
+        raise CausalignError(f"cannot read the spec {path}: {getattr(error, 'strerror', None) or error}") from None
+    if not isinstance(given, dict):
+        raise CausalignError(f"the spec {path} is no table of entries")
+    return parse_spec(given, str(path))

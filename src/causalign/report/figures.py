@@ -1,0 +1,88 @@
+"""The figures of an alignment. The same figure is a PNG on disk and a drawing in the page."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, told apart by everyone; the heat map's cividis is as well.
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#7F7F7F"
+_LONGEST = 24  # characters of a network's name
+
+
+def iia_matrix(iia: pd.DataFrame, sites: Sequence[str]) -> Figure:
+    """The IIA of every direction, from row to column, with its interval; directions not scored are blank."""
+    matrix = np.full((len(sites), len(sites)), np.nan)
+    notes = {}
+    for row in iia.to_dict("records"):
+        place = sites.index(row["source"]), sites.index(row["target"])
+        matrix[place] = row["iia"]
+        notes[place] = f"{row['iia']:.3f}\n[{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
+    side = 2.6 + 1.15 * len(sites)
+    figure = Figure(figsize=(side + 0.9, side), layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(matrix, cmap="cividis", vmin=0, vmax=1)
+    for (source, target), note in notes.items():
+        dark = matrix[source, target] < 0.55
+        axes.text(target, source, note, ha="center", va="center", fontsize=9, color="white" if dark else "black")
+    labels = [_label(site) for site in sites]
+    axes.set_xticks(range(len(sites)), labels, fontsize=8)
+    axes.set_yticks(range(len(sites)), labels, fontsize=8)
+    axes.set_xlabel("target: the network that receives")
+    axes.set_ylabel("source: the network that gives")
+    axes.set_title("Behaviour that follows the swapped state")
+    bar = figure.colorbar(image, ax=axes, shrink=0.8)
+    bar.set_label("interchange intervention accuracy")
+    return figure
+
+
+def learning_curve(history: pd.DataFrame) -> Figure:
+    """The worst and the mean direction on validation interventions, step by step."""
+    figure = Figure(figsize=(5.6, 3.8), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(history["step"], history["mean_iia"], color=ORANGE, linestyle="--", label="mean of directions")
+    axes.plot(history["step"], history["worst_iia"], color=BLUE, marker="o", markersize=3, label="worst direction")
+    axes.set_xlabel("step of the search (0: the start)")
+    axes.set_ylabel("IIA on validation interventions")
+    axes.set_title("How the maps were found")
+    _finish(axes)
+    axes.legend(frameon=False, loc="lower right")
+    return figure
+
+
+def similarity_bars(iia: pd.DataFrame, unswapped: pd.DataFrame, similarity: pd.DataFrame) -> Figure:
+    """The worst direction's IIA, with its floor, beside the correlational measures of the same two sites."""
+    worst = iia.nsmallest(1, "iia").iloc[0]
+    floor = unswapped.loc[(unswapped["source"] == worst["source"]) & (unswapped["target"] == worst["target"]), "iia"]
+    shown = similarity[~similarity["measure"].str.contains("distance")]
+    names = ["IIA\n(worst direction)", *(name.replace(" ", "\n", 1) for name in shown["measure"])]
+    values = [worst["iia"], *shown["value"]]
+    below = [worst["iia"] - worst["ci_low"], *shown["sd"]]
+    above = [worst["ci_high"] - worst["iia"], *shown["sd"]]
+    figure = Figure(figsize=(5.6, 3.8), layout="constrained")
+    axes = figure.add_subplot()
+    colours = [BLUE, *[GREY] * len(shown)]
+    bars = axes.bar(names, values, yerr=[below, above], color=colours, width=0.6, capsize=4)
+    axes.bar_label(bars, [f"{value:.3f}" for value in values], padding=3, fontsize=9)
+    axes.hlines(floor, -0.4, 0.4, color=ORANGE, linewidth=2.5, label="the same with nothing swapped: chance")
+    figure.legend(loc="outside lower center", frameon=False, fontsize=9)
+    axes.set_ylabel("score")
+    axes.set_title("Causal (blue) and correlational (grey) similarity")
+    _finish(axes)
+    return figure
+
+
+def _label(site: str) -> str:
+    """A site's name on two short lines, its end kept: a long path must not squeeze the figure."""
+    network, _, at = site.partition("@")
+    return (network if len(network) <= _LONGEST else f"…{network[1 - _LONGEST :]}") + f"\n@{at}"
+
+
+def _finish(axes: Axes) -> None:
+    axes.set_ylim(0, 1.09)
+    axes.set_yticks(np.linspace(0, 1, 6))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", alpha=0.3)
+    axes.set_axisbelow(True)

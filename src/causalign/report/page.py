@@ -1,0 +1,75 @@
+"""One page from a saved alignment: figures, scores, and what each number means. It opens offline."""
+
+import io
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from causalign._files import replacing, write_text
+from causalign.alignment import load_alignment
+from causalign.errors import CausalignError
+from causalign.report.figures import iia_matrix, learning_curve, similarity_bars
+
+PAGE, SIMILARITY = "report.html", "similarity.csv"
+_PIXELS_PER_INCH = 160
+
+
+def save_similarity(table: pd.DataFrame, folder: Path) -> Path:
+    """Write the table of correlational measures where the report of that folder finds it."""
+    write_text(folder / SIMILARITY, table.to_csv(index=False))
+    return folder / SIMILARITY
+
+
+def write_report(folder: Path | str) -> Path:
+    """Draw what is saved in `folder` (`result.json`, and `similarity.csv` if it is there): PNG figures and a page.
+
+    Raises:
+        CausalignError: there is no saved alignment, or a file is broken.
+    """
+    folder = Path(folder)
+    alignment = load_alignment(folder)
+    similarity = _read_similarity(folder)
+    sites = list(dict.fromkeys(site.name for site in alignment.record.sites))
+    figures = {"iia": iia_matrix(alignment.iia, sites), "learning_curve": learning_curve(alignment.history)}
+    if similarity is not None:
+        figures["similarity"] = similarity_bars(alignment.iia, alignment.unswapped, similarity)
+    for name, figure in figures.items():
+        with replacing(folder / f"{name}.png") as temporary:
+            figure.savefig(temporary, dpi=_PIXELS_PER_INCH, format="png")
+    worst = alignment.iia.nsmallest(1, "iia").iloc[0]
+    page = _template().render(
+        record=alignment.record,
+        worst=worst.to_dict(),
+        scores=list(zip(alignment.record.iia, alignment.record.unswapped, strict=True)),
+        similarity=[] if similarity is None else similarity.to_dict("records"),
+        figures={name: _svg(figure) for name, figure in figures.items()},
+    )
+    write_text(folder / PAGE, page)
+    return folder / PAGE
+
+
+def _read_similarity(folder: Path) -> pd.DataFrame | None:
+    path = folder / SIMILARITY
+    if not path.exists():
+        return None
+    try:
+        table = pd.read_csv(path)
+        return table[["measure", "a", "b", "value", "sd", "draws", "samples"]]
+    except (ValueError, KeyError) as error:
+        raise CausalignError(f"{path}: not a table of similarity measures ({error})") from None
+
+
+def _svg(figure: Figure) -> Markup:
+    """The figure as an element of a page, its text as paths so that it looks the same everywhere."""
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    return Markup(text.getvalue()[text.getvalue().index("<svg") :])
+
+
+def _template() -> Template:
+    loader = PackageLoader("causalign.report", ".")
+    environment = Environment(loader=loader, autoescape=select_autoescape(["j2"]), undefined=StrictUndefined)
+    return environment.get_template("page.html.j2")

@@ -1,0 +1,246 @@
+import json
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import causalign as ca
+from causalign._progress import Listener, Update, silent
+from causalign.cli import commands, main
+
+Run = Callable[..., tuple[int, str, str]]
+QUICK = ["--rank", "4", "--most-steps", "2"]
+PAIR = ["--network", "zoo:multi-object/gru/0", "--network", "zoo:multi-object/gru/1@hidden"]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command as the shell does: its exit code, standard output, and standard error."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["causalign", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        captured = capsys.readouterr()
+        return int(stop.value.code or 0), captured.out, captured.err
+
+    return call
+
+
+def test_quickstart_shows_two_interchangeable_networks(run: Run, tmp_path: Path, aligned: ca.Alignment) -> None:
+    code, out, _ = run("quickstart", "--out", tmp_path / "quick")
+    assert code == 0
+    for said in ("Interchange intervention accuracy", "Worst direction", "RSA (Spearman)", "CKA", "report.html"):
+        assert said in out
+    files = {file.name for file in (tmp_path / "quick").iterdir()}
+    assert files == {
+        "result.json",
+        "maps.safetensors",
+        "report.html",
+        "similarity.csv",
+        "iia.png",
+        "learning_curve.png",
+        "similarity.png",
+    }
+    result = json.loads((tmp_path / "quick" / "result.json").read_text())
+    assert result["worst_iia"] >= 0.99
+    assert result["rank"] <= 32
+    assert {score["trials"] for score in result["iia"]} == {1000}
+    again = ca.load_alignment(tmp_path / "quick")
+    assert again.record.iia == aligned.record.iia  # the same seed by another way is the same result
+
+
+def test_align_from_options_and_from_a_file_are_the_same(run: Run, tmp_path: Path) -> None:
+    assert run("align", *PAIR, *QUICK, "--variable", "count", "--seed", 3, "--out", tmp_path / "a")[0] == 0
+    spec = tmp_path / "spec.toml"
+    spec.write_text(
+        'network = ["zoo:multi-object/gru/0", "zoo:multi-object/gru/1@hidden"]\n'
+        'variable = "count"\nrank = 4\nmost_steps = 2\nseed = 3\n'
+    )
+    code, _, err = run("align", "--spec", spec, "--out", tmp_path / "b")
+    assert code == 0
+    assert "had not settled after 2 steps" in err
+    maps = [(tmp_path / folder / "maps.safetensors").read_bytes() for folder in "ab"]
+    assert maps[0] == maps[1]
+    as_json = tmp_path / "spec.json"
+    as_json.write_text(json.dumps({"network": [PAIR[1]], "method": "das", "rank": 2, "most_steps": 0, "test": 50}))
+    assert run("align", "--spec", as_json, "--out", tmp_path / "c")[0] == 0
+    assert ca.load_alignment(tmp_path / "c").iia["trials"].tolist() == [50]
+    assert not (tmp_path / "c" / "similarity.csv").exists()
+
+
+def test_compare_writes_its_table(run: Run, tmp_path: Path) -> None:
+    code, out, _ = run("compare", *PAIR, "--out", tmp_path)
+    assert code == 0
+    assert "Procrustes distance" in out
+    table = pd.read_csv(tmp_path / "similarity.csv")
+    assert table["measure"].tolist() == ["RSA (Spearman)", "RSA (Pearson)", "CKA", "Procrustes distance"]
+    assert "similarity.csv" in out
+
+
+def test_report_draws_again_what_was_saved(run: Run, tmp_path: Path, rough: ca.Alignment) -> None:
+    rough.save(tmp_path)
+    assert run("report", tmp_path)[0] == 0
+    assert (tmp_path / "report.html").exists()
+
+
+def test_train_saves_a_network_that_can_be_aligned(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = ca.networks.Recipe(batch=8, check_every=5, most_steps=10, validation_trials=10)
+    monkeypatch.setattr("causalign.networks.training.Recipe", lambda: recipe)
+    code, out, err = run("train", "multi-object", "gru", "--seed", 2, "--width", 8, "--out", tmp_path / "net")
+    assert code == 1
+    assert "after 10 steps" in out
+    assert "still makes mistakes after 10 steps" in err
+    network = str(tmp_path / "net")
+    code, out, _ = run("align", "-n", f"{network}@hidden", "-n", network, *QUICK, "--out", tmp_path / "a")
+    assert code == 0
+    assert json.loads((tmp_path / "a" / "result.json").read_text())["sites"][0]["network"] == network
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C as at a terminal; a shell that starts the tests in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def interrupting() -> Iterator[Listener]:
+    """A listener at whose third step of the search the process gets a Ctrl-C."""
+
+    def listen(update: Update) -> None:
+        if update.stage == "search" and update.step == 3 and update.total != 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    yield listen
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_in_a_search_keeps_the_best_and_says_where(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "progress_bars", interrupting)
+    code, _, err = run("align", *PAIR, "--rank", 4, "--out", tmp_path)
+    assert code == 130
+    assert f"interrupted at step 3: the best alignment until then is in {tmp_path}" in err.replace("\n", "")
+    saved = ca.load_alignment(tmp_path)
+    assert saved.record.stopped == "interrupted"
+    assert len(saved.iia) == 4
+    assert "interrupted" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_in_a_training_says_how_to_go_on(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def listener() -> Iterator[Listener]:
+        def listen(update: Update) -> None:
+            if update.step == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        yield listen
+
+    monkeypatch.setattr(commands, "progress_bars", listener)
+    code, _, err = run("train", "multi-object", "gru", "--width", 4, "--out", tmp_path)
+    assert code == 130
+    assert "the same command goes on" in err
+
+
+BAD = [
+    (["align", *PAIR, "--variable", "coun"], "unknown variable of multi-object 'coun'; did you mean 'count'"),
+    (["align", *PAIR, "--method", "maz"], "unknown method 'maz'; did you mean 'mas'"),
+    (["align", *PAIR, "--rank", "0"], "rank must be from 1 to 128"),
+    (["align", *PAIR, "--rank", "-2"], "found -2"),
+    (["align", *PAIR, "--rank", "129"], "found 129"),
+    (["align", *PAIR, "--start", "cold"], "unknown start 'cold'; known: closed-form, random"),
+    (["align", *PAIR, "--learning-rate", "-1"], "learning_rate must be positive"),
+    (["align"], "name the networks: --network A --network B, or --spec FILE"),
+    (["align", "--network", "zoo:multi-objct/gru"], "unknown zoo network 'multi-objct/gru'; did you mean"),
+    (["align", "--network", "zoo:multi-object/gru/7"], "with the seeds 0, 1, found 7"),
+    (["align", "--network", "nowhere/at/all"], "nowhere/at/all: not a saved network"),
+    (["align", "--network", "zoo:multi-object/gru@hiddn"], "'hiddn'; did you mean 'hidden'"),
+    (["compare", "--network", "zoo:multi-object/gru"], "compare takes two networks"),
+    (["train", "multi-objects", "gru"], "unknown task 'multi-objects'; did you mean 'multi-object'"),
+    (["train", "multi-object", "gur"], "unknown architecture 'gur'; did you mean 'gru'"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), BAD, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+)
+def test_wrong_input_is_one_line_and_exit_code_2(run: Run, tmp_path: Path, arguments: list[str], message: str) -> None:
+    code, _, err = run(*arguments, "--out", tmp_path / "out")
+    assert code == 2
+    assert message in err
+    lines = [line for line in err.strip().splitlines() if not line.startswith(("⠋", "⠙"))]
+    assert lines[-1].startswith("error: ")
+    assert "Traceback" not in err
+    assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('netwrk = ["x"]', "unknown entry of .*; did you mean 'network'"),
+        ('network = ["x"]\nrank = "4"', "rank: Input should be a valid integer"),
+        ("network = [", "cannot read the spec"),
+        ("network = []", "network: List should have at least 1 item"),
+    ],
+)
+def test_a_wrong_spec_is_refused_by_its_entry(run: Run, tmp_path: Path, text: str, message: str) -> None:
+    spec = tmp_path / "spec.toml"
+    spec.write_text(text)
+    code, _, err = run("align", "--spec", spec, "--out", tmp_path / "out")
+    assert code == 2
+    assert re.search(message, err)
+
+
+def test_a_spec_leaves_no_room_for_options(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("align", "--spec", tmp_path / "s.toml", "--rank", 4, "--out", tmp_path)
+    assert code == 2
+    assert "--spec says it all: leave out rank" in err
+    code, _, err = run("align", "--spec", tmp_path / "s.toml", "--out", tmp_path)
+    assert "cannot read the spec" in err
+
+
+@pytest.mark.parametrize("command", ["quickstart", "align", "compare", "train"])
+def test_a_folder_that_cannot_be_written_is_refused_before_the_work(
+    run: Run, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr("causalign.cli.spec.align", lambda *a, **k: pytest.fail("work was done"))
+    monkeypatch.setattr(commands, "compare_sites", lambda *a, **k: pytest.fail("work was done"))
+    arguments = {"align": PAIR, "compare": PAIR, "train": ["multi-object", "gru"], "quickstart": []}[command]
+    code, _, err = run(command, *arguments, "--out", tmp_path / "file" / "below")
+    assert code == 2
+    assert "cannot write to the folder" in err
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_nothing_is_half_written_when_writing_fails(rough: ca.Alignment, tmp_path: Path) -> None:
+    from causalign._files import replacing
+
+    rough.save(tmp_path)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+    def stop_halfway() -> None:
+        with replacing(tmp_path / "result.json") as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop_halfway()
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_help_names_every_command(run: Run) -> None:
+    code, out, _ = run("--help")
+    assert code == 0
+    for command in ("quickstart", "train", "align", "compare", "report"):
+        assert command in out
+    silent(Update("x", 0, 1))
