@@ -1,0 +1,65 @@
+"""What holds for the project as a whole."""
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import causalign as ca
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_a_room_imports_only_from_the_rooms_below_it() -> None:
+    linter = Path(sys.executable).parent / "lint-imports"
+    done = subprocess.run([linter], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_readme_s_example_runs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = (ROOT / "README.md").read_text()
+    example = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    assert example
+    lines = [line for line in example[1].splitlines() if line.strip()]
+    assert len(lines) <= 10
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(example[1], names)
+    assert isinstance(names["alignment"], ca.Alignment)
+    assert names["alignment"].worst_iia >= 0.99
+    assert capsys.readouterr().out
+
+
+def test_the_version_is_said_once() -> None:
+    assert importlib.metadata.version("causalign") == ca.__version__
+    assert f"## {ca.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_package_is_typed_and_whole() -> None:
+    package = Path(ca.__file__).parent
+    assert (package / "py.typed").exists()
+    assert (package / "report" / "page.html.j2").exists()
+    assert set(ca.__all__) <= set(dir(ca))
+
+
+def test_importing_causalign_draws_nothing_and_is_quiet() -> None:
+    code = "import torch; a = torch.get_rng_state(); import causalign; assert torch.equal(a, torch.get_rng_state())"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_pinned_versions_are_within_the_declared_ranges() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = {canonicalize_name(name): pin for name, _, pin in (line.partition("==") for line in lines)}
+    assert pins[canonicalize_name("torch")] == "2.13.0"
+    for declared in importlib.metadata.requires("causalign") or []:
+        requirement = Requirement(declared)
+        assert canonicalize_name(requirement.name) in pins, declared
+        assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), declared
