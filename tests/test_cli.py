@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 
 import causalign as ca
-from causalign._progress import Listener, Update, silent
+from causalign._progress import Listener, Update
 from causalign.cli import commands, main
 
 Run = Callable[..., tuple[int, str, str]]
@@ -159,6 +160,7 @@ BAD = [
     (["align", *PAIR, "--rank", "129"], "found 129"),
     (["align", *PAIR, "--start", "cold"], "unknown start 'cold'; known: closed-form, random"),
     (["align", *PAIR, "--learning-rate", "-1"], "learning_rate must be positive"),
+    (["align", "--network", "zoo:multi-object/gru/²"], "unknown zoo network"),
     (["align"], "name the networks: --network A --network B, or --spec FILE"),
     (["align", "--network", "zoo:multi-objct/gru"], "unknown zoo network 'multi-objct/gru'; did you mean"),
     (["align", "--network", "zoo:multi-object/gru/7"], "with the seeds 0, 1, found 7"),
@@ -189,6 +191,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(run: Run, tmp_path: Path, argum
         ('netwrk = ["x"]', "unknown entry of .*; did you mean 'network'"),
         ('network = ["x"]\nrank = "4"', "rank: Input should be a valid integer"),
         ("network = [", "cannot read the spec"),
+        ('network = ["zoo:multi-object/gru"]\nlearning_rate = nan', "learning_rate must be positive"),
         ("network = []", "network: List should have at least 1 item"),
     ],
 )
@@ -243,4 +246,57 @@ def test_help_names_every_command(run: Run) -> None:
     assert code == 0
     for command in ("quickstart", "train", "align", "compare", "report"):
         assert command in out
-    silent(Update("x", 0, 1))
+
+
+def test_brackets_in_a_name_are_no_styles(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("align", "-n", "no[red]where[/bar]", "--out", tmp_path)
+    assert code == 2
+    assert "no[red]where[/bar]: not a saved network" in err
+
+
+def test_an_at_sign_may_be_in_a_path(run: Run, tmp_path: Path, zoo_folder: Path) -> None:
+    there = tmp_path / "me@work" / "net"
+    there.parent.mkdir()
+    shutil.copytree(zoo_folder, there)
+    for reference in (there, f"{there}@embedding"):
+        assert run("align", "-n", reference, "--method", "das", *QUICK, "--out", tmp_path / "out")[0] == 0
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused_before_the_work(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "report.html").mkdir()
+    code, _, err = run("align", *PAIR, "--out", tmp_path)
+    assert code == 2
+    assert "report.html: it is a folder" in err
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_report_never_shows_the_similarity_of_other_sites(run: Run, tmp_path: Path, rough: ca.Alignment) -> None:
+    assert run("compare", *PAIR, "--out", tmp_path)[0] == 0
+    rough.save(tmp_path)
+    assert run("report", tmp_path)[0] == 0
+    assert "Procrustes distance</td>" not in (tmp_path / "report.html").read_text()
+    assert run("align", "-n", PAIR[1], "--method", "das", *QUICK, "--out", tmp_path)[0] == 0
+    assert not (tmp_path / "similarity.csv").exists()
+
+
+def test_a_search_that_diverges_does_not_pass_for_one_that_worked(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("align", *PAIR, "--rank", 4, "--learning-rate", 1e30, "--out", tmp_path)
+    assert code == 1
+    assert "diverged" in err
+    assert ca.load_alignment(tmp_path).record.stopped == "diverged"
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_outside_the_search_says_what_is_saved(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(commands, "compare_sites", stop)
+    code, _, err = run("align", *PAIR, *QUICK, "--out", tmp_path)
+    assert code == 130
+    assert f"interrupted; maps and scores are in {tmp_path}" in err.replace("\n", "")
+    monkeypatch.setattr("causalign.cli.spec.AlignSpec.open", stop)
+    code, _, err = run("align", *PAIR, *QUICK, "--out", tmp_path)
+    assert (code, "interrupted; nothing was saved" in err) == (130, True)

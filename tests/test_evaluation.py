@@ -8,7 +8,7 @@ from scipy.stats import norm, ortho_group
 import causalign as ca
 from causalign.evaluation import iia_table, stratified, worst
 from causalign.interchange import Direction
-from causalign.tasks import END, MultiObject
+from causalign.tasks import END, MultiObject, Sequences
 from naive_similarity import cka as naive_cka
 from naive_similarity import procrustes as naive_procrustes
 from naive_similarity import rsa as naive_rsa
@@ -129,3 +129,19 @@ def test_sites_of_different_tasks_cannot_be_compared(zoo_pair: tuple[ca.networks
 
     with pytest.raises(ca.CausalignError, match="is of multi-object, .* of other"):
         ca.compare(zoo_pair[0].site("hidden"), zoo_pair[1].site("hidden", task=Other()))
+
+
+def test_numbers_that_are_too_small_are_refused(zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
+    a, b = (network.site("embedding") for network in zoo_pair)
+    for wrong in ({"seed": -1}, {"draws": 1}, {"samples": 2}, {"trials_each": 0}):
+        with pytest.raises(ca.CausalignError, match="compare takes a seed of at least 0, 2 draws"):
+            ca.compare(a, b, **wrong)
+
+
+def test_strata_too_rare_to_fill_are_refused() -> None:
+    class Rare(MultiObject):
+        def strata(self, trials: Sequences) -> np.ndarray:
+            return (np.arange(len(trials)) == 0).astype(np.int64)
+
+    with pytest.raises(ca.CausalignError, match="wrote fewer than 2 trials of a stratum"):
+        stratified(Rare(), 2, np.random.default_rng(0))

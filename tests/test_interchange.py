@@ -130,6 +130,14 @@ def test_every_intervention_obeys_a_naive_simulator(seed: int, variable: str) ->
             assert not given_.determined[row, length:].any()
 
 
+def test_a_value_the_task_cannot_be_in_is_never_drawn() -> None:
+    sites = [Transparent(), Transparent()]
+    drawn = draw_interventions(
+        sites, ["count", "phase"], [Direction(0, 1)], record_all(sites, 300, 0, "x"), 300, 0, "x"
+    )
+    assert set(drawn[Direction(0, 1)].values["phase"].tolist()) == {0, 1}
+
+
 def test_all_phases_and_boundary_counts_are_drawn() -> None:
     site = Transparent()
     samples = record(site, 2000, np.random.default_rng(0))
@@ -254,10 +262,16 @@ def test_keeping_the_target_s_state_scores_only_what_fits_by_chance(
     drawn = draw_interventions(sites, ["full"] * 2, SELF_AND_ACROSS, recorded, 1000, 0, "x")
     nothing = [random_map(128, 1, i) for i in range(2)]
     for direction, correct in correct_trials(sites, nothing, keep, drawn).items():
-        # Unswapped, a perfect network goes on from its own state: right only where that is the counterfactual one.
-        own = recorded[direction.target].values
-        assert 0.01 < correct.double().mean() < 0.15
-        assert set(own) == {"phase", "count"}
+        here = recorded[direction.target]
+        row_of = {state.numpy().tobytes(): row for row, state in enumerate(here.states)}
+        rows = [row_of[state.numpy().tobytes()] for state in drawn[direction].target_states]
+        fits = torch.ones(1000, dtype=torch.bool)
+        for name, expected in drawn[direction].values.items():
+            fits &= torch.from_numpy(here.values[name][rows]) == expected
+        # Unswapped, a perfect network goes on from its own state, which is right where that is the counterfactual one.
+        assert correct[fits].all()
+        assert correct[~fits].double().mean() < 0.03
+        assert 10 < fits.sum() < 150
 
 
 def test_recorded_states_are_those_at_their_positions(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:

@@ -54,11 +54,11 @@ def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     )
     assert steps[0] == 6  # from the last check on
     assert parts.fingerprint == whole.fingerprint
-    assert not (tmp_path / "parts" / training.UNFINISHED).exists()
 
 
 def test_a_finished_training_is_not_done_again_nor_taken_for_another(tmp_path: Path) -> None:
     first, _ = train("multi-object", "gru", 3, tmp_path, width=8, recipe=QUICK)
+    (tmp_path / training.UNFINISHED).unlink()  # as if it had ended perfect
     again, _ = train(
         "multi-object",
         "gru",
@@ -88,6 +88,7 @@ def test_training_stops_after_perfect_checks_in_a_row(tmp_path: Path, monkeypatc
     recipe = Recipe(batch=4, check_every=5, checks=2, validation_trials=4)
     _, card = train("multi-object", "gru", 0, tmp_path, width=4, recipe=recipe)
     assert card.steps == 20  # perfect, not, perfect, perfect
+    assert not (tmp_path / training.UNFINISHED).exists()
 
 
 def test_the_rate_warms_up_then_falls_with_the_root_of_the_step() -> None:
@@ -102,6 +103,8 @@ def test_no_global_generator_is_read_or_set(tmp_path: Path) -> None:
     one, _ = train("multi-object", "gru", 5, tmp_path / "one", width=4, recipe=QUICK)
     assert torch.equal(state, torch.get_rng_state())
     assert np.array_equal(numpy_state, np.random.get_state(legacy=False)["state"]["key"])  # noqa: NPY002
+    ca.zoo.load("multi-object/gru")
+    assert torch.equal(state, torch.get_rng_state())
     torch.manual_seed(99)
     two, _ = train("multi-object", "gru", 5, tmp_path / "two", width=4, recipe=QUICK)
     assert one.fingerprint == two.fingerprint
@@ -180,3 +183,33 @@ def test_a_network_that_does_not_speak_the_task_s_tokens_is_refused() -> None:
     network = ca.networks.GRU.initialised(Dialect(), seed=0, width=4)
     with pytest.raises(ca.CausalignError, match="does not know the tokens T; it knows P, B, E"):
         network.site("hidden", task=MultiObject())
+
+
+def test_a_training_that_ran_out_of_steps_goes_on_with_more(tmp_path: Path) -> None:
+    _, card = train("multi-object", "gru", 3, tmp_path / "a", width=8, recipe=QUICK)
+    longer = Recipe(batch=16, check_every=5, most_steps=25, validation_trials=20)
+    more, card = train("multi-object", "gru", 3, tmp_path / "a", width=8, recipe=longer)
+    assert card.steps == 25
+    whole, _ = train("multi-object", "gru", 3, tmp_path / "b", width=8, recipe=longer)
+    assert more.fingerprint == whole.fingerprint
+    with pytest.raises(ca.CausalignError, match="is another training"):
+        train("multi-object", "gru", 3, tmp_path / "a", width=8, recipe=Recipe(batch=8, check_every=5, most_steps=30))
+
+
+def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
+    recipe = Recipe(batch=4, learning_rate=1e30, warm_up=1, check_every=50, most_steps=50, validation_trials=4)
+    with pytest.raises(ca.CausalignError, match="the loss is nan at step"):
+        train("multi-object", "gru", 0, tmp_path, width=4, recipe=recipe)
+    assert not (tmp_path / "card.json").exists()
+
+
+def test_a_network_too_large_for_the_memory_is_refused() -> None:
+    with pytest.raises(ca.CausalignError, match="a gru of width 100000000 does not fit into memory"):
+        ca.networks.build("multi-object", "gru", seed=0, width=100_000_000)
+
+
+def test_a_subclass_has_its_parent_s_sites() -> None:
+    class Wider(ca.networks.GRU):
+        pass
+
+    assert Wider.initialised(MultiObject(), seed=0, width=4).site("hidden").width == 4

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import causalign as ca
-from causalign.report import iia_matrix, save_similarity, write_report
+from causalign.report import iia_matrix, save_similarity, similarity_bars, write_report
 
 NAMES = ["a@hidden", "b@hidden"]
 
@@ -32,6 +32,19 @@ def test_long_names_do_not_squeeze_the_matrix(tmp_path: Path) -> None:
     figure = iia_matrix(table, names)
     figure.savefig(tmp_path / "figure.png")  # matplotlib's warning that axes collapsed would be an error here
     assert all(len(line) <= 24 for label in figure.axes[0].get_xticklabels() for line in label.get_text().split("\n"))
+
+
+def test_names_are_no_formulas(tmp_path: Path) -> None:
+    names = ["a$_$b@hidden", "c@d/e@hidden"]
+    figure = iia_matrix(table_of([0.9, 0.2, 0.7, 0.8]).replace(dict(zip(NAMES, names, strict=True))), names)
+    figure.savefig(tmp_path / "figure.png")
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["a\\$_\\$b\n@hidden", "c@d/e\n@hidden"]
+
+
+def test_a_negative_correlation_is_seen() -> None:
+    table = table_of([0.9, 0.2, 0.7, 0.8])
+    similarity = pd.DataFrame([{"measure": "RSA (Pearson)", "value": -0.4, "sd": 0.1}])
+    assert similarity_bars(table, table, similarity).axes[0].get_ylim()[0] < -0.5
 
 
 def test_the_matrix_reads_from_row_to_column() -> None:

@@ -16,14 +16,23 @@ from causalign.errors import CausalignError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends without an error."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    """A temporary path beside `path` that takes its place when the block ends without an error.
+
+    Raises:
+        CausalignError: it cannot be written, or cannot take that place.
+    """
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    except OSError as error:
+        raise CausalignError(f"cannot write {path}: {error.strerror or error}") from None
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())  # mkstemp's files are private; results are meant to be shared
         temporary.replace(path)
+    except OSError as error:
+        raise CausalignError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -70,11 +79,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, metadata
 
 
-def output_folder(path: Path) -> Path:
-    """`path` as a folder that exists and can be written to; asked before the work starts, so none is lost.
+def output_folder(path: Path, *files: str) -> Path:
+    """`path` as a folder that exists and where `files` can be written; asked before the work, so that none is lost.
 
     Raises:
-        CausalignError: it is a file, or cannot be made or written to.
+        CausalignError: it is a file, or cannot be made or written to, or a folder is where a file is to be.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -82,4 +91,7 @@ def output_folder(path: Path) -> Path:
             pass
     except OSError as error:
         raise CausalignError(f"cannot write to the folder {path}: {error.strerror or error}") from None
+    for file in files:
+        if (path / file).is_dir():
+            raise CausalignError(f"cannot write {path / file}: it is a folder")
     return path

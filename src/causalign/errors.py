@@ -3,9 +3,15 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from pydantic import ValidationError
+
 
 class CausalignError(ValueError):
     """Something given to causalign cannot work; the message is one line and is shown as it is."""
+
+
+class SearchWarning(UserWarning):
+    """A search did not end as it should; what it returns is its best until then."""
 
 
 def unknown(what: str, found: str, known: Iterable[str]) -> CausalignError:
@@ -14,3 +20,10 @@ def unknown(what: str, found: str, known: Iterable[str]) -> CausalignError:
     near = get_close_matches(found.lower(), names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(names)}"
     return CausalignError(f"unknown {what} {found!r}; {hint}")
+
+
+def invalid(what: str, error: ValidationError) -> CausalignError:
+    """The error for a file or table whose entries are not what they should be: the first of them is named."""
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    return CausalignError(f"{what}: {where + ': ' if where else ''}{first['msg']}")

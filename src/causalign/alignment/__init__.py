@@ -3,10 +3,12 @@
 from causalign.alignment._request import STARTS
 from causalign.alignment.align import align
 from causalign.alignment.methods import METHODS, Method, every_direction, first_to_second
-from causalign.alignment.result import Alignment, Record, Score, load_alignment
+from causalign.alignment.result import MAPS, RESULT, Alignment, Record, Score, load_alignment
 
 __all__ = [
+    "MAPS",
     "METHODS",
+    "RESULT",
     "STARTS",
     "Alignment",
     "Method",

@@ -3,6 +3,7 @@
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from causalign.tasks import require_settable
 STARTS = ("closed-form", "random")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
     """The states that one split recorded, and the interventions drawn from them."""
 
@@ -65,7 +66,10 @@ class Request:
         Raises:
             CausalignError: an argument is unknown or does not fit the others, or a site fails its checks.
         """
-        sites = [sites] if isinstance(sites, Site) else list(sites)
+        sites = list(sites) if isinstance(sites, list | tuple) else [cast("Site", sites)]
+        for site in sites:
+            if not isinstance(site, Site):
+                raise CausalignError(f"align takes sites, such as network.site('hidden'); found {type(site).__name__}")
         row, kind = method_of(method), parametrisation(map_name)
         row.require_sites(len(sites))
         variables = _one_each(variable, sites)
@@ -78,9 +82,11 @@ class Request:
                 raise CausalignError(f"{split} interventions must be at least 1, found {count}")
         for site in sites:
             require_rank(rank, site.width, site.name)
+        if len({site.device for site in sites}) > 1:
+            raise CausalignError(f"sites must be on one device; found {', '.join(str(s.device) for s in sites)}")
         for site in sites:
             check(site, seed)
-        return cls(sites, variables, row, rank, kind, scale, start, seed, Counts(**counts))
+        return cls(sites, variables, row, int(rank), kind, scale, start, seed, Counts(**counts))
 
     @property
     def names(self) -> list[str]:
@@ -113,7 +119,7 @@ class Request:
             keys = [site.task.keys(variable) for site, variable in zip(self.sites, self.variables, strict=True)]
             starts = closed_form(recorded, keys, self.rank, self.scale)
         return [
-            self.parametrisation(AlignmentMap(start.frame.to(site.device), start.scale), self.scale)
+            self.parametrisation(AlignmentMap(start.frame.to(site.device, site.dtype), start.scale), self.scale)
             for start, site in zip(starts, self.sites, strict=True)
         ]
 

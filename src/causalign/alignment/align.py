@@ -3,6 +3,7 @@
 sites --record--> states --draw--> interventions --search--> maps --score on held-out interventions--> alignment
 """
 
+import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
@@ -12,10 +13,13 @@ from causalign.alignment._clock import Clock
 from causalign.alignment._request import Request
 from causalign.alignment.methods import Method
 from causalign.alignment.result import Alignment
+from causalign.errors import SearchWarning
 from causalign.interchange import keep
 from causalign.maps import DEFAULT
 from causalign.search import Problem, Settings, search
 from causalign.sites import Site
+
+_ENDS = {"interrupted": "was interrupted", "diverged": "diverged"}
 
 
 def align(
@@ -57,6 +61,7 @@ def align(
     Raises:
         CausalignError: sites, variables, method, rank, or map do not fit each other; a site fails its checks.
     """
+    settings = settings or Settings()
     request = Request.checked(
         sites, variable, method, rank, map, scale, start, seed, {"train": train, "validation": validation, "test": test}
     )
@@ -72,11 +77,17 @@ def align(
                 splits["validation"].interventions,
             )
             maps = request.starting_maps(splits["train"].recorded)
-            found = search(problem, maps, settings or Settings(), numpy_stream(seed, "batches"), listener)
+            found = search(problem, maps, settings, numpy_stream(seed, "batches"), listener)
         with clock("evaluate"):
             held_out = splits["test"].interventions
             scores = request.scores(found.maps, request.method.swap, held_out)
             floor = request.scores(found.maps, keep, held_out)
+    if found.stopped in ("interrupted", "diverged"):
+        warnings.warn(
+            f"the search {_ENDS[found.stopped]} at step {found.steps}; this is its best until then",
+            SearchWarning,
+            stacklevel=2,
+        )
     return Alignment(found.maps, request.record(found, scores, floor, clock))
 
 

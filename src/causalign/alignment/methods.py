@@ -28,8 +28,9 @@ class Method:
             CausalignError: the method takes another number.
         """
         if count < self.sites or (count > self.sites and not self.more):
-            wanted = f"at least {self.sites}" if self.more else str(self.sites)
-            raise CausalignError(f"{self.name} takes {wanted} sites, found {count}")
+            least = "at least " if self.more else ""
+            plural = "" if self.sites == 1 else "s"
+            raise CausalignError(f"{self.name} takes {least}{self.sites} site{plural}, found {count}")
 
 
 def every_direction(count: int) -> list[Direction]:

@@ -6,10 +6,10 @@ from typing import Literal
 
 import pandas as pd
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from causalign._files import output_folder, read_tensors, write_tensors, write_text
-from causalign.errors import CausalignError
+from causalign.errors import CausalignError, invalid
 from causalign.maps import AlignmentMap
 from causalign.search import Stopped
 
@@ -96,8 +96,18 @@ class Record(_Part):
     versions: dict[str, str]
     history: tuple[LookRecord, ...]
 
+    @model_validator(mode="after")
+    def _whole(self) -> "Record":
+        names = {site.name for site in self.sites}
+        directions = [(score.source, score.target) for score in self.iia]
+        if not directions or directions != [(score.source, score.target) for score in self.unswapped]:
+            raise ValueError("iia and unswapped must score the same directions, at least one")
+        if not names.issuperset(name for direction in directions for name in direction):
+            raise ValueError("a score is of a site that is not listed")
+        return self
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Alignment:
     """One map a network and the IIA of every direction, on interventions that no search has seen."""
 
@@ -130,7 +140,7 @@ class Alignment:
         Raises:
             CausalignError: the folder cannot be written.
         """
-        folder = output_folder(Path(folder))
+        folder = output_folder(Path(folder), RESULT, MAPS)
         tensors = {f"maps.{index}.frame": each.frame for index, each in enumerate(self.maps)}
         tensors |= {
             f"maps.{index}.scale": torch.as_tensor(each.scale, dtype=torch.float64)
@@ -156,12 +166,10 @@ def load_alignment(folder: Path | str) -> Alignment:
     folder = Path(folder)
     try:
         record = Record.model_validate_json((folder / RESULT).read_bytes())
-    except OSError:
-        raise CausalignError(f"{folder}: not a saved alignment (no {RESULT} in it)") from None
+    except OSError as error:
+        raise CausalignError(f"{folder}: not a saved alignment ({RESULT}: {error.strerror})") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise CausalignError(f"{folder / RESULT}: {where}: {first['msg']}") from None
+        raise invalid(str(folder / RESULT), error) from None
     tensors, _ = read_tensors(folder / MAPS)
     try:
         maps = tuple(
@@ -172,4 +180,10 @@ def load_alignment(folder: Path | str) -> Alignment:
         raise CausalignError(
             f"{folder / MAPS}: no entry {missing}, though {RESULT} has {len(record.sites)} sites"
         ) from None
+    for site, each in zip(record.sites, maps, strict=True):
+        if each.frame.shape != (site.width, record.rank):
+            raise CausalignError(
+                f"{folder / MAPS}: the map of {site.name} is {list(each.frame.shape)}, "
+                f"and {RESULT} says [{site.width}, {record.rank}]"
+            )
     return Alignment(maps, record)

@@ -2,7 +2,7 @@
 
 import sys
 
-from causalign.cli._show import errors
+from causalign.cli._show import complain
 from causalign.cli.commands import app
 from causalign.errors import CausalignError
 
@@ -14,5 +14,5 @@ def main() -> None:
     try:
         app()
     except CausalignError as error:
-        errors.print(f"[red]error:[/red] {error}", soft_wrap=True)
+        complain(error)
         sys.exit(2)

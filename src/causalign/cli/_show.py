@@ -5,11 +5,18 @@ from string import ascii_uppercase
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from causalign.alignment import Alignment
 
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+# No markup: names and paths are the user's, and square brackets in them are no styles.
+console = Console(highlight=False, markup=False)
+errors = Console(stderr=True, highlight=False, markup=False)
+
+
+def complain(message: object) -> None:
+    """One line on the standard error for what was wrong."""
+    errors.print(Text.assemble(("error: ", "red"), str(message)), soft_wrap=True)
 
 
 def show_alignment(alignment: Alignment) -> None:
@@ -17,7 +24,7 @@ def show_alignment(alignment: Alignment) -> None:
     record = alignment.record
     letters = dict(zip((site.name for site in record.sites), ascii_uppercase, strict=False))
     for name, letter in letters.items():
-        console.print(f"[bold]{letter}[/bold]  {name}")
+        console.print(Text.assemble((letter, "bold"), f"  {name}"), soft_wrap=True)
     table = _table("Interchange intervention accuracy (IIA)", "direction", "variable")
     for column in ("IIA", "95 % interval", "trials", "no swap"):
         table.add_column(column, justify="right", no_wrap=True)
@@ -27,13 +34,11 @@ def show_alignment(alignment: Alignment) -> None:
         numbers = (f"{score.iia:.3f}", interval, f"{score.trials:,}", f"{floor.iia:.3f}")
         table.add_row(direction, score.variable, *numbers)
     console.print(table)
-    console.print(
-        f"[bold]Worst direction: {record.worst_iia:.3f}[/bold]"
-        f"  ({record.method}, rank {record.rank}, {record.steps} steps, {record.seconds.total:.1f} s)"
-    )
+    how = f"  ({record.method}, rank {record.rank}, {record.steps} steps, {record.seconds.total:.1f} s)"
+    console.print(Text.assemble((f"Worst direction: {record.worst_iia:.3f}", "bold"), how))
     console.print(
         "IIA: share of held-out interventions after which the target predicts every\n"
-        "determined token. No swap: the same with nothing swapped, which is chance.\n",
+        "determined token. No swap: the same with nothing swapped, which is the floor.\n",
         style="dim",
     )
 

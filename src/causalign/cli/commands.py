@@ -1,5 +1,7 @@
 """The commands."""
 
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,13 +10,13 @@ import typer
 from causalign import networks
 from causalign._files import output_folder
 from causalign._progress import progress_bars
-from causalign.alignment import Alignment
+from causalign.alignment import MAPS, RESULT, Alignment
 from causalign.cli._show import console, errors, show_alignment, show_similarity
 from causalign.cli.spec import AlignSpec, parse_spec, read_spec
-from causalign.errors import CausalignError
+from causalign.errors import CausalignError, SearchWarning
 from causalign.evaluation import compare as compare_sites
-from causalign.report import save_similarity, write_report
-from causalign.sites import open_site
+from causalign.report import FIGURES, PAGE, SIMILARITY, save_similarity, write_report
+from causalign.sites import Site, open_site
 
 app = typer.Typer(
     help="Compare neural networks by what their representations do.",
@@ -88,16 +90,16 @@ def compare(out: Out, network: Network = None, seed: Seed = 0) -> None:
     if not network or len(network) != 2:
         raise CausalignError(f"compare takes two networks: --network A --network B; found {len(network or [])}")
     a, b = (open_site(reference) for reference in network)
-    output_folder(out)
+    output_folder(out, SIMILARITY)
     table = compare_sites(a, b, seed=seed)
     show_similarity(table)
-    console.print(f"Written to {save_similarity(table, out)}")
+    console.print(f"Written to {save_similarity(table, out)}", soft_wrap=True)
 
 
 @app.command()
 def report(folder: Annotated[Path, typer.Argument(help="A folder that `align` or `quickstart` has written.")]) -> None:
     """Draw the figures and the page of a saved alignment again."""
-    console.print(f"Written to {write_report(folder)}")
+    console.print(f"Written to {write_report(folder)}", soft_wrap=True)
 
 
 @app.command()
@@ -113,11 +115,12 @@ def train(
         with progress_bars() as listener:
             network, card = networks.train(task, architecture, seed, out, width=width, listener=listener)
     except KeyboardInterrupt:
-        errors.print(f"stopped; the same command goes on from the last check, kept in {out}")
+        errors.print(f"stopped; the same command goes on from the last check, kept in {out}", soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
     console.print(
         f"{network.name}: accuracy {card.accuracy:.4g} on {networks.Recipe.validation_trials:,} held-out trials "
-        f"after {card.steps:,} steps, {card.seconds:.0f} s"
+        f"after {card.steps:,} steps, {card.seconds:.0f} s",
+        soft_wrap=True,
     )
     if card.accuracy < 1:
         errors.print(f"it still makes mistakes after {card.steps:,} steps, the most the recipe allows")
@@ -125,28 +128,43 @@ def train(
 
 
 def _run(spec: AlignSpec, out: Path) -> None:
-    """Align, compare, save, report: the path of every command that aligns."""
-    output_folder(out)
-    with progress_bars() as listener:
-        alignment = spec.run(listener)
-    alignment.save(out)
-    show_alignment(alignment)
-    if len(spec.network) == 2 and len({site.task for site in alignment.record.sites}) == 1:
-        a, b = (open_site(reference) for reference in spec.network)
-        similarity = compare_sites(a, b, seed=spec.seed)
+    """Align, save, compare, report: the path of every command that aligns."""
+    output_folder(out, RESULT, MAPS, SIMILARITY, PAGE, *FIGURES)
+    saved = False
+    try:
+        sites = spec.open()
+        with progress_bars() as listener, warnings.catch_warnings(action="ignore", category=SearchWarning):
+            alignment = spec.align(sites, listener)
+        alignment.save(out)
+        saved = True
+        show_alignment(alignment)
+        _compare_pair(sites, spec.seed, out)
+        page = write_report(out)
+    except KeyboardInterrupt:
+        errors.print(f"interrupted; maps and scores are in {out}" if saved else "interrupted; nothing was saved")
+        raise typer.Exit(INTERRUPTED) from None
+    console.print(f"\nMaps and scores are in {out}.\nOpen {page} in a browser.", soft_wrap=True)
+    _say_if_cut_short(alignment, out)
+
+
+def _compare_pair(sites: Sequence[Site], seed: int, out: Path) -> None:
+    """The correlational measures, where there are two sites and they can be shown the same trials."""
+    if len(sites) == 2 and sites[0].task.name == sites[1].task.name:
+        similarity = compare_sites(sites[0], sites[1], seed=seed)
         save_similarity(similarity, out)
         show_similarity(similarity)
-    page = write_report(out)
-    console.print(f"\nMaps and scores are in [bold]{out}[/bold].\nOpen [bold]{page}[/bold] in a browser.")
-    _say_if_cut_short(alignment, out)
+    else:
+        for earlier in (SIMILARITY, "similarity.png"):
+            (out / earlier).unlink(missing_ok=True)
 
 
 def _say_if_cut_short(alignment: Alignment, out: Path) -> None:
     record = alignment.record
     if record.stopped == "interrupted":
-        errors.print(f"interrupted at step {record.steps}: the best alignment until then is in {out}")
+        errors.print(f"interrupted at step {record.steps}: the best alignment until then is in {out}", soft_wrap=True)
         raise typer.Exit(INTERRUPTED)
     if record.stopped == "diverged":
         errors.print(f"the search diverged at step {record.steps}; try a lower --learning-rate")
+        raise typer.Exit(1)
     if record.stopped == "steps":
         errors.print(f"the search had not settled after {record.steps} steps; allow more with --most-steps")

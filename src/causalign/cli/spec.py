@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from causalign._progress import Listener
 from causalign.alignment import Alignment, align
-from causalign.errors import CausalignError, unknown
+from causalign.errors import CausalignError, invalid, unknown
 from causalign.maps import DEFAULT
 from causalign.search import Settings
-from causalign.sites import open_site
+from causalign.sites import Site, open_site
 
 
 class AlignSpec(BaseModel):
@@ -38,12 +38,16 @@ class AlignSpec(BaseModel):
     check_every: int = Settings.check_every
     patience: int = Settings.patience
 
-    def run(self, listener: Listener) -> Alignment:
-        """Open the networks and align them."""
+    def open(self) -> list[Site]:
+        """The sites that the references name."""
+        return [open_site(reference) for reference in self.network]
+
+    def align(self, sites: Sequence[Site], listener: Listener) -> Alignment:
+        """Align them as the spec says."""
         settings = Settings(**{name: getattr(self, name) for name in Settings.__dataclass_fields__})
         taken = {"network", *Settings.__dataclass_fields__}
         return align(
-            [open_site(reference) for reference in self.network],
+            sites,
             **{name: value for name, value in self if name not in taken},
             settings=settings,
             progress=listener,
@@ -62,8 +66,7 @@ def parse_spec(given: Mapping[str, Any], whose: str) -> AlignSpec:
     try:
         return AlignSpec.model_validate(dict(given))
     except ValidationError as error:
-        first = error.errors()[0]
-        raise CausalignError(f"{whose}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise invalid(whose, error) from None
 
 
 def read_spec(path: Path) -> AlignSpec:
@@ -75,7 +78,7 @@ def read_spec(path: Path) -> AlignSpec:
     try:
         text = path.read_text(encoding="utf-8")
         given = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, RecursionError, json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
         raise CausalignError(f"cannot read the spec {path}: {getattr(error, 'strerror', None) or error}") from None
     if not isinstance(given, dict):
         raise CausalignError(f"the spec {path} is no table of entries")

@@ -37,11 +37,16 @@ def compare(
         One row a measure: `measure, a, b, value, sd, draws, samples`; the mean over draws and its standard deviation.
 
     Raises:
-        CausalignError: the sites are of different tasks, or states are NaN or infinite.
+        CausalignError: the sites are of different tasks, a number is too small, or states are NaN or infinite.
     """
     if a.task.name != b.task.name:
         raise CausalignError(
             f"correlational measures need the same trials: {a.name} is of {a.task.name}, {b.name} of {b.task.name}"
+        )
+    if seed < 0 or draws < 2 or samples < 3 or trials_each < 1:
+        raise CausalignError(
+            "compare takes a seed of at least 0, 2 draws, 3 samples and 1 trial each; "
+            f"found {seed}, {draws}, {samples} and {trials_each}"
         )
     trials = stratified(a.task, trials_each, numpy_stream(seed, "similarity", "trials"))
     seen = torch.from_numpy(_positions(a.task, trials))
@@ -60,12 +65,18 @@ def compare(
 
 
 def stratified(task: Task, each: int, rng: np.random.Generator) -> Sequences:
-    """`each` trials of every stratum of the task, drawn from the task until all have as many."""
+    """`each` trials of every stratum that the task is seen to write.
+
+    Raises:
+        CausalignError: a stratum is too rare.
+    """
     trials = task.trials(200 * each, rng)
     strata = task.strata(trials)
     while np.unique(strata, return_counts=True)[1].min() < each and len(trials) < _MOST_TRIALS:
         trials = task.trials(2 * len(trials), rng)
         strata = task.strata(trials)
+    if np.unique(strata, return_counts=True)[1].min() < each:
+        raise CausalignError(f"{task.name} wrote fewer than {each} trials of a stratum in {len(trials):,}")
     by_stratum = np.argsort(strata, kind="stable")
     first_of_stratum = np.searchsorted(strata[by_stratum], strata[by_stratum])
     return trials[by_stratum[np.arange(len(trials)) - first_of_stratum < each]]

@@ -25,7 +25,7 @@ _CHUNK = 1024  # trials read at a time
 _ATTEMPTS = 50
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recorded:
     """A site's states at every position of some trials where a swap may happen, with the values of the variables."""
 
@@ -106,6 +106,8 @@ def _pair(
     task = sites[target].task
     from_source, into_target, values = _matched(sites, variables, direction, recorded, count, rng)
     continuation = task.continue_from(values, rng)
+    if not continuation.determined.any(axis=1).all():
+        raise CausalignError(f"{task.name} writes continuations without a determined token: nothing could be scored")
     device = sites[target].device
     return Interventions(
         recorded[source].states[torch.from_numpy(from_source)].to(device),

@@ -18,7 +18,7 @@ class Direction(NamedTuple):
     target: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Interventions:
     """The interventions of one direction: states to swap, what precedes them, and the continuation to be predicted."""
 
@@ -48,7 +48,7 @@ class Interventions:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """The continuations of a batch run on from swapped states, packed: one entry a token."""
 

@@ -49,7 +49,7 @@ def keep(
     target: AlignmentMap,
     source: AlignmentMap,
 ) -> Float[Tensor, "trials target"]:
-    """Nothing is swapped: the score of a network that heeds its own state only, which chance is."""
+    """Nothing is swapped: the floor, scored by a target that goes on from its own state."""
     del source_states, target, source
     return target_states
 

@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from operator import index
+from typing import ClassVar, SupportsIndex
 
 import torch
 from jaxtyping import Float
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from causalign.errors import CausalignError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AlignmentMap:
     """The part of a network's map W = a Q that an interchange needs: the subspace and the scale.
 
@@ -73,13 +74,13 @@ class TrainableMap(nn.Module, ABC):
         return AlignmentMap(self.frame(), 1.0 if self.log_scale is None else self.log_scale.exp())
 
 
-def require_rank(rank: int, width: int, where: str) -> None:
+def require_rank(rank: object, width: int, where: str) -> None:
     """Check that a subspace of `rank` dimensions fits into states of `width`.
 
     Raises:
-        CausalignError: it does not.
+        CausalignError: it does not, or is no whole number.
     """
-    if not isinstance(rank, int) or not 1 <= rank <= width:
+    if not isinstance(rank, SupportsIndex) or not 1 <= index(rank) <= width:
         raise CausalignError(f"rank must be from 1 to {width}, the width of {where}; found {rank}")
 
 

@@ -35,24 +35,32 @@ class Network(nn.Module, ABC):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls.site_types = {}
+        cls.site_types = dict(getattr(cls, "site_types", {}))  # a subclass has its parent's sites
 
     @abstractmethod
     def forward(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time vocabulary"]:
         """The logits of each next token."""
 
     @classmethod
+    def empty(cls, vocabulary: Vocabulary, task: Task, width: int) -> "Network":
+        """A network without weights: layers that draw their own would draw from the global generator."""
+        with torch.device("meta"):
+            return cls(vocabulary, task, width)
+
+    @classmethod
     def initialised(cls, task: Task, seed: int, width: int = 128) -> "Network":
         """An untrained network in evaluation mode, its weights drawn as PyTorch's layers draw theirs.
 
         Raises:
-            CausalignError: the seed is negative.
+            CausalignError: the seed is negative, or the network too large for the memory.
         """
         if seed < 0:
             raise CausalignError(f"seed must not be negative, found {seed}")
-        with torch.device("meta"):  # the layers' own initialisation would draw from the global generator
-            network = cls(task.vocabulary, task, width)
-        network.to_empty(device="cpu")
+        network = cls.empty(task.vocabulary, task, width)
+        try:
+            network.to_empty(device="cpu")
+        except RuntimeError:
+            raise CausalignError(f"a {cls.architecture} of width {width} does not fit into memory") from None
         _initialise(network, torch_stream(seed, "initialise", cls.architecture))
         network.name = f"untrained:{network.name}/{seed}"
         return network.freeze()

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from causalign import tasks
 from causalign._files import output_folder, read_tensors, write_tensors, write_text
-from causalign.errors import CausalignError, unknown
+from causalign.errors import CausalignError, invalid, unknown
 from causalign.networks._base import Network
 from causalign.networks.gru import GRU
 from causalign.tasks import Task, Vocabulary
@@ -69,12 +69,10 @@ def read_card(folder: Path) -> Card:
     path = folder / CARD
     try:
         return Card.model_validate_json(path.read_bytes())
-    except OSError:
-        raise CausalignError(f"{folder}: not a saved network (no {CARD} in it)") from None
+    except OSError as error:
+        raise CausalignError(f"{folder}: not a saved network ({CARD}: {error.strerror})") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise CausalignError(f"{path}: {where}: {first['msg']}") from None
+        raise invalid(str(path), error) from None
 
 
 def load_network(folder: Path | str, name: str | None = None) -> Network:
@@ -86,10 +84,10 @@ def load_network(folder: Path | str, name: str | None = None) -> Network:
     folder = Path(folder)
     card = read_card(folder)
     task = tasks.by_name(card.task)
-    network = architecture_of(card.architecture)(Vocabulary(card.vocabulary), task, card.width)
+    network = architecture_of(card.architecture).empty(Vocabulary(card.vocabulary), task, card.width)
     weights, _ = read_tensors(folder / WEIGHTS)
     try:
-        network.load_state_dict(weights)
+        network.load_state_dict(weights, assign=True)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise CausalignError(f"{folder / WEIGHTS}: the weights do not fit the card: {reason}") from None

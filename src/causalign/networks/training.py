@@ -1,7 +1,8 @@
 """Training a network on a task until it makes no mistake (A.1)."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from causalign._random import numpy_stream, torch_stream
 from causalign._version import __version__
 from causalign.errors import CausalignError
 from causalign.networks._base import Dropout, Network
-from causalign.networks.checkpoint import CARD, Card, architecture_of, load_network, read_card, save_network
+from causalign.networks.checkpoint import CARD, WEIGHTS, Card, architecture_of, load_network, read_card, save_network
 from causalign.tasks import Sequences, Task
 
 UNFINISHED = "training.safetensors"
@@ -23,7 +24,10 @@ UNFINISHED = "training.safetensors"
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained. The defaults are the paper's (A.1), but for the clipped gradient, which is ours."""
+    """How a network is trained.
+
+    Batch, warm-up and rates are the paper's (A.1), which says nothing of clipping, or of when to look and stop.
+    """
 
     batch: int = 128
     warm_up: int = 100
@@ -38,6 +42,11 @@ class Recipe:
     validation_trials: int = 1000
     most_steps: int = 20_000
 
+    @property
+    def how(self) -> str:
+        """All but how long it may take: a training goes on only as it was begun."""
+        return repr(replace(self, most_steps=0))
+
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 1."""
         factor = min(step / self.warm_up, (self.warm_up / step) ** 0.5)
@@ -46,8 +55,9 @@ class Recipe:
 
 def accuracy(network: Network, trials: Sequences) -> float:
     """The share of trials in which every determined token is predicted (argmax)."""
-    tokens = torch.from_numpy(trials.tokens)
-    undetermined = torch.from_numpy(~trials.determined[:, 1:])
+    device = next(network.parameters()).device
+    tokens = torch.from_numpy(trials.tokens).to(device)
+    undetermined = torch.from_numpy(~trials.determined[:, 1:]).to(device)
     was_training = network.training
     with torch.no_grad():
         predicted = network.eval()(tokens[:, :-1]).argmax(-1)
@@ -70,19 +80,20 @@ def train(
     check, when called again, to the very weights it would have reached.
 
     Returns:
-        The frozen network and its card. `card.accuracy` is below 1 if `recipe.most_steps` were not enough.
+        The frozen network and its card. If `recipe.most_steps` were not enough, `card.accuracy` says how far it came,
+        and a call with more goes on.
 
     Raises:
-        CausalignError: unknown task or architecture, `out` cannot be written, or holds another training.
+        CausalignError: unknown task or architecture, `out` cannot be written or holds another training, NaN loss.
     """
     task = tasks.by_name(task) if isinstance(task, str) else task
     recipe = recipe or Recipe()
-    out = output_folder(Path(out))
+    out = output_folder(Path(out), WEIGHTS, CARD, UNFINISHED)
     network = architecture_of(architecture).initialised(task, seed, width)
     about = {"task": task.name, "architecture": architecture, "seed": str(seed), "width": str(width)}
-    if (out / CARD).exists():
+    if (out / CARD).exists() and not (out / UNFINISHED).exists():
         return _finished(out, about)
-    run = _Run(network, task, seed, recipe, out / UNFINISHED, about)
+    run = _Run(network, task, seed, recipe, out / UNFINISHED, about | {"recipe": recipe.how})
     run.resume()
     while run.step < recipe.most_steps and run.streak < recipe.checks:
         run.advance(listener)
@@ -99,7 +110,8 @@ def train(
         torch=torch.__version__,
     )
     save_network(network, card, out)
-    (out / UNFINISHED).unlink(missing_ok=True)
+    if run.streak >= recipe.checks:
+        (out / UNFINISHED).unlink(missing_ok=True)
     network.name = str(out)
     return network.freeze(), card
 
@@ -156,10 +168,13 @@ class _Run:
         logits = self.network.train()(tokens[:, :-1])
         loss: Tensor = functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), ignore_index=0)
         self.optimiser.zero_grad()
+        value = float(loss.detach())
+        if not isfinite(value):
+            raise CausalignError(f"the loss is {value} at step {self.step}; a lower learning rate may do")
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.gradient_norm)
         self.optimiser.step()
-        return float(loss.detach())
+        return value
 
     def _save(self) -> None:
         tensors = {f"network.{name}": weight for name, weight in self.network.state_dict().items()}

@@ -1,6 +1,15 @@
 """Reports: figures and a page from what an alignment saved."""
 
 from causalign.report.figures import iia_matrix, learning_curve, similarity_bars
-from causalign.report.page import save_similarity, write_report
+from causalign.report.page import FIGURES, PAGE, SIMILARITY, save_similarity, write_report
 
-__all__ = ["iia_matrix", "learning_curve", "save_similarity", "similarity_bars", "write_report"]
+__all__ = [
+    "FIGURES",
+    "PAGE",
+    "SIMILARITY",
+    "iia_matrix",
+    "learning_curve",
+    "save_similarity",
+    "similarity_bars",
+    "write_report",
+]

@@ -66,23 +66,23 @@ def similarity_bars(iia: pd.DataFrame, unswapped: pd.DataFrame, similarity: pd.D
     colours = [BLUE, *[GREY] * len(shown)]
     bars = axes.bar(names, values, yerr=[below, above], color=colours, width=0.6, capsize=4)
     axes.bar_label(bars, [f"{value:.3f}" for value in values], padding=3, fontsize=9)
-    axes.hlines(floor, -0.4, 0.4, color=ORANGE, linewidth=2.5, label="the same with nothing swapped: chance")
+    axes.hlines(floor, -0.4, 0.4, color=ORANGE, linewidth=2.5, label="the same with nothing swapped")
     figure.legend(loc="outside lower center", frameon=False, fontsize=9)
     axes.set_ylabel("score")
     axes.set_title("Causal (blue) and correlational (grey) similarity")
-    _finish(axes)
+    _finish(axes, lowest=min(value - error for value, error in zip(values, below, strict=True)))
     return figure
 
 
 def _label(site: str) -> str:
     """A site's name on two short lines, its end kept: a long path must not squeeze the figure."""
-    network, _, at = site.partition("@")
-    return (network if len(network) <= _LONGEST else f"…{network[1 - _LONGEST :]}") + f"\n@{at}"
+    network, _, at = site.rpartition("@")
+    short = network if len(network) <= _LONGEST else f"…{network[1 - _LONGEST :]}"
+    return f"{short}\n@{at}".replace("$", r"\$")
 
 
-def _finish(axes: Axes) -> None:
-    axes.set_ylim(0, 1.09)
-    axes.set_yticks(np.linspace(0, 1, 6))
+def _finish(axes: Axes, lowest: float = 0.0) -> None:
+    axes.set_ylim(min(0.0, 1.1 * lowest), 1.09)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)

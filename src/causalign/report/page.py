@@ -8,12 +8,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from causalign._files import replacing, write_text
+from causalign._files import output_folder, replacing, write_text
 from causalign.alignment import load_alignment
 from causalign.errors import CausalignError
 from causalign.report.figures import iia_matrix, learning_curve, similarity_bars
 
 PAGE, SIMILARITY = "report.html", "similarity.csv"
+FIGURES = ("iia.png", "learning_curve.png", "similarity.png")
 _PIXELS_PER_INCH = 160
 
 
@@ -31,8 +32,9 @@ def write_report(folder: Path | str) -> Path:
     """
     folder = Path(folder)
     alignment = load_alignment(folder)
-    similarity = _read_similarity(folder)
-    sites = list(dict.fromkeys(site.name for site in alignment.record.sites))
+    output_folder(folder, PAGE, *FIGURES)
+    sites = [site.name for site in alignment.record.sites]
+    similarity = _read_similarity(folder, {f"{site.network}@{site.at}" for site in alignment.record.sites})
     figures = {"iia": iia_matrix(alignment.iia, sites), "learning_curve": learning_curve(alignment.history)}
     if similarity is not None:
         figures["similarity"] = similarity_bars(alignment.iia, alignment.unswapped, similarity)
@@ -51,15 +53,17 @@ def write_report(folder: Path | str) -> Path:
     return folder / PAGE
 
 
-def _read_similarity(folder: Path) -> pd.DataFrame | None:
+def _read_similarity(folder: Path, sites: set[str]) -> pd.DataFrame | None:
+    """The saved table, if there is one and it is of the aligned sites: a folder may have been used for others since."""
     path = folder / SIMILARITY
     if not path.exists():
         return None
     try:
-        table = pd.read_csv(path)
-        return table[["measure", "a", "b", "value", "sd", "draws", "samples"]]
-    except (ValueError, KeyError) as error:
+        table = pd.read_csv(path)[["measure", "a", "b", "value", "sd", "draws", "samples"]]
+        table = table.astype({"value": float, "sd": float, "draws": int, "samples": int})
+    except (OSError, ValueError, KeyError) as error:
         raise CausalignError(f"{path}: not a table of similarity measures ({error})") from None
+    return table if len(table) and {*table["a"], *table["b"]} <= sites else None
 
 
 def _svg(figure: Figure) -> Markup:

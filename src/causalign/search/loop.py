@@ -65,7 +65,7 @@ class Look:
 
     step: int
     loss: float | None
-    """Mean training loss over directions (equation 6) at that step; none before the first."""
+    """The loss of that step's batch, a mean over directions (equation 6); none before the first step."""
     worst_iia: float
     mean_iia: float
 
@@ -119,6 +119,7 @@ def search(
     return Found(record.maps, tuple(record.history), step, stopped or "steps")
 
 
+@torch.enable_grad()
 def _learn(
     problem: Problem,
     maps: Sequence[TrainableMap],

@@ -16,7 +16,7 @@ Prepared = dict[str, Float[Tensor, "trials ..."]]
 """What comes before a swap and does not change with it, one entry a trial; what it holds is the site's own affair."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Continuation:
     """The tokens to be predicted after a swap, packed.
 
@@ -52,20 +52,30 @@ class Site(ABC):
     def __init__(self, network: Network, at: str, task: Task, width: int) -> None:
         self.network, self.at, self.task, self.width = network, at, task, width
         self.name = f"{network.name}@{at}"
+        self.made_for = (self.device, self.dtype)
         self.require_frozen()
         ids = task.vocabulary.within(network.vocabulary, whose=network.name)
         self._ids = torch.from_numpy(ids).to(self.device)
 
     def require_frozen(self) -> None:
-        """Check that the network is in evaluation mode and its weights take no gradient.
+        """Check that the network is in evaluation mode, its weights take no gradient, and both are where they were.
 
         Raises:
-            CausalignError: it is not, or they do.
+            CausalignError: it is not so.
         """
         if any(module.training for module in self.network.modules()):
             raise CausalignError(f"{self.network.name} is in training mode; call its .freeze() first")
         if any(weight.requires_grad for weight in self.network.parameters()):
             raise CausalignError(f"the weights of {self.network.name} are trainable; call its .freeze() first")
+        if self.made_for != (self.device, self.dtype):
+            raise CausalignError(
+                f"{self.network.name} was moved or cast after {self.name} was made; make the site again"
+            )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the network's weights, and so of its states."""
+        return next(self.network.parameters()).dtype
 
     @property
     def device(self) -> torch.device:

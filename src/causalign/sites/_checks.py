@@ -1,5 +1,6 @@
 """What a site has to show before it is trusted with a search."""
 
+import numpy as np
 import torch
 
 from causalign._random import numpy_stream, torch_stream
@@ -7,7 +8,7 @@ from causalign.errors import CausalignError
 from causalign.sites._base import Continuation, Site, finite
 
 TOLERANCE = 1e-4
-_TRIALS = 8
+_TRIALS = 16
 
 
 def check(site: Site, seed: int = 0) -> None:
@@ -15,7 +16,8 @@ def check(site: Site, seed: int = 0) -> None:
 
     Raises:
         CausalignError: the network is not frozen, two readings differ, states are NaN or infinite, the resumed run
-            with nothing swapped is not the plain run (to 1e-4), or a random swap leaves every output unchanged.
+            with nothing swapped is not the plain run (to 1e-4 of the largest logit), or a random swap leaves every
+            output unchanged.
     """
     site.require_frozen()
     trials = site.task.trials(_TRIALS, numpy_stream(seed, "check"))
@@ -23,21 +25,28 @@ def check(site: Site, seed: int = 0) -> None:
     states = finite(site.read(tokens), site)
     if not torch.equal(states, site.read(tokens)):
         raise CausalignError(f"{site.name}: two readings of the same trials differ; is something still random in it?")
-    rows = torch.arange(_TRIALS, device=site.device)
-    positions = torch.ones_like(rows)
-    lengths = torch.from_numpy(trials.lengths).to(site.device) - 2
-    order = lengths.argsort(descending=True, stable=True)
-    continuation = Continuation.pack(tokens[order, 2:], lengths[order])
-    prepared = {name: value[order] for name, value in site.prepare(tokens, positions).items()}
-    state = states[rows, positions][order]
+    trial, position = site.task.swappable(trials.tokens).nonzero()
+    chosen, first = np.unique(trial, return_index=True)  # the first place of each trial where a swap may happen
+    if len(chosen) == 0:
+        raise CausalignError(f"{site.task.name} writes none of the tokens {site.task.swap_at} that a swap follows")
+    remaining = trials.lengths[chosen] - position[first] - 1
+    order = np.argsort(-remaining, kind="stable")
+    rows, positions, lengths = (
+        torch.from_numpy(part[order]).to(site.device) for part in (chosen, position[first], remaining)
+    )
+    tokens = tokens[rows]
+    rest = torch.stack([row.roll(-1 - int(at)) for row, at in zip(tokens, positions, strict=True)])
+    continuation = Continuation.pack(rest, lengths)
+    prepared = site.prepare(tokens, positions)
+    state = states[rows, positions]
     with torch.no_grad():
-        plain = site.network(tokens)[order[continuation.trial], continuation.step + 1]
+        plain = site.network(tokens)[continuation.trial, positions[continuation.trial] + continuation.step]
         resumed = site.resume(prepared, state, continuation)
         spread = state.std() + state.abs().mean() + 1e-3
         noise = torch.randn(state.shape, generator=torch_stream(seed, "check"), dtype=state.dtype).to(state.device)
         swapped = site.resume(prepared, state + spread * noise, continuation)
     difference = float((plain - resumed).abs().max())
-    if not difference <= TOLERANCE:
+    if not difference <= TOLERANCE * max(1.0, float(plain.abs().max())):
         raise CausalignError(
             f"{site.name}: resumed with nothing swapped, its logits differ from the plain run's by {difference:.2g}"
         )

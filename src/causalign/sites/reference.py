@@ -16,12 +16,14 @@ def open_site(reference: str) -> Site:
     Raises:
         CausalignError: there is no such network, or it has no such site.
     """
-    network, _, at = reference.partition("@")
-    return _network(network).site(at or "hidden")
+    network, _, at = reference.rpartition("@")
+    if not network or "/" in at:  # no site is named; an @ before the last slash belongs to the path
+        network, at = reference, "hidden"
+    return _network(network).site(at)
 
 
 def _network(reference: str) -> Network:
     if not reference.startswith(ZOO):
         return load_network(Path(reference))
     name, _, seed = reference.removeprefix(ZOO).rpartition("/")
-    return zoo.load(name, int(seed)) if seed.isdigit() else zoo.load(reference.removeprefix(ZOO))
+    return zoo.load(name, int(seed)) if seed.isascii() and seed.isdigit() else zoo.load(reference.removeprefix(ZOO))

@@ -24,7 +24,7 @@ BEGIN, END, FULL = "B", "E", "full"
 _LONGEST = 10_000  # tokens; a task that writes on beyond this never ends
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sequences:
     """Token sequences written by a task, padded at the end with the pad's id 0."""
 

@@ -56,6 +56,12 @@ class MultiObject(Task):
         return {"phase": phase, "count": values["count"] + step}
 
     @override
+    def meaningful(self, values: Values) -> Bool[np.ndarray, " trials"]:
+        """Either phase, with a count that the task can be at."""
+        count = values["count"]
+        return np.isin(values["phase"], (DEMO, RESPONSE)) & (count >= 0) & (count <= self.largest)
+
+    @override
     def strata(self, trials: Sequences) -> Int[np.ndarray, " trials"]:
         """The object quantity."""
         return trials.values["count"].max(axis=1)
