@@ -38,7 +38,7 @@ def test_two_grus_that_learnt_to_count_are_interchangeable(aligned: ca.Alignment
     assert aligned.history["worst_iia"].iloc[-1] > aligned.history["worst_iia"].iloc[0]
 
 
-def test_a_gru_and_an_untrained_one_score_no_better_than_chance(
+def test_a_gru_and_an_untrained_one_do_not_align(
     zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU],
 ) -> None:
     untrained = ca.networks.build("multi-object", "gru", seed=0)
@@ -189,7 +189,7 @@ def test_progress_is_told_stage_by_stage(
         ({"variable": ("full",)}, "one for each of the 2 sites; found 1"),
         ({"method": "mass"}, "unknown method 'mass'; did you mean 'mas'"),
         ({"method": "das"}, "das takes 1 site, found 2"),
-        ({"rank": 0}, "rank must be from 1 to 6, the width of .*gru/0@hidden; found 0"),
+        ({"rank": 0}, "rank must be a whole number from 1 to 6, the width of .*gru/0@hidden; found 0"),
         ({"rank": -3}, "found -3"),
         ({"rank": 7}, "from 1 to 6, .*; found 7"),
         ({"map": "exp"}, "unknown map 'exp'; did you mean 'expm'"),
@@ -305,5 +305,5 @@ for sites, rank in (([network, network], 2), (network, 2), ("zoo:multi-object/gr
     lines = done.stdout.splitlines()
     assert ["found GRU" in lines[0], "found GRU" in lines[1], "found str" in lines[2]] == [True] * 3
     assert all("such as network.site('hidden')" in line for line in lines[:3])
-    assert "found auto" in lines[3]
+    assert "found 'auto'" in lines[3]
     assert "found 1.5" in lines[4]

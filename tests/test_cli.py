@@ -155,7 +155,7 @@ def test_ctrl_c_in_a_training_says_how_to_go_on(run: Run, tmp_path: Path, monkey
 BAD = [
     (["align", *PAIR, "--variable", "coun"], "unknown variable of multi-object 'coun'; did you mean 'count'"),
     (["align", *PAIR, "--method", "maz"], "unknown method 'maz'; did you mean 'mas'"),
-    (["align", *PAIR, "--rank", "0"], "rank must be from 1 to 128"),
+    (["align", *PAIR, "--rank", "0"], "rank must be a whole number from 1 to 128"),
     (["align", *PAIR, "--rank", "-2"], "found -2"),
     (["align", *PAIR, "--rank", "129"], "found 129"),
     (["align", *PAIR, "--start", "cold"], "unknown start 'cold'; known: closed-form, random"),
@@ -164,7 +164,7 @@ BAD = [
     (["align"], "name the networks: --network A --network B, or --spec FILE"),
     (["align", "--network", "zoo:multi-objct/gru"], "unknown zoo network 'multi-objct/gru'; did you mean"),
     (["align", "--network", "zoo:multi-object/gru/7"], "with the seeds 0, 1, found 7"),
-    (["align", "--network", "nowhere/at/all"], "nowhere/at/all: not a saved network"),
+    (["align", "--network", "nowhere/at/all"], "nowhere/at/all: no such folder; shipped networks are named zoo:"),
     (["align", "--network", "zoo:multi-object/gru@hiddn"], "'hiddn'; did you mean 'hidden'"),
     (["compare", "--network", "zoo:multi-object/gru"], "compare takes two networks"),
     (["train", "multi-objects", "gru"], "unknown task 'multi-objects'; did you mean 'multi-object'"),
@@ -241,17 +241,43 @@ def test_nothing_is_half_written_when_writing_fails(rough: ca.Alignment, tmp_pat
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
-def test_help_names_every_command(run: Run) -> None:
-    code, out, _ = run("--help")
+def test_help_is_there_for_every_command(run: Run) -> None:
+    code, out, _ = run()
     assert code == 0
     for command in ("quickstart", "train", "align", "compare", "report"):
         assert command in out
+        code, said, err = run(command, "--help")
+        assert (code, err) == (0, "")
+        assert "Usage: " in said
+    assert "[@SITE]" in run("align", "--help")[1]
+    assert run("--version")[1] == f"causalign {ca.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["align", *PAIR], "error: Missing option '--out' / '-o'."),
+        (["align", "--rankk", "3"], "error: No such option: --rankk"),
+        (["align", *PAIR, "--rank", "eight", "--out", "x"], "error: Invalid value for '--rank'"),
+        (["alin"], "error: No such command 'alin'."),
+    ],
+)
+def test_wrong_options_are_one_line_too(run: Run, arguments: list[str], message: str) -> None:
+    code, _, err = run(*arguments)
+    assert code == 2
+    assert err.startswith(message)
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_a_network_that_does_not_take_its_own_states_back_is_pointed_out(run: Run, tmp_path: Path) -> None:
+    _, out, _ = run("align", "-n", "zoo:multi-object/gru@embedding", "--method", "das", *QUICK, "--out", tmp_path)
+    assert "A does not take its own states back" in out
 
 
 def test_brackets_in_a_name_are_no_styles(run: Run, tmp_path: Path) -> None:
     code, _, err = run("align", "-n", "no[red]where[/bar]", "--out", tmp_path)
     assert code == 2
-    assert "no[red]where[/bar]: not a saved network" in err
+    assert "no[red]where[/bar]: no such folder" in err
 
 
 def test_an_at_sign_may_be_in_a_path(run: Run, tmp_path: Path, zoo_folder: Path) -> None:

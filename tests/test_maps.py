@@ -96,7 +96,9 @@ def test_no_global_generator_is_used() -> None:
 
 def test_bad_ranks_and_names_are_refused() -> None:
     for rank in (0, -1, 9):
-        with pytest.raises(CausalignError, match=f"rank must be from 1 to 8, the width of here; found {rank}"):
+        with pytest.raises(
+            CausalignError, match=f"rank must be a whole number from 1 to 8, the width of here; found {rank}"
+        ):
             require_rank(rank, 8, "here")
     with pytest.raises(CausalignError, match="unknown map 'gram_schmidt'; did you mean 'gram-schmidt'"):
         parametrisation("gram_schmidt")

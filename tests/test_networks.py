@@ -213,3 +213,19 @@ def test_a_subclass_has_its_parent_s_sites() -> None:
         pass
 
     assert Wider.initialised(MultiObject(), seed=0, width=4).site("hidden").width == 4
+
+
+def test_a_network_of_a_task_of_one_s_own_is_loaded_with_it(tmp_path: Path) -> None:
+    class Mine(MultiObject):
+        name = "mine"
+
+    trained, _ = train(Mine(), "gru", 0, tmp_path, width=4, recipe=QUICK)
+    loaded = load_network(tmp_path, task=Mine())
+    assert (loaded.fingerprint, loaded.task.name) == (trained.fingerprint, "mine")
+    with pytest.raises(ca.CausalignError, match="unknown task 'mine'"):
+        load_network(tmp_path)
+    with pytest.raises(ca.CausalignError, match="is a network of the task 'mine', found 'multi-object'"):
+        load_network(tmp_path, task=MultiObject())
+    (tmp_path / training.UNFINISHED).unlink()
+    again, _ = train(Mine(), "gru", 0, tmp_path, width=4, recipe=QUICK)
+    assert again.fingerprint == trained.fingerprint

@@ -37,6 +37,19 @@ def test_the_readme_s_example_runs(
     assert capsys.readouterr().out
 
 
+def test_the_examples_run_one_after_another(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "examples.md").read_text(), re.DOTALL)
+    assert len(blocks) == 5
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(block, names)
+    assert re.search(r"^B (C )+T (C )+E$", capsys.readouterr().out, re.MULTILINE)
+    assert (tmp_path / "runs" / "untrained" / "report.html").exists()
+
+
 def test_the_version_is_said_once() -> None:
     assert importlib.metadata.version("causalign") == ca.__version__
     assert f"## {ca.__version__}" in (ROOT / "CHANGELOG.md").read_text()

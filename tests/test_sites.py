@@ -151,7 +151,7 @@ def test_unknown_sites_and_references_are_refused(zoo_pair: tuple[ca.networks.GR
         zoo_pair[0].site("hiden")
     with pytest.raises(ca.CausalignError, match="unknown zoo network"):
         open_site("zoo:nothing/here")
-    with pytest.raises(ca.CausalignError, match="not a saved network"):
+    with pytest.raises(ca.CausalignError, match="/nowhere: no such folder"):
         open_site("/nowhere@hidden")
 
 

@@ -40,11 +40,11 @@ def progress_bars(console: Console | None = None) -> Iterator[Listener]:
     """A listener that draws one bar a stage, with its figures and the time left, on the standard error."""
     columns = (
         SpinnerColumn(finished_text="[green]✓"),
-        TextColumn("{task.description:<18}"),
-        BarColumn(bar_width=24),
+        TextColumn("{task.description:<13}"),
+        BarColumn(bar_width=14),
         MofNCompleteColumn(),
         TextColumn("{task.fields[figures]}"),
-        TextColumn("at most"),
+        TextColumn("≤"),  # a search or a training may settle before its last step
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
     )
     with Progress(*columns, console=console or Console(stderr=True)) as progress:

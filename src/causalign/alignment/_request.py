@@ -141,7 +141,7 @@ class Request:
             map=self.parametrisation.name,
             scale=self.scale,
             start=self.start,
-            sites=tuple(_about(site, name) for site, name in zip(self.sites, self.names, strict=True)),
+            sites=tuple(map(_about, self.sites, self.names, self.variables)),
             iia=scores,
             worst_iia=min(score.iia for score in scores),
             unswapped=floor,
@@ -166,12 +166,14 @@ def _one_each(variable: str | Sequence[str], sites: Sequence[Site]) -> list[str]
     return variables
 
 
-def _about(site: Site, name: str) -> SiteRecord:
+def _about(site: Site, name: str, variable: str) -> SiteRecord:
     return SiteRecord(
         name=name,
         network=site.network.name,
         at=site.at,
         task=site.task.name,
+        task_summary=(type(site.task).__doc__ or "").strip().split("\n")[0],
+        variables=site.task.keys(variable),
         width=site.width,
         fingerprint=site.network.fingerprint,
     )

@@ -27,6 +27,10 @@ class SiteRecord(_Part):
     network: str
     at: str
     task: str
+    task_summary: str
+    """What the task asks for, in a line."""
+    variables: tuple[str, ...]
+    """What the swapped variable stands for."""
     width: int
     fingerprint: str
     """Of the network's weights."""

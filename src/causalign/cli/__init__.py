@@ -2,8 +2,10 @@
 
 import sys
 
+import typer
+
 from causalign.cli._show import complain
-from causalign.cli.commands import app
+from causalign.cli.commands import INTERRUPTED, app
 from causalign.errors import CausalignError
 
 __all__ = ["app", "main"]
@@ -12,7 +14,15 @@ __all__ = ["app", "main"]
 def main() -> None:
     """Run the command that the arguments name."""
     try:
-        app()
+        code = app(standalone_mode=False)
     except CausalignError as error:
         complain(error)
-        sys.exit(2)
+        code = 2
+    except typer.Abort:
+        code = INTERRUPTED
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # what typer says of wrong options
+            raise
+        complain(error.format_message())
+        code = 2
+    sys.exit(code)

@@ -14,6 +14,9 @@ console = Console(highlight=False, markup=False)
 errors = Console(stderr=True, highlight=False, markup=False)
 
 
+_TAKES_BACK = 0.5  # a network that does worse with its own states is no measure for another's
+
+
 def complain(message: object) -> None:
     """One line on the standard error for what was wrong."""
     errors.print(Text.assemble(("error: ", "red"), str(message)), soft_wrap=True)
@@ -36,6 +39,13 @@ def show_alignment(alignment: Alignment) -> None:
     console.print(table)
     how = f"  ({record.method}, rank {record.rank}, {record.steps} steps, {record.seconds.total:.1f} s)"
     console.print(Text.assemble((f"Worst direction: {record.worst_iia:.3f}", "bold"), how))
+    for score in record.iia:
+        if score.source == score.target and score.iia < _TAKES_BACK:
+            letter = letters.get(score.source, score.source)
+            console.print(
+                f"{letter} does not take its own states back ({score.iia:.3f}): its site may not carry\n"
+                f"{score.variable!r}, or the search has not come far enough. Its other scores then say little."
+            )
     console.print(
         "IIA: share of held-out interventions after which the target predicts every\n"
         "determined token. No swap: the same with nothing swapped, which is the floor.\n",

@@ -10,6 +10,7 @@ import typer
 from causalign import networks
 from causalign._files import output_folder
 from causalign._progress import progress_bars
+from causalign._version import __version__
 from causalign.alignment import MAPS, RESULT, Alignment
 from causalign.cli._show import console, errors, show_alignment, show_similarity
 from causalign.cli.spec import AlignSpec, parse_spec, read_spec
@@ -19,9 +20,8 @@ from causalign.report import FIGURES, PAGE, SIMILARITY, save_similarity, write_r
 from causalign.sites import Site, open_site
 
 app = typer.Typer(
-    help="Compare neural networks by what their representations do.",
-    no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
@@ -33,6 +33,18 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="The folder for what come
 Seed = Annotated[int, typer.Option(min=0, help="Of all random draws.")]
 
 INTERRUPTED = 130
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Compare neural networks by what their representations do."""
+    if version:
+        console.print(f"causalign {__version__}")
+    elif context.invoked_subcommand is None:
+        console.print(context.get_help())
 
 
 @app.command()
@@ -164,7 +176,7 @@ def _say_if_cut_short(alignment: Alignment, out: Path) -> None:
         errors.print(f"interrupted at step {record.steps}: the best alignment until then is in {out}", soft_wrap=True)
         raise typer.Exit(INTERRUPTED)
     if record.stopped == "diverged":
-        errors.print(f"the search diverged at step {record.steps}; try a lower --learning-rate")
+        errors.print(f"the search diverged at step {record.steps}; try a lower learning rate")
         raise typer.Exit(1)
     if record.stopped == "steps":
-        errors.print(f"the search had not settled after {record.steps} steps; allow more with --most-steps")
+        errors.print(f"the search had not settled after {record.steps} steps; allow more (most_steps)")

@@ -39,6 +39,9 @@ def compare(
     Raises:
         CausalignError: the sites are of different tasks, a number is too small, or states are NaN or infinite.
     """
+    for site in (a, b):
+        if not isinstance(site, Site):
+            raise CausalignError(f"compare takes sites, such as network.site('hidden'); found {type(site).__name__}")
     if a.task.name != b.task.name:
         raise CausalignError(
             f"correlational measures need the same trials: {a.name} is of {a.task.name}, {b.name} of {b.task.name}"

@@ -75,15 +75,20 @@ def read_card(folder: Path) -> Card:
         raise invalid(str(path), error) from None
 
 
-def load_network(folder: Path | str, name: str | None = None) -> Network:
+def load_network(folder: Path | str, name: str | None = None, task: Task | None = None) -> Network:
     """The frozen network saved in `folder`, called `name` (or by its folder) wherever it is reported.
+
+    A network of a task of one's own needs that `task`; the project's are found by the card.
 
     Raises:
         CausalignError: card or weights are missing, broken, or do not fit each other; a weight is NaN or infinite.
     """
     folder = Path(folder)
     card = read_card(folder)
-    task = tasks.by_name(card.task)
+    if task is None:
+        task = tasks.by_name(card.task)
+    elif task.name != card.task:
+        raise CausalignError(f"{folder} is a network of the task {card.task!r}, found {task.name!r}")
     network = architecture_of(card.architecture).empty(Vocabulary(card.vocabulary), task, card.width)
     weights, _ = read_tensors(folder / WEIGHTS)
     try:

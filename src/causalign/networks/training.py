@@ -92,7 +92,7 @@ def train(
     network = architecture_of(architecture).initialised(task, seed, width)
     about = {"task": task.name, "architecture": architecture, "seed": str(seed), "width": str(width)}
     if (out / CARD).exists() and not (out / UNFINISHED).exists():
-        return _finished(out, about)
+        return _finished(out, about, task)
     run = _Run(network, task, seed, recipe, out / UNFINISHED, about | {"recipe": recipe.how})
     run.resume()
     while run.step < recipe.most_steps and run.streak < recipe.checks:
@@ -116,12 +116,12 @@ def train(
     return network.freeze(), card
 
 
-def _finished(out: Path, about: dict[str, str]) -> tuple[Network, Card]:
+def _finished(out: Path, about: dict[str, str], task: Task) -> tuple[Network, Card]:
     card = read_card(out)
     found = {key: str(getattr(card, key)) for key in about}
     if found != about:
         raise CausalignError(f"{out} holds another network ({_listed(found)}), asked for {_listed(about)}")
-    return load_network(out), card
+    return load_network(out, task=task), card
 
 
 def _listed(about: dict[str, str]) -> str:

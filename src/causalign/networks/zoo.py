@@ -38,5 +38,5 @@ def load(name: str, seed: int = 0) -> Network:
     if not seeds:
         raise unknown("zoo network", name, sorted({entry.name for entry in entries()}))
     if seed not in seeds:
-        raise CausalignError(f"the zoo has {name} with the seeds {', '.join(map(str, seeds))}, found {seed}")
+        raise CausalignError(f"the zoo has {name} with the seeds {', '.join(map(str, seeds))}, found {seed!r}")
     return load_network(seeds[seed].folder, name=f"{name}/{seed}")

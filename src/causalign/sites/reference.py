@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from causalign.errors import CausalignError
 from causalign.networks import Network, load_network, zoo
 from causalign.sites._base import Site
 
@@ -24,6 +25,10 @@ def open_site(reference: str) -> Site:
 
 def _network(reference: str) -> Network:
     if not reference.startswith(ZOO):
+        if not Path(reference).exists():
+            raise CausalignError(
+                f"{reference}: no such folder; shipped networks are named {ZOO}{zoo.entries()[0].name}/0, and the like"
+            )
         return load_network(Path(reference))
     name, _, seed = reference.removeprefix(ZOO).rpartition("/")
     return zoo.load(name, int(seed)) if seed.isascii() and seed.isdigit() else zoo.load(reference.removeprefix(ZOO))

@@ -30,7 +30,7 @@ def names() -> list[str]:
 
 
 def by_name(name: str) -> Task:
-    """The task of that name.
+    """The task of that name among the project's; a task of one's own is passed as an object instead.
 
     Raises:
         CausalignError: there is none.

@@ -42,6 +42,9 @@ class Sequences:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    def __repr__(self) -> str:
+        return f"Sequences({len(self)} trials of up to {self.tokens.shape[1]} tokens, {', '.join(self.values)})"
+
     def __getitem__(self, trials: Int[np.ndarray, " chosen"] | slice) -> "Sequences":
         values = {name: value[trials] for name, value in self.values.items()}
         return Sequences(self.tokens[trials], self.determined[trials], values)
@@ -50,7 +53,8 @@ class Sequences:
 class Task(ABC):
     """A causal model that writes token sequences from B to E.
 
-    A task of one's own sets the four names below and fills in `start`, `write` and `read`.
+    A task of one's own sets the four names below (the vocabulary has B and E) and fills in `start`, `write` and
+    `read`: docs/examples.md has one in full.
     """
 
     name: ClassVar[str]

@@ -13,7 +13,7 @@ DEMO, RESPONSE = 0, 1
 
 
 class MultiObject(Task):
-    """1 to 20 demo tokens (each D0, D1 or D2), the trigger T, as many responses R, and E (section 2.1).
+    """B, 1 to 20 demo tokens (each D0, D1 or D2), the trigger T, as many responses R, and E (section 2.1).
 
     `phase` is 0 in the demo phase, which ends when T has been read, and 1 in the response phase. `count` is the
     number of demo tokens less the number of responses. The quantity is uniform: after c demo tokens T follows with
