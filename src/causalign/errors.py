@@ -1,9 +1,12 @@
 """What the user is told when something given cannot work: one line, what was found, what would do."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from typing import TypeVar
 
 from pydantic import ValidationError
+
+Entry = TypeVar("Entry")
 
 
 class CausalignError(ValueError):
@@ -20,6 +23,17 @@ def unknown(what: str, found: str, known: Iterable[str]) -> CausalignError:
     near = get_close_matches(found.lower(), names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(names)}"
     return CausalignError(f"unknown {what} {found!r}; {hint}")
+
+
+def lookup(what: str, name: str, table: Mapping[str, Entry]) -> Entry:
+    """The entry of that name in a table of what there is.
+
+    Raises:
+        CausalignError: there is none.
+    """
+    if name not in table:
+        raise unknown(what, name, table)
+    return table[name]
 
 
 def invalid(what: str, error: ValidationError) -> CausalignError:

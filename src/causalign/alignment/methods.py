@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from causalign.errors import CausalignError, unknown
+from causalign.errors import CausalignError, lookup
 from causalign.interchange import Direction, Swap, interchange, replace
 from causalign.search import Objective, behaviour
 
@@ -60,8 +60,4 @@ def method_of(method: str | Method) -> Method:
     Raises:
         CausalignError: the table has no row of that name.
     """
-    if isinstance(method, Method):
-        return method
-    if method not in METHODS:
-        raise unknown("method", method, METHODS)
-    return METHODS[method]
+    return method if isinstance(method, Method) else lookup("method", method, METHODS)

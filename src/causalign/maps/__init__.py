@@ -1,6 +1,6 @@
 """Alignment maps, and the parametrisations that a search trains."""
 
-from causalign.errors import unknown
+from causalign.errors import lookup
 from causalign.maps._base import (
     AlignmentMap,
     TrainableMap,
@@ -36,6 +36,4 @@ def parametrisation(name: str) -> type[TrainableMap]:
     Raises:
         CausalignError: there is none.
     """
-    if name not in PARAMETRISATIONS:
-        raise unknown("map", name, PARAMETRISATIONS)
-    return PARAMETRISATIONS[name]
+    return lookup("map", name, PARAMETRISATIONS)

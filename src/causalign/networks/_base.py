@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from causalign._random import torch_stream
-from causalign.errors import CausalignError, unknown
+from causalign.errors import CausalignError, lookup
 from causalign.tasks import Task, Vocabulary
 
 if TYPE_CHECKING:
@@ -75,9 +75,7 @@ class Network(nn.Module, ABC):
         Raises:
             CausalignError: there is no such place, or the network does not know the tokens of `task`.
         """
-        if at not in self.site_types:
-            raise unknown(f"site of {self.name}", at, self.site_types)
-        return self.site_types[at](self, task or self.task)
+        return lookup(f"site of {self.name}", at, self.site_types)(self, task or self.task)
 
     @property
     def fingerprint(self) -> str:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from causalign import tasks
 from causalign._files import output_folder, read_tensors, write_tensors, write_text
-from causalign.errors import CausalignError, invalid, unknown
+from causalign.errors import CausalignError, invalid, lookup
 from causalign.networks._base import Network
 from causalign.networks.gru import GRU
 from causalign.tasks import Task, Vocabulary
@@ -42,9 +42,7 @@ def architecture_of(name: str) -> type[Network]:
     Raises:
         CausalignError: there is none.
     """
-    if name not in ARCHITECTURES:
-        raise unknown("architecture", name, ARCHITECTURES)
-    return ARCHITECTURES[name]
+    return lookup("architecture", name, ARCHITECTURES)
 
 
 def build(task: Task | str, architecture: str, seed: int, width: int = 128) -> Network:

@@ -1,6 +1,6 @@
 """Tasks: causal models that write token sequences and know the value of every variable after every token."""
 
-from causalign.errors import unknown
+from causalign.errors import lookup
 from causalign.tasks._base import BEGIN, END, FULL, Sequences, Task, Values, counterfactual, require_settable
 from causalign.tasks._vocabulary import PAD, Vocabulary
 from causalign.tasks.multi_object import MultiObject
@@ -35,6 +35,4 @@ def by_name(name: str) -> Task:
     Raises:
         CausalignError: there is none.
     """
-    if name not in _TASKS:
-        raise unknown("task", name, _TASKS)
-    return _TASKS[name]()
+    return lookup("task", name, _TASKS)()

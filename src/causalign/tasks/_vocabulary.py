@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Int
 
-from causalign.errors import CausalignError, unknown
+from causalign.errors import CausalignError, lookup
 
 PAD = "P"
 
@@ -43,9 +43,7 @@ class Vocabulary:
         Raises:
             CausalignError: the vocabulary has no such token.
         """
-        if name not in self.ids:
-            raise unknown("token", name, self.tokens)
-        return self.ids[name]
+        return lookup("token", name, self.ids)
 
     def encode(self, names: str | Iterable[str]) -> Int[np.ndarray, " time"]:
         """The ids of space-separated (or listed) token names."""
