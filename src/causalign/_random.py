@@ -23,4 +23,4 @@ def numpy_stream(seed: int, *name: str | int) -> np.random.Generator:
 
 def torch_stream(seed: int, *name: str | int) -> torch.Generator:
     """The torch (CPU) generator of the stream `name` under `seed`."""
-    return torch.Generator().manual_seed(int(_sequence(seed, name).generate_state(1, np.uint64)[0] >> 1))
+    return torch.Generator().manual_seed(int(_sequence(seed, name).generate_state(1, np.uint64)[0]) >> 1)
