@@ -178,6 +178,13 @@ def test_networks_without_a_common_value_have_no_closed_form(
         closed_form([samples, elsewhere], [("count",)] * 2, 2, train_scale=True)
 
 
+def test_states_that_are_all_zero_have_no_closed_form(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
+    samples = record(tiny_pair[0].site("hidden"), 50, np.random.default_rng(0))
+    dead = changed(samples, states=torch.zeros_like(samples.states))
+    with pytest.raises(ca.CausalignError, match="all zero on average"):
+        closed_form([samples, dead], [("count",)] * 2, 2, train_scale=True)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

@@ -13,7 +13,6 @@ from causalign.alignment import Alignment
 console = Console(highlight=False, markup=False)
 errors = Console(stderr=True, highlight=False, markup=False)
 
-
 _TAKES_BACK = 0.5  # a network that does worse with its own states is no measure for another's
 
 

@@ -31,10 +31,12 @@ def closed_form(
     Solved in float64, by alternating the exact solutions for Z, V_i and a_i.
 
     Raises:
-        CausalignError: the networks' trials share no value of the variable.
+        CausalignError: the networks' trials share no value of the variable, or a network's states are all zero.
     """
     raw = class_means(recorded, keys)
     norms = [float(torch.linalg.norm(mean)) for mean in raw]
+    if 0.0 in norms:
+        raise CausalignError("the states of a site are all zero on average: no closed form to start from")
     means = [mean / norm for mean, norm in zip(raw, norms, strict=True)]
     scales = [1.0] * len(means)
     consensus = _leading(torch.cat(means, dim=1), rank)
