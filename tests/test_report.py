@@ -31,6 +31,7 @@ def test_long_names_do_not_squeeze_the_matrix(tmp_path: Path) -> None:
     table = table_of([0.9, 0.2, 0.7, 0.8]).replace(dict(zip(NAMES, names, strict=True)))
     figure = iia_matrix(table, names)
     figure.savefig(tmp_path / "figure.png")  # matplotlib's warning that axes collapsed would be an error here
+    assert figure.axes[0].get_xticklabels()[0].get_text() == "/a/very/lo…dy/trained/a\n@hidden"
     assert all(len(line) <= 24 for label in figure.axes[0].get_xticklabels() for line in label.get_text().split("\n"))
 
 

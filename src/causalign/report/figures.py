@@ -43,7 +43,15 @@ def learning_curve(history: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(5.6, 3.8), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(history["step"], history["mean_iia"], color=ORANGE, linestyle="--", label="mean of directions")
-    axes.plot(history["step"], history["worst_iia"], color=BLUE, marker="o", markersize=3, label="worst direction")
+    axes.plot(
+        history["step"],
+        history["worst_iia"],
+        color=BLUE,
+        marker="o",
+        markersize=3,
+        label="worst direction",
+        clip_on=False,
+    )
     axes.set_xlabel("step of the search (0: the start)")
     axes.set_ylabel("IIA on validation interventions")
     axes.set_title("How the maps were found")
@@ -75,9 +83,9 @@ def similarity_bars(iia: pd.DataFrame, unswapped: pd.DataFrame, similarity: pd.D
 
 
 def _label(site: str) -> str:
-    """A site's name on two short lines, its end kept: a long path must not squeeze the figure."""
+    """A site's name on two short lines, its middle left out: a long path must not squeeze the figure."""
     network, _, at = site.rpartition("@")
-    short = network if len(network) <= _LONGEST else f"…{network[1 - _LONGEST :]}"
+    short = network if len(network) <= _LONGEST else f"{network[: _LONGEST // 2 - 2]}…{network[-_LONGEST // 2 :]}"
     return f"{short}\n@{at}".replace("$", r"\$")
 
 
