@@ -88,32 +88,35 @@ def draw_interventions(
     Raises:
         CausalignError: the variables do not fit each other, or a source's values mean nothing in a target's task.
     """
+    sides = [_Side(*side) for side in zip(sites, variables, recorded, strict=True)]
     return {
-        direction: _pair(sites, variables, direction, recorded, count, numpy_stream(seed, split, "pairs", *direction))
+        direction: _pair(
+            sides[direction.source], sides[direction.target], count, numpy_stream(seed, split, "pairs", *direction)
+        )
         for direction in directions
     }
 
 
-def _pair(
-    sites: Sequence[Site],
-    variables: Sequence[str],
-    direction: Direction,
-    recorded: Sequence[Recorded],
-    count: int,
-    rng: np.random.Generator,
-) -> Interventions:
-    source, target = direction
-    task = sites[target].task
-    from_source, into_target, values = _matched(sites, variables, direction, recorded, count, rng)
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """One end of a direction: a site, the variable that is given or set there, and its recorded states."""
+
+    site: Site
+    variable: str
+    recorded: Recorded
+
+
+def _pair(source: _Side, target: _Side, count: int, rng: np.random.Generator) -> Interventions:
+    task, device = target.site.task, target.site.device
+    from_source, into_target, values = _matched(source, target, count, rng)
     continuation = task.continue_from(values, rng)
     if not continuation.determined.any(axis=1).all():
         raise CausalignError(f"{task.name} writes continuations without a determined token: nothing could be scored")
-    device = sites[target].device
     return Interventions(
-        recorded[source].states[torch.from_numpy(from_source)].to(device),
-        recorded[target].states[torch.from_numpy(into_target)],
-        _prepared(sites[target], recorded[target], into_target),
-        sites[target].encode(continuation.tokens),
+        source.recorded.states[torch.from_numpy(from_source)].to(device),
+        target.recorded.states[torch.from_numpy(into_target)],
+        _prepared(target.site, target.recorded, into_target),
+        target.site.encode(continuation.tokens),
         torch.from_numpy(continuation.determined).to(device),
         torch.from_numpy(continuation.lengths).to(device),
         {name: torch.from_numpy(value).to(device) for name, value in values.items()},
@@ -130,35 +133,29 @@ def _prepared(site: Site, recorded: Recorded, samples: Int[np.ndarray, " count"]
 
 
 def _matched(
-    sites: Sequence[Site],
-    variables: Sequence[str],
-    direction: Direction,
-    recorded: Sequence[Recorded],
-    count: int,
-    rng: np.random.Generator,
+    source: _Side, target: _Side, count: int, rng: np.random.Generator
 ) -> tuple[Int[np.ndarray, " count"], Int[np.ndarray, " count"], Values]:
     """Pairs of samples, and the target's values with the variable set: only pairs whose values mean something there."""
-    source, target = direction
-    of_source, of_target = recorded[source].values, recorded[target].values
+    task, of_source, of_target = target.site.task, source.recorded.values, target.recorded.values
     kept: list[tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"], Values]] = []
     for _ in range(_ATTEMPTS):
-        s, t = recorded[source].sample(count, rng), recorded[target].sample(count, rng)
+        s, t = source.recorded.sample(count, rng), target.recorded.sample(count, rng)
         values = counterfactual(
-            sites[source].task,
-            variables[source],
+            source.site.task,
+            source.variable,
             {name: value[s] for name, value in of_source.items()},
-            sites[target].task,
-            variables[target],
+            task,
+            target.variable,
             {name: value[t] for name, value in of_target.items()},
         )
-        meant = sites[target].task.meaningful(values)
+        meant = task.meaningful(values)
         kept.append((s[meant], t[meant], {name: value[meant] for name, value in values.items()}))
         if sum(len(pairs) for pairs, _, _ in kept) >= count:
             break
     else:
         raise CausalignError(
-            f"values of {variables[source]!r} in {sites[source].name} mean (almost) nothing as "
-            f"{variables[target]!r} in {sites[target].name}"
+            f"values of {source.variable!r} in {source.site.name} mean (almost) nothing as "
+            f"{target.variable!r} in {target.site.name}"
         )
     pairs = [np.concatenate(column)[:count] for column in list(zip(*kept, strict=True))[:2]]
     return pairs[0], pairs[1], {k: np.concatenate([v[k] for _, _, v in kept])[:count] for k in kept[0][2]}

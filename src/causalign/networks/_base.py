@@ -1,7 +1,6 @@
 """What a network of the project is: a module from token ids to logits that knows its vocabulary and its task."""
 
 import hashlib
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -9,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from typing_extensions import override
 
 from causalign._random import torch_stream
 from causalign.errors import CausalignError, lookup
+from causalign.networks._layers import initialise
 from causalign.tasks import Task, Vocabulary
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ class Network(nn.Module, ABC):
             network.to_empty(device="cpu")
         except RuntimeError:
             raise CausalignError(f"a {cls.architecture} of width {width} does not fit into memory") from None
-        _initialise(network, torch_stream(seed, "initialise", cls.architecture))
+        initialise(network, torch_stream(seed, "initialise", cls.architecture))
         network.name = f"untrained:{network.name}/{seed}"
         return network.freeze()
 
@@ -85,35 +84,3 @@ class Network(nn.Module, ABC):
             digest.update(name.encode())
             digest.update(weight.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
-
-
-class Dropout(nn.Module):
-    """Dropout whose masks come from a generator of its own, which the trainer sets at every step."""
-
-    def __init__(self, share: float) -> None:
-        super().__init__()
-        self.share = share
-        self.generator: torch.Generator | None = None
-
-    @override
-    def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        if not self.training or self.generator is None:
-            return x
-        kept = torch.rand(x.shape, generator=self.generator) >= self.share
-        return x * kept.to(x) / (1 - self.share)
-
-
-def readout(width: int, tokens: int) -> nn.Sequential:
-    """The paper's readout: an MLP of four times the width, GELU, half its hidden units dropped (A.1)."""
-    return nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), Dropout(0.5), nn.Linear(4 * width, tokens))
-
-
-def _initialise(network: nn.Module, generator: torch.Generator) -> None:
-    """PyTorch's default initialisation, from a given generator."""
-    for module in network.modules():
-        if isinstance(module, nn.Embedding):
-            nn.init.normal_(module.weight, generator=generator)
-        elif isinstance(module, nn.Linear | nn.RNNBase):
-            fan_in = module.in_features if isinstance(module, nn.Linear) else module.hidden_size
-            for weight in module.parameters(recurse=False):
-                nn.init.uniform_(weight, -1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in), generator=generator)

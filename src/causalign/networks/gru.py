@@ -4,7 +4,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from typing_extensions import override
 
-from causalign.networks._base import Network, readout
+from causalign.networks._base import Network
+from causalign.networks._layers import readout
 from causalign.tasks import Task, Vocabulary
 
 

@@ -15,7 +15,8 @@ from causalign._progress import Listener, Update, silent
 from causalign._random import numpy_stream, torch_stream
 from causalign._version import __version__
 from causalign.errors import CausalignError
-from causalign.networks._base import Dropout, Network
+from causalign.networks._base import Network
+from causalign.networks._layers import Dropout
 from causalign.networks.checkpoint import CARD, WEIGHTS, Card, architecture_of, load_network, read_card, save_network
 from causalign.tasks import Sequences, Task
 
