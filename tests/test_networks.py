@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 import causalign as ca
 from causalign.networks import Recipe, accuracy, load_network, train, training
 from causalign.tasks import MultiObject, Vocabulary
+from naive_networks import naive_transformer
 
 QUICK = Recipe(batch=16, check_every=5, most_steps=15, validation_trials=20)
 
@@ -229,3 +230,28 @@ def test_a_network_of_a_task_of_one_s_own_is_loaded_with_it(tmp_path: Path) -> N
     (tmp_path / training.UNFINISHED).unlink()
     again, _ = train(Mine(), "gru", 0, tmp_path, width=4, recipe=QUICK)
     assert again.fingerprint == trained.fingerprint
+
+
+def test_the_transformer_is_what_a_naive_one_computes() -> None:
+    network = ca.networks.build("multi-object", "transformer", seed=1, width=16)
+    tokens = torch.from_numpy(MultiObject().trials(3, np.random.default_rng(0)).tokens)
+    logits = network(tokens)
+    for row in range(3):
+        naive = naive_transformer(network.state_dict(), tokens[row : row + 1])
+        torch.testing.assert_close(logits[row], naive["logits"], atol=1e-5, rtol=1e-5)
+
+
+def test_a_transformer_learns_from_trials_with_voids_and_is_judged_by_trials_without(tmp_path: Path) -> None:
+    network, card = train("multi-object", "transformer", 0, tmp_path, width=8, recipe=QUICK)
+    assert card.vocabulary == MultiObject(void=0.2).vocabulary.tokens
+    assert network.task.vocabulary.tokens == MultiObject().vocabulary.tokens
+    assert network.vocabulary.tokens[-1] == "V"
+    site_free = load_network(tmp_path)
+    assert site_free.fingerprint == network.fingerprint
+
+
+def test_a_width_that_an_architecture_cannot_have_is_refused() -> None:
+    with pytest.raises(ca.CausalignError, match="an even number; found 7"):
+        ca.networks.build("multi-object", "lstm", seed=0, width=7)
+    with pytest.raises(ca.CausalignError, match="the width must be even, found 7"):
+        ca.networks.build("multi-object", "transformer", seed=0, width=7)

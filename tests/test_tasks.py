@@ -1,5 +1,5 @@
 import inspect
-import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,58 +8,185 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from causalign import CausalignError
-from causalign.tasks import MultiObject, Task, Values, Vocabulary, by_name, counterfactual
-from naive_multi_object import counterfactual as naive_counterfactual
-from naive_multi_object import determined as naive_determined
-from naive_multi_object import is_trial, obeys, variables
+from causalign.tasks import (
+    Arithmetic,
+    Counting,
+    Modulo,
+    MultiObject,
+    Rounding,
+    SameObject,
+    Task,
+    Values,
+    Variable,
+    Vocabulary,
+    by_name,
+    counterfactual,
+)
+from naive_tasks import CONTINUED
+from naive_tasks import Arithmetic as NaiveArithmetic
+from naive_tasks import Counting as NaiveCounting
 
 TASK = MultiObject()
 PHASES = {"demo": 0, "response": 1}
 NAMES = {number: name for name, number in PHASES.items()}
+COUNTING: list[Counting] = [MultiObject(), MultiObject(void=0.2), SameObject(), Modulo(), Rounding()]
+every_counting_task = pytest.mark.parametrize("task", COUNTING, ids=lambda task: f"{task.name} {task.void}")
+
+
+@every_counting_task
+@given(seed=st.integers(0, 10_000))
+def test_counting_trials_are_what_a_naive_simulator_writes(task: Counting, seed: int) -> None:
+    naive = NaiveCounting(task.name, voids=task.void > 0)
+    trials = task.trials(8, np.random.default_rng(seed))
+    for row, length in enumerate(trials.lengths):
+        tokens = task.vocabulary.decode(trials.tokens[row]).split()
+        assert naive.is_trial(tokens)
+        assert trials.determined[row].tolist() == naive.determined(tokens) + [False] * (trials.tokens.shape[1] - length)
+        for position, expected in enumerate(naive.variables(tokens)):
+            found = {name: value[row, position] for name, value in trials.values.items()}
+            assert found | {"phase": NAMES[found["phase"]]} == expected
 
 
 @given(seed=st.integers(0, 10_000))
-def test_trials_are_what_a_naive_simulator_writes(seed: int) -> None:
-    trials = TASK.trials(20, np.random.default_rng(seed))
-    for row in range(20):
-        length = trials.lengths[row]
-        tokens = TASK.vocabulary.decode(trials.tokens[row]).split()
-        assert is_trial(tokens)
-        assert trials.determined[row].tolist() == naive_determined(tokens) + [False] * (trials.tokens.shape[1] - length)
-        found = zip(trials.values["phase"][row], trials.values["count"][row], strict=True)
-        assert [(NAMES[phase], count) for phase, count in found][:length] == variables(tokens)
+def test_arithmetic_trials_are_what_a_naive_simulator_writes(seed: int) -> None:
+    naive, task = NaiveArithmetic(), Arithmetic()
+    trials = task.trials(8, np.random.default_rng(seed))
+    for row, length in enumerate(trials.lengths):
+        tokens = task.vocabulary.decode(trials.tokens[row]).split()
+        assert naive.is_trial(tokens)
+        assert trials.determined[row].tolist() == naive.determined(tokens) + [False] * (trials.tokens.shape[1] - length)
+        for position, expected in enumerate(naive.variables(tokens)):
+            found = {name: trials.values[name][row, position] for name in expected}
+            assert found == {name: value or 0 for name, value in expected.items()}
 
 
-STATES = [(phase, count) for phase in PHASES for count in range(21)]
+def states_of(naive: NaiveCounting) -> list[dict[str, object]]:
+    """Every state that a counting trial passes through, and two that none does."""
+    states = []
+    for quantity in range(1, 21):
+        demos = [naive.demo_tokens[0]] * quantity
+        trial = ["B", *demos, "T", *[naive.response_token] * naive.responses(quantity)]
+        states += naive.variables(trial)[1:]
+    return [dict(items) for items in {tuple(state.items()) for state in states}]
 
 
-@pytest.mark.parametrize("variable", ["full", "count", "phase"])
-def test_continuations_obey_a_naive_simulator_for_every_pair_of_states(variable: str) -> None:
-    pairs = list(itertools.product(STATES, STATES))
-    target, source = (
-        {
-            "phase": np.array([PHASES[pair[side][0]] for pair in pairs]),
-            "count": np.array([pair[side][1] for pair in pairs]),
+@every_counting_task
+@pytest.mark.parametrize("variable", ["full", "count", "phase", "raw_count"])
+def test_counting_counterfactuals_are_those_of_a_naive_simulator(task: Counting, variable: str) -> None:
+    naive = NaiveCounting(task.name, voids=task.void > 0)
+    states = states_of(naive)
+    chosen = np.random.default_rng(0).integers(len(states), size=(2, 3000))
+    pairs = [(states[of], states[to]) for of, to in chosen.T]
+
+    def values(side: int) -> Values:
+        columns = ("phase", "count", "raw_count", "said")
+        return {name: np.array([PHASES.get(pair[side][name], pair[side][name]) for pair in pairs]) for name in columns}
+
+    found = counterfactual(task, variable, values(0), task, variable, values(1))
+    meaningful = task.meaningful(found)
+    written = task.continue_from({name: value[meaningful] for name, value in found.items()}, np.random.default_rng(3))
+    row = 0
+    for pair, (source, target) in enumerate(pairs):
+        expected = naive.counterfactual(target, source, variable)
+        assert meaningful[pair] == naive.meaningful(expected, variable)
+        if not meaningful[pair]:
+            continue
+        assert (NAMES[found["phase"][pair]], found["count"][pair]) == (expected["phase"], expected["count"])
+        tokens = task.vocabulary.decode(written.tokens[row]).split()
+        assert naive.obeys(expected, tokens, written.determined[row, : len(tokens)].tolist()) is None
+        row += 1
+    assert 100 < row == len(written)
+
+
+@pytest.mark.parametrize("variable", ["full", "remaining_ops", "cumulative_value"])
+def test_arithmetic_counterfactuals_are_those_of_a_naive_simulator(variable: str) -> None:
+    naive, task = NaiveArithmetic(), Arithmetic()
+    trials = task.trials(400, np.random.default_rng(0))
+    trial, position = task.swappable(trials.tokens).nonzero()
+    source, target = np.random.default_rng(1).integers(len(trial), size=(2, 2000))
+    at = {name: value[trial, position] for name, value in trials.values.items()}
+    of_source, of_target = ({name: value[side] for name, value in at.items()} for side in (source, target))
+    found = counterfactual(task, variable, of_source, task, variable, of_target)
+    assert task.meaningful(found).all()
+    written = task.continue_from(found, np.random.default_rng(3))
+    for row in range(2000):
+        into, of = ({k: int(v[row]) for k, v in side.items()} for side in (of_target, of_source))
+        expected = naive.counterfactual(into, of, variable)
+        assert {name: found[name][row] for name in ("remaining_ops", "cumulative_value")} == {
+            name: expected[name] for name in ("remaining_ops", "cumulative_value")
         }
-        for side in (0, 1)
-    )
-    values = counterfactual(TASK, variable, source, TASK, variable, target)
-    written = TASK.continue_from(values, np.random.default_rng(3))
-    for row, (of_target, of_source) in enumerate(pairs):
-        expected = naive_counterfactual(of_target, of_source, variable)
-        assert (NAMES[values["phase"][row]], values["count"][row]) == expected
-        length = written.lengths[row]
-        tokens = TASK.vocabulary.decode(written.tokens[row]).split()
-        assert obeys(*expected, tokens, written.determined[row, :length].tolist()) is None
+        tokens = task.vocabulary.decode(written.tokens[row]).split()
+        assert naive.obeys(expected, tokens, written.determined[row, : len(tokens)].tolist()) is None
 
 
-def test_the_paper_s_example() -> None:
-    values = {"phase": np.array([0]), "count": np.array([0])}
-    for token in TASK.vocabulary.encode("D0 D2 T R"):
-        values = TASK.read(values, np.array([token]))
-    assert (values["phase"][0], values["count"][0]) == (1, 1)
-    rest = TASK.continue_from(values, np.random.default_rng(0))
-    assert TASK.vocabulary.decode(rest.tokens[0]) == "R E"
+def values_after(task: Task, tokens: str) -> Values:
+    """The values once a trial's first tokens have been read."""
+    ids = task.vocabulary.encode(tokens)
+    values = task.start(1)
+    for token in ids[1:]:
+        values = task.read(values, np.array([token]))
+    return values | {name: value[:, -1] for name, value in task.read_back(ids[None]).items()}
+
+
+def test_the_paper_s_examples_of_trials() -> None:
+    for task, trial in (
+        (MultiObject(), "B D0 D2 T R R E"),
+        (SameObject(), "B C C T C C E"),
+        (Modulo(), "B D0 D0 D1 D2 D0 T R E"),
+        (Rounding(), "B D0 D1 T R R R E"),
+        (Arithmetic(), "B 3 4 + 3 = 7 , + 11 = 18 , - 5 = 13 E"),
+    ):
+        # From every place whose next token is determined the task goes on just as the paper's trial does.
+        tokens = trial.split()
+        compared = 0
+        for position in range(1, len(tokens)):
+            rest = task.continue_from(values_after(task, " ".join(tokens[:position])), np.random.default_rng(0))
+            if rest.determined[0, 0]:
+                assert task.vocabulary.decode(rest.tokens[0, :1]) == tokens[position]
+                compared += 1
+        assert compared >= 2
+
+
+@pytest.mark.parametrize("example", CONTINUED, ids=lambda example: f"{example.name} {' '.join(example.tokens)}")
+def test_the_paper_s_examples_of_counts(example: Any) -> None:
+    assert values_after(by_name(example.name), " ".join(example.tokens))[example.variable][0] == example.value
+
+
+def test_the_paper_s_examples_of_arithmetic_counterfactuals() -> None:
+    task = Arithmetic()
+    for trial, variable, value, going_on, written in (
+        ("B 2 3 + 5 = 8 ,", "cumulative_value", 3, "+ 2", "= 5 E"),
+        ("B 3 3 + 5 = 8 ,", "remaining_ops", 1, "+ 1", "= 9 E"),
+    ):
+        values = task.set(values_after(task, trial), {variable: np.array([value])})
+        for token in task.vocabulary.encode(going_on):
+            values = task.read(values, np.array([token]))
+        rest = task.continue_from(values, np.random.default_rng(0))
+        assert task.vocabulary.decode(rest.tokens[0]) == written
+        assert rest.determined.all()
+
+
+def test_voids_are_a_fifth_of_the_demo_phase_and_count_for_nothing() -> None:
+    task = MultiObject(void=0.2)
+    trials = task.trials(4000, np.random.default_rng(0))
+    phase = np.concatenate([np.zeros((4000, 1)), trials.values["phase"][:, :-1]], axis=1)
+    drawn = (phase == 0) & (trials.tokens != task.vocabulary.id("B"))
+    assert np.isin(trials.tokens[drawn], task.vocabulary.encode("V")).mean() == pytest.approx(0.2, abs=0.005)
+    assert chisquare(np.bincount(task.strata(trials), minlength=21)[1:]).pvalue > 0.001
+    assert not task.swappable(task.vocabulary.encode("V")[None]).any()
+    with pytest.raises(CausalignError, match="void is a share from 0 up to 1, found 1"):
+        MultiObject(void=1.0)
+
+
+def test_a_variable_can_be_restricted_to_a_range() -> None:
+    low = Variable.of("cumulative_value[1..10]")
+    assert (low.name, low.low, low.high, str(low)) == ("cumulative_value", 1, 10, "cumulative_value[1..10]")
+    assert low.allows(np.array([0, 1, 10, 11])).tolist() == [False, True, True, False]
+    assert Variable.of("count").allows(np.array([-3, 99])).all()
+    assert Variable.of(low) is low
+    for wrong in ("count[1..", "count[a..b]", "count[5..2]", "full[1..2]"):
+        with pytest.raises(CausalignError, match="variable"):
+            Variable.of(wrong)
 
 
 def test_quantities_and_further_demo_tokens_are_uniform() -> None:

@@ -4,14 +4,18 @@ from causalign.networks import zoo
 from causalign.networks._base import Network
 from causalign.networks.checkpoint import ARCHITECTURES, Card, build, load_network, save_network
 from causalign.networks.gru import GRU
+from causalign.networks.lstm import LSTM
 from causalign.networks.training import Recipe, accuracy, train
+from causalign.networks.transformer import Transformer
 
 __all__ = [
     "ARCHITECTURES",
     "GRU",
+    "LSTM",
     "Card",
     "Network",
     "Recipe",
+    "Transformer",
     "accuracy",
     "build",
     "load_network",

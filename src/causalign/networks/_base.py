@@ -41,6 +41,11 @@ class Network(nn.Module, ABC):
         """The logits of each next token."""
 
     @classmethod
+    def trained_on(cls, task: Task) -> Task:
+        """The task whose trials teach this architecture `task`, and whose tokens it knows; as a rule, the same."""
+        return task
+
+    @classmethod
     def empty(cls, vocabulary: Vocabulary, task: Task, width: int) -> "Network":
         """A network without weights: layers that draw their own would draw from the global generator."""
         with torch.device("meta"):
@@ -55,7 +60,7 @@ class Network(nn.Module, ABC):
         """
         if seed < 0:
             raise CausalignError(f"seed must not be negative, found {seed}")
-        network = cls.empty(task.vocabulary, task, width)
+        network = cls.empty(cls.trained_on(task).vocabulary, task, width)
         try:
             network.to_empty(device="cpu")
         except RuntimeError:

@@ -38,3 +38,5 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
             fan_in = module.in_features if isinstance(module, nn.Linear) else module.hidden_size
             for weight in module.parameters(recurse=False):
                 nn.init.uniform_(weight, -1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in), generator=generator)
+        elif isinstance(module, nn.RMSNorm):
+            nn.init.ones_(module.weight)

@@ -10,9 +10,11 @@ from causalign._files import output_folder, read_tensors, write_tensors, write_t
 from causalign.errors import CausalignError, invalid, lookup
 from causalign.networks._base import Network
 from causalign.networks.gru import GRU
+from causalign.networks.lstm import LSTM
+from causalign.networks.transformer import Transformer
 from causalign.tasks import Task, Vocabulary
 
-ARCHITECTURES: dict[str, type[Network]] = {network.architecture: network for network in (GRU,)}
+ARCHITECTURES: dict[str, type[Network]] = {network.architecture: network for network in (GRU, LSTM, Transformer)}
 WEIGHTS, CARD = "network.safetensors", "card.json"
 
 

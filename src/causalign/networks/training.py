@@ -103,7 +103,7 @@ def train(
         architecture=architecture,
         seed=seed,
         width=width,
-        vocabulary=task.vocabulary.tokens,
+        vocabulary=network.vocabulary.tokens,
         accuracy=run.accuracy,
         steps=run.step,
         seconds=round(run.seconds, 1),
@@ -135,10 +135,13 @@ class _Run:
     def __init__(
         self, network: Network, task: Task, seed: int, recipe: Recipe, file: Path, about: dict[str, str]
     ) -> None:
-        self.network, self.task, self.seed, self.recipe = network.requires_grad_(), task, seed, recipe
+        self.network, self.seed, self.recipe = network.requires_grad_(), seed, recipe
+        self.task = network.trained_on(task)
         self.file, self.about = file, about
         self.optimiser = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
-        self.held_out = task.trials(recipe.validation_trials, numpy_stream(seed, "validation"))
+        held_out = task.trials(recipe.validation_trials, numpy_stream(seed, "validation"))
+        ids = task.vocabulary.within(network.vocabulary, whose=network.name)
+        self.held_out = replace(held_out, tokens=ids[held_out.tokens])
         self.step = self.streak = 0
         self.accuracy = self.seconds = 0.0
 

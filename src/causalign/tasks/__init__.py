@@ -1,19 +1,27 @@
 """Tasks: causal models that write token sequences and know the value of every variable after every token."""
 
 from causalign.errors import lookup
-from causalign.tasks._base import BEGIN, END, FULL, Sequences, Task, Values, counterfactual, require_settable
+from causalign.tasks._base import BEGIN, END, Sequences, Task, Values, counterfactual, require_settable
+from causalign.tasks._variable import FULL, Variable
 from causalign.tasks._vocabulary import PAD, Vocabulary
-from causalign.tasks.multi_object import MultiObject
+from causalign.tasks.arithmetic import Arithmetic
+from causalign.tasks.counting import Counting, Modulo, MultiObject, Rounding, SameObject
 
 __all__ = [
     "BEGIN",
     "END",
     "FULL",
     "PAD",
+    "Arithmetic",
+    "Counting",
+    "Modulo",
     "MultiObject",
+    "Rounding",
+    "SameObject",
     "Sequences",
     "Task",
     "Values",
+    "Variable",
     "Vocabulary",
     "by_name",
     "counterfactual",
@@ -21,7 +29,7 @@ __all__ = [
     "require_settable",
 ]
 
-_TASKS: dict[str, type[Task]] = {task.name: task for task in (MultiObject,)}
+_TASKS: dict[str, type[Task]] = {task.name: task for task in (MultiObject, SameObject, Modulo, Rounding, Arithmetic)}
 
 
 def names() -> list[str]:

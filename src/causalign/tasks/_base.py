@@ -15,12 +15,13 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from causalign.errors import CausalignError, unknown
+from causalign.tasks._variable import FULL
 from causalign.tasks._vocabulary import Vocabulary
 
 Values = dict[str, Int[np.ndarray, " trials"]]
 """The value of every causal variable, one entry a trial."""
 
-BEGIN, END, FULL = "B", "E", "full"
+BEGIN, END = "B", "E"
 _LONGEST = 10_000  # tokens; a task that writes on beyond this never ends
 
 
@@ -63,6 +64,10 @@ class Task(ABC):
     swap_at: ClassVar[tuple[str, ...]]
     """The tokens after which a state may be swapped."""
     vocabulary: Vocabulary
+    readings: ClassVar[tuple[str, ...]] = ()
+    """Other readings of the variables, as `read_back` gives them and `set` sets them; no part of `full`."""
+    filler: ClassVar[str | None] = None
+    """The token that a target is lengthened with where a stepwise swap goes on beyond its end."""
 
     @abstractmethod
     def start(self, trials: int) -> Values:
@@ -78,6 +83,15 @@ class Task(ABC):
     def read(self, values: Values, tokens: Int[np.ndarray, " trials"]) -> Values:
         """The values once `tokens` have been read, as new arrays."""
 
+    def read_back(self, tokens: Int[np.ndarray, "trials time"]) -> dict[str, Int[np.ndarray, "trials time"]]:
+        """What else can be read off a trial after every token; what is yet to come does not depend on it."""
+        del tokens
+        return {}
+
+    def set(self, values: Values, given: Values) -> Values:
+        """`values` with some variables (or readings) set to what is `given`: all variables, no readings."""
+        return {name: values[name] for name in self.variables} | given
+
     def meaningful(self, values: Values) -> Bool[np.ndarray, " trials"]:
         """Whether `values`, after one of them was set from outside, are a state that the task can be in."""
         return np.ones(len(values[self.variables[0]]), dtype=bool)
@@ -86,16 +100,20 @@ class Task(ABC):
         """The groups of trials that similarity measures draw from in equal numbers (A.3: the quantities)."""
         return np.zeros(len(trials), dtype=np.int64)
 
+    def without_positions(self) -> "Task":
+        """A variant to train networks on that could otherwise solve the task by position; here, the task itself."""
+        return self
+
     def keys(self, variable: str) -> tuple[str, ...]:
-        """The variables that `variable` stands for: itself, or all of them for `full`.
+        """The variables (or the one reading) that `variable` stands for: itself, or all variables for `full`.
 
         Raises:
             CausalignError: the task has no such variable.
         """
         if variable == FULL:
             return self.variables
-        if variable not in self.variables:
-            raise unknown(f"variable of {self.name}", variable, (FULL, *self.variables))
+        if variable not in (*self.variables, *self.readings):
+            raise unknown(f"variable of {self.name}", variable, (FULL, *self.variables, *self.readings))
         return (variable,)
 
     def trials(self, count: int, rng: np.random.Generator) -> Sequences:
@@ -105,10 +123,12 @@ class Task(ABC):
         values = self.start(count)
         begin = np.full((count, 1), self.vocabulary.id(BEGIN))
         rest = self.continue_from(values, rng)
+        tokens = np.concatenate([begin, rest.tokens], axis=1)
         return Sequences(
-            np.concatenate([begin, rest.tokens], axis=1),
+            tokens,
             np.concatenate([np.zeros((count, 1), dtype=bool), rest.determined], axis=1),
-            {k: np.concatenate([values[k][:, None], v], axis=1) for k, v in rest.values.items()},
+            {k: np.concatenate([values[k][:, None], v], axis=1) for k, v in rest.values.items()}
+            | self.read_back(tokens),
         )
 
     def continue_from(self, values: Values, rng: np.random.Generator) -> Sequences:
@@ -167,4 +187,4 @@ def counterfactual(
     written, given = target.keys(target_variable), source.keys(source_variable)
     if len(written) > 1:
         given = written  # the same names, whatever their order
-    return target_values | {to: source_values[of] for to, of in zip(written, given, strict=True)}
+    return target.set(target_values, {to: source_values[of] for to, of in zip(written, given, strict=True)})

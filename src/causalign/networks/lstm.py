@@ -1,0 +1,33 @@
+"""The paper's LSTM: one cell and a readout."""
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from typing_extensions import override
+
+from causalign.errors import CausalignError
+from causalign.networks._base import Network
+from causalign.networks._layers import readout
+from causalign.tasks import Task, Vocabulary
+
+
+class LSTM(Network):
+    """Token embedding, one LSTM cell, readout MLP of its hidden vector (equations 1 and 2, A.1).
+
+    `width` is that of the state `[h ; c]`, so that h, c and the embedding have half of it each: 64 of 128.
+    """
+
+    architecture = "lstm"
+
+    def __init__(self, vocabulary: Vocabulary, task: Task, width: int) -> None:
+        super().__init__(vocabulary, task, width)
+        if width % 2:
+            raise CausalignError(f"the width of an lstm is that of h and c together, an even number; found {width}")
+        self.embedding = nn.Embedding(len(vocabulary), width // 2)
+        self.cell = nn.LSTM(width // 2, width // 2, batch_first=True)
+        self.readout = readout(width // 2, len(vocabulary))
+
+    @override
+    def forward(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time vocabulary"]:
+        hidden, _ = self.cell(self.embedding(tokens))
+        logits: Tensor = self.readout(hidden)
+        return logits

@@ -1,0 +1,92 @@
+"""Arithmetic: additions and subtractions within 0 to 20. `B 3 4 + 3 = 7 , + 11 = 18 , - 5 = 13 E`."""
+
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Int
+from typing_extensions import override
+
+from causalign.tasks._base import Sequences, Task, Values
+from causalign.tasks._vocabulary import Vocabulary
+
+# What is to come next.
+OPERATIONS, START, OPERATOR, OPERAND, EQUALS, RESULT, COMMA = range(7)
+
+
+class Arithmetic(Task):
+    """B, the number of operations (1 to 10), a start value (0 to 20), and the operations with their results (A.6).
+
+    All values stay within 0 to 20: at 0 the operator is "+", at 20 it is "-", and an operand is any that keeps the
+    result in range. A comma follows a result as long as operations remain, E the last one. "=", results, commas and E
+    are determined; all else is the environment's.
+
+    `remaining_ops` counts the operations still to be finished: one less with every comma. `cumulative_value` is the
+    start value, then the last result. `slot`, `operator` and `operand` are where in an operation the trial is; after a
+    comma, where states are swapped, they are always the same.
+    """
+
+    name = "arithmetic"
+    variables = ("slot", "remaining_ops", "cumulative_value", "operator", "operand")
+    swap_at = (",",)
+    largest: ClassVar[int] = 20
+    most_operations: ClassVar[int] = 10
+
+    def __init__(self) -> None:
+        numbers = map(str, range(self.largest + 1))
+        self.vocabulary = Vocabulary.of(" ".join(("B", "E", "+", "-", "=", ",", *numbers)))
+        self._end, self._plus, self._minus, self._equals, self._comma, self._zero = self.vocabulary.encode(
+            "E + - = , 0"
+        )
+
+    @override
+    def start(self, trials: int) -> Values:
+        """The number of operations is next."""
+        return {name: np.zeros(trials, dtype=np.int64) for name in self.variables}
+
+    @override
+    def write(
+        self, values: Values, rng: np.random.Generator
+    ) -> tuple[Int[np.ndarray, " trials"], Bool[np.ndarray, " trials"]]:
+        """The token of the slot."""
+        slot, value, draw = values["slot"], values["cumulative_value"], rng.random(len(values["slot"]))
+        adds = np.where(value == 0, True, np.where(value == self.largest, False, draw < 0.5))
+        room = np.where(values["operator"] > 0, self.largest - value, value)
+        operations = 1 + (draw * self.most_operations).astype(np.int64)
+        number_of = {OPERATIONS: operations, START: draw * (self.largest + 1), OPERAND: draw * (room + 1)}
+        result = value + values["operator"] * values["operand"]
+        written = {
+            **{of: self._zero + number.astype(np.int64) for of, number in number_of.items()},
+            OPERATOR: np.where(adds, self._plus, self._minus),
+            EQUALS: np.full_like(slot, self._equals),
+            RESULT: self._zero + result,
+            COMMA: np.where(values["remaining_ops"] > 1, self._comma, self._end),
+        }
+        return np.choose(slot, [written[of] for of in range(len(written))]), slot >= EQUALS
+
+    @override
+    def read(self, values: Values, tokens: Int[np.ndarray, " trials"]) -> Values:
+        """Fill the slot with the token, and go on to the next; a comma ends one operation and begins another."""
+        slot, number = values["slot"], tokens - self._zero
+        comma = (slot == COMMA) & (tokens == self._comma)
+        operator = np.where(slot == OPERATOR, np.where(tokens == self._plus, 1, -1), values["operator"])
+        operand = np.where(slot == OPERAND, number, values["operand"])
+        begins = np.isin(slot, (START, RESULT))
+        return {
+            "slot": np.where(slot == COMMA, np.where(comma, OPERATOR, COMMA), slot + 1),
+            "remaining_ops": np.where(slot == OPERATIONS, number, values["remaining_ops"]) - comma,
+            "cumulative_value": np.where(begins, number, values["cumulative_value"]),
+            "operator": np.where(comma, 0, operator),
+            "operand": np.where(comma, 0, operand),
+        }
+
+    @override
+    def meaningful(self, values: Values) -> Bool[np.ndarray, " trials"]:
+        """Operations remain, at most 10, and the value is within 0 to 20."""
+        remaining, value = values["remaining_ops"], values["cumulative_value"]
+        operations = (remaining >= 1) & (remaining <= self.most_operations)
+        return operations & (value >= 0) & (value <= self.largest)
+
+    @override
+    def strata(self, trials: Sequences) -> Int[np.ndarray, " trials"]:
+        """The number of operations."""
+        return trials.values["remaining_ops"].max(axis=1)

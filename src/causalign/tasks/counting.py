@@ -1,0 +1,163 @@
+"""The counting tasks: as many responses as a quantity of demo tokens asks for. `B D0 D2 T R R E`."""
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Int
+from typing_extensions import override
+
+from causalign.errors import CausalignError
+from causalign.tasks._base import Sequences, Task, Values
+from causalign.tasks._vocabulary import Vocabulary
+
+DEMO, RESPONSE = 0, 1
+VOID = "V"
+_VOID_SHARE = 0.2  # of demo-phase tokens, where positions are not to give the quantity away (section 2.1)
+
+
+class Counting(Task):
+    """B, a quantity of 1 to 20 demo tokens, the trigger T, the responses that these ask for, and E (section 2.1).
+
+    `phase` is 0 in the demo phase, which ends when T has been read, and 1 in the response phase. `count` is the number
+    of demo tokens while they are shown, and the number of responses still to come afterwards. `raw_count` is the other
+    reading of A.7, the demo tokens less the responses in both phases; it is the same where every demo token asks
+    for one response.
+
+    The quantity is uniform: after c demo tokens T follows with probability 1 / (21 - c), so that from any count on the
+    number of further demo tokens is uniform too (A.2). T, and where the demo phase ends, are the environment's: they
+    are never determined.
+
+    With `void` above 0, so large a share of the tokens of the demo phase are V, which count for nothing.
+    """
+
+    variables = ("phase", "count")
+    readings = ("raw_count",)
+    filler = "R"
+    demos: ClassVar[tuple[str, ...]] = ("D0", "D1", "D2")
+    response: ClassVar[str] = "R"
+    largest: ClassVar[int] = 20
+
+    def __init__(self, void: float = 0.0) -> None:
+        if not 0 <= void < 1:
+            raise CausalignError(f"void is a share from 0 up to 1, found {void}")
+        self.void = void
+        names = dict.fromkeys(("B", "E", *self.demos, self.response, "T", *([VOID] if void else [])))
+        self.vocabulary = Vocabulary.of(" ".join(names))
+        self._demos = self.vocabulary.encode(self.demos)
+        self._trigger, self._response, self._end = self.vocabulary.encode(("T", self.response, "E"))
+        self._most_responses = int(self.responses(np.arange(1, self.largest + 1)).max())
+
+    @abstractmethod
+    def responses(self, quantity: Int[np.ndarray, " trials"]) -> Int[np.ndarray, " trials"]:
+        """How many responses a quantity of demo tokens asks for."""
+
+    @override
+    def start(self, trials: int) -> Values:
+        """The demo phase, nothing counted."""
+        return {"phase": np.full(trials, DEMO), "count": np.zeros(trials, dtype=np.int64)}
+
+    @override
+    def write(
+        self, values: Values, rng: np.random.Generator
+    ) -> tuple[Int[np.ndarray, " trials"], Bool[np.ndarray, " trials"]]:
+        """A demo token, a void or T while in the demo phase; then the responses, then E."""
+        count, demo = values["count"], values["phase"] == DEMO
+        triggers = (count > 0) & (rng.random(len(count)) * (self.largest + 1 - count) < 1)
+        shown = np.where(triggers, self._trigger, rng.choice(self._demos, len(count)))
+        if self.void:
+            shown = np.where(rng.random(len(count)) < self.void, self.vocabulary.id(VOID), shown)
+        answered = np.where(count > 0, self._response, self._end)
+        return np.where(demo, shown, answered), ~demo
+
+    @override
+    def read(self, values: Values, tokens: Int[np.ndarray, " trials"]) -> Values:
+        """Count demo tokens up and responses down; T begins the response phase with the responses that are due."""
+        demo, trigger = values["phase"] == DEMO, tokens == self._trigger
+        shown = (demo & np.isin(tokens, self._demos)).astype(np.int64)
+        count = values["count"] + shown - (~demo & (tokens == self._response))
+        return {
+            "phase": np.where(trigger, RESPONSE, values["phase"]),
+            "count": np.where(demo & trigger, self.responses(count), count),
+        }
+
+    @override
+    def read_back(self, tokens: Int[np.ndarray, "trials time"]) -> dict[str, Int[np.ndarray, "trials time"]]:
+        """`raw_count`, and how many responses were `said`, after every token."""
+        responding = np.cumsum(tokens == self._trigger, axis=1) > 0
+        shown = np.cumsum(np.isin(tokens, self._demos) & ~responding, axis=1)
+        said = np.cumsum((tokens == self._response) & responding, axis=1)
+        return {"raw_count": shown - said, "said": said}
+
+    @override
+    def set(self, values: Values, given: Values) -> Values:
+        """A raw count stands, once T was read, for the quantity that many above the responses already said."""
+        if "raw_count" not in given:
+            return super().set(values, given)
+        quantity = given["raw_count"] + values["said"]
+        due = np.where((quantity >= 1) & (quantity <= self.largest), self.responses(quantity) - values["said"], -1)
+        return super().set(values, {"count": np.where(values["phase"] == RESPONSE, due, given["raw_count"])})
+
+    @override
+    def meaningful(self, values: Values) -> Bool[np.ndarray, " trials"]:
+        """Either phase, with a count that the task can be at."""
+        phase, count = values["phase"], values["count"]
+        most = np.where(phase == DEMO, self.largest, self._most_responses)
+        return np.isin(phase, (DEMO, RESPONSE)) & (count >= 0) & (count <= most)
+
+    @override
+    def strata(self, trials: Sequences) -> Int[np.ndarray, " trials"]:
+        """The quantity."""
+        return trials.values["raw_count"].max(axis=1)
+
+    @override
+    def without_positions(self) -> "Counting":
+        return type(self)(void=_VOID_SHARE)
+
+
+class MultiObject(Counting):
+    """B, 1 to 20 demo tokens (each D0, D1 or D2), T, as many responses R, and E. `B D0 D2 T R R E`."""
+
+    name = "multi-object"
+    swap_at = ("D0", "D1", "D2", "R")
+
+    @override
+    def responses(self, quantity: Int[np.ndarray, " trials"]) -> Int[np.ndarray, " trials"]:
+        return quantity
+
+
+class SameObject(Counting):
+    """Multi-Object with one token for all demos and responses. `B C C T C C E`."""
+
+    name = "same-object"
+    swap_at = ("C",)
+    demos = ("C",)
+    response = filler = "C"
+
+    @override
+    def responses(self, quantity: Int[np.ndarray, " trials"]) -> Int[np.ndarray, " trials"]:
+        return quantity
+
+
+class Modulo(Counting):
+    """1 to 20 demo tokens, T, and a response for each left over by fours. `B D0 D1 D1 D2 D0 T R E`."""
+
+    name = "modulo"
+    swap_at = ("D0", "D1", "D2", "R")
+
+    @override
+    def responses(self, quantity: Int[np.ndarray, " trials"]) -> Int[np.ndarray, " trials"]:
+        """The quantity modulo 4."""
+        return quantity % 4
+
+
+class Rounding(Counting):
+    """1 to 20 demo tokens, T, and their number rounded to a multiple of 3 as responses. `B D0 D1 T R R R E`."""
+
+    name = "rounding"
+    swap_at = ("D0", "D1", "D2", "R")
+
+    @override
+    def responses(self, quantity: Int[np.ndarray, " trials"]) -> Int[np.ndarray, " trials"]:
+        """The multiple of 3 that is nearest to the quantity."""
+        return 3 * ((quantity + 1) // 3)
