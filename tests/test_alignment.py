@@ -11,7 +11,7 @@ import torch
 
 import causalign as ca
 from causalign._progress import Update
-from causalign.alignment import Method, first_to_second
+from causalign.alignment import Method, first_to_second, trained
 from causalign.errors import SearchWarning
 from causalign.interchange import Direction, keep
 from causalign.search import behaviour
@@ -71,7 +71,7 @@ def test_a_method_of_one_s_own_is_a_row(tiny_pair: tuple[ca.networks.GRU, ca.net
     def back(count: int) -> list[Direction]:
         return [Direction(count - 1, 0)]
 
-    method = Method("backwards", sites=2, more=True, directions=back, objective=behaviour, swap=ca.interchange)
+    method = Method("backwards", sites=2, more=True, plan=trained(back, behaviour), swap=ca.interchange)
     alignment = ca.align([n.site("hidden") for n in (*tiny_pair, tiny_pair[0])], method=method, rank=2, **SMALL)
     assert alignment.record.method == "backwards"
     assert len(alignment.maps) == 3
@@ -229,7 +229,7 @@ def test_networks_of_other_tasks_align_where_variables_agree(
 
 def test_the_floor_is_the_score_with_nothing_swapped(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
     sites = [network.site("hidden") for network in tiny_pair]
-    nothing = Method("nothing", 2, False, first_to_second, behaviour, keep)
+    nothing = Method("nothing", 2, False, trained(first_to_second, behaviour), keep)
     settings = ca.Settings(most_steps=0)
     alignment = ca.align(sites, method=nothing, rank=2, train=40, validation=20, test=30, settings=settings)
     assert alignment.iia.equals(alignment.unswapped)
@@ -294,7 +294,7 @@ import numpy as np, causalign as ca
 network = ca.networks.build("multi-object", "gru", seed=0, width=5)
 site = network.site("hidden")
 assert ca.align(site, method="das", rank=np.int64(2), train=9, validation=9, test=9).record.rank == 2
-for sites, rank in (([network, network], 2), (network, 2), ("zoo:multi-object/gru", 2), (site, "auto"), (site, 1.5)):
+for sites, rank in (([network, network], 2), (network, 2), ("zoo:multi-object/gru", 2), (site, "most"), (site, 1.5)):
     try:
         ca.align(sites, method="das", rank=rank)
     except ca.CausalignError as error:
@@ -305,5 +305,5 @@ for sites, rank in (([network, network], 2), (network, 2), ("zoo:multi-object/gr
     lines = done.stdout.splitlines()
     assert ["found GRU" in lines[0], "found GRU" in lines[1], "found str" in lines[2]] == [True] * 3
     assert all("such as network.site('hidden')" in line for line in lines[:3])
-    assert "found 'auto'" in lines[3]
+    assert "found 'most'" in lines[3]
     assert "found 1.5" in lines[4]

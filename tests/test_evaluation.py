@@ -8,7 +8,7 @@ from scipy.stats import norm, ortho_group
 import causalign as ca
 from causalign.evaluation import iia_table, stratified, worst
 from causalign.interchange import Direction
-from causalign.tasks import END, MultiObject, Sequences
+from causalign.tasks import END, MultiObject, Sequences, Variable
 from naive_similarity import cka as naive_cka
 from naive_similarity import procrustes as naive_procrustes
 from naive_similarity import rsa as naive_rsa
@@ -81,7 +81,7 @@ def test_rsa_refuses_what_has_no_cosine_and_unknown_correlations() -> None:
 def test_the_table_has_the_wilson_interval(zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
     sites = [network.site("hidden") for network in zoo_pair]
     correct = {Direction(0, 1): torch.arange(200) < 180, Direction(1, 0): torch.arange(50) < 50}
-    table = iia_table([site.name for site in sites], ["count", "full"], correct)
+    table = iia_table([site.name for site in sites], [Variable.of("count"), Variable.of("full")], correct)
     z, n, p = norm.ppf(0.975), 200, 0.9
     centre, half = (p + z * z / (2 * n)), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     low, high = ((centre + sign * half) / (1 + z * z / n) for sign in (-1, 1))

@@ -21,13 +21,13 @@ from causalign.interchange import (
     run_swapped,
 )
 from causalign.maps import AlignmentMap, completed, random_frame
-from causalign.search import closed_form
+from causalign.search import class_means, generalised_procrustes
 from causalign.sites.recurrent import HiddenState
-from causalign.tasks import MultiObject, Sequences
+from causalign.tasks import MultiObject, Sequences, Variable
 from naive_interchange import greedy_gru
-from naive_multi_object import counterfactual as naive_counterfactual
-from naive_multi_object import obeys, variables
+from naive_tasks import Counting as NaiveCounting
 
+FULL, COUNT, PHASE = (Variable.of(name) for name in ("full", "count", "phase"))
 SELF_AND_ACROSS = [Direction(s, t) for s in range(2) for t in range(2)]
 
 
@@ -113,9 +113,9 @@ def prefix(state: Tensor) -> list[str]:
 @given(seed=st.integers(0, 10_000), variable=st.sampled_from(["full", "count", "phase"]))
 @settings(max_examples=25)
 def test_every_intervention_obeys_a_naive_simulator(seed: int, variable: str) -> None:
-    sites = [Transparent(), Transparent()]
+    sites, naive = [Transparent(), Transparent()], NaiveCounting("multi-object")
     recorded = record_all(sites, 30, seed, "test")
-    drawn = draw_interventions(sites, [variable] * 2, SELF_AND_ACROSS, recorded, 30, seed, "test")
+    drawn = draw_interventions(sites, [Variable.of(variable)] * 2, SELF_AND_ACROSS, recorded, 30, seed, "test")
     assert list(drawn) == SELF_AND_ACROSS
     for given_ in drawn.values():
         assert len(given_) == 30
@@ -123,18 +123,16 @@ def test_every_intervention_obeys_a_naive_simulator(seed: int, variable: str) ->
             source, target = prefix(given_.source_states[row]), prefix(given_.target_states[row])
             for end in (source[-1], target[-1]):
                 assert end in {"D0", "D1", "D2", "R"}  # never after B, T or E
-            expected = naive_counterfactual(variables(target)[-1], variables(source)[-1], variable)
+            expected = naive.counterfactual(naive.variables(target)[-1], naive.variables(source)[-1], variable)
             length = int(given_.lengths[row])
             rest = MultiObject().vocabulary.decode(given_.tokens[row, :length].numpy()).split()
-            assert obeys(*expected, rest, given_.determined[row, :length].tolist()) is None
+            assert naive.obeys(expected, rest, given_.determined[row, :length].tolist()) is None
             assert not given_.determined[row, length:].any()
 
 
 def test_a_value_the_task_cannot_be_in_is_never_drawn() -> None:
     sites = [Transparent(), Transparent()]
-    drawn = draw_interventions(
-        sites, ["count", "phase"], [Direction(0, 1)], record_all(sites, 300, 0, "x"), 300, 0, "x"
-    )
+    drawn = draw_interventions(sites, [COUNT, PHASE], [Direction(0, 1)], record_all(sites, 300, 0, "x"), 300, 0, "x")
     assert set(drawn[Direction(0, 1)].values["phase"].tolist()) == {0, 1}
 
 
@@ -161,7 +159,7 @@ def test_splits_and_directions_have_streams_of_their_own() -> None:
 
     def draw(split: str, directions: list[Direction]) -> dict[Direction, Interventions]:
         recorded = record_all(sites, 20, 0, split)
-        return draw_interventions(sites, ["full"] * 2, directions, recorded, 20, 0, split)
+        return draw_interventions(sites, [FULL] * 2, directions, recorded, 20, 0, split)
 
     all_four, one = draw("train", SELF_AND_ACROSS), draw("train", [Direction(1, 0)])
     assert torch.equal(all_four[Direction(1, 0)].source_states, one[Direction(1, 0)].source_states)
@@ -184,7 +182,7 @@ def test_values_that_mean_nothing_in_the_target_are_never_drawn() -> None:
     network = ca.networks.build("multi-object", "gru", seed=0, width=4)
     sites = [network.site("hidden"), network.site("hidden", task=Capped())]
     directions = [Direction(0, 1), Direction(1, 0)]
-    drawn = draw_interventions(sites, ["count"] * 2, directions, record_all(sites, 500, 0, "x"), 500, 0, "x")
+    drawn = draw_interventions(sites, [COUNT] * 2, directions, record_all(sites, 500, 0, "x"), 500, 0, "x")
     into_capped, into_plain = (drawn[direction] for direction in directions)
     assert len(into_capped) == 500
     assert into_capped.values["count"].max() == 10
@@ -202,7 +200,7 @@ def test_a_source_that_never_fits_is_refused() -> None:
     sites = [network.site("hidden"), network.site("hidden", task=Closed())]
     directions = [Direction(0, 1)]
     with pytest.raises(ca.CausalignError, match=r"values of 'count' in .* mean \(almost\) nothing as 'count'"):
-        draw_interventions(sites, ["count"] * 2, directions, record_all(sites, 20, 0, "x"), 20, 0, "x")
+        draw_interventions(sites, [COUNT] * 2, directions, record_all(sites, 20, 0, "x"), 20, 0, "x")
 
 
 @pytest.mark.parametrize("at", ["hidden", "embedding"])
@@ -211,8 +209,8 @@ def test_directions_run_as_one_batch_are_what_they_are_alone(
 ) -> None:
     sites = [network.site(at) for network in zoo_pair]
     recorded = record_all(sites, 64, 0, "x")
-    drawn = draw_interventions(sites, ["full"] * 2, SELF_AND_ACROSS, recorded, 64, 0, "x")
-    into = [drawn[Direction(0, 1)], drawn[Direction(1, 1)]]
+    drawn = draw_interventions(sites, [FULL] * 2, SELF_AND_ACROSS, recorded, 64, 0, "x")
+    into = [drawn[direction].take(torch.arange(64)) for direction in (Direction(0, 1), Direction(1, 1))]
     swapped = [batch.target_states + 0.01 for batch in into]
     together = run_swapped(sites[1], into, swapped)
     for half, (batch, state) in enumerate(zip(into, swapped, strict=True)):
@@ -233,9 +231,9 @@ def test_teacher_forcing_scores_each_trial_as_real_generation_does(
 ) -> None:
     sites = [network.site("hidden") for network in zoo_pair]
     recorded = record_all(sites, 200, 1, "x")
-    drawn = draw_interventions(sites, ["full"] * 2, SELF_AND_ACROSS, recorded, 200, 1, "x")
-    keys = [("phase", "count")] * 2
-    maps = closed_form([recorded[0], recorded[1]], keys, rank=8, train_scale=True)  # good enough to be right at times
+    drawn = draw_interventions(sites, [FULL] * 2, SELF_AND_ACROSS, recorded, 200, 1, "x")
+    means = class_means([recorded[0], recorded[1]], [("phase", "count")] * 2)
+    maps = generalised_procrustes(means, rank=8, train_scale=True)  # good enough to be right at times
     forced = correct_trials(sites, maps, interchange, drawn)
     for (source, target), given_ in drawn.items():
         network = zoo_pair[target]
@@ -259,11 +257,11 @@ def test_keeping_the_target_s_state_scores_only_what_fits_by_chance(
 ) -> None:
     sites = [network.site("hidden") for network in zoo_pair]
     recorded = record_all(sites, 1000, 0, "x")
-    drawn = draw_interventions(sites, ["full"] * 2, SELF_AND_ACROSS, recorded, 1000, 0, "x")
+    drawn = draw_interventions(sites, [FULL] * 2, SELF_AND_ACROSS, recorded, 1000, 0, "x")
     nothing = [random_map(128, 1, i) for i in range(2)]
     for direction, correct in correct_trials(sites, nothing, keep, drawn).items():
         here = recorded[direction.target]
-        row_of = {state.numpy().tobytes(): row for row, state in enumerate(here.states)}
+        row_of = {state.numpy().tobytes(): row for row, state in enumerate(here.sampled)}
         rows = [row_of[state.numpy().tobytes()] for state in drawn[direction].target_states]
         fits = torch.ones(1000, dtype=torch.bool)
         for name, expected in drawn[direction].values.items():
@@ -280,4 +278,4 @@ def test_recorded_states_are_those_at_their_positions(tiny_pair: tuple[ca.networ
     trials: Sequences = samples.trials
     read = site.read(site.encode(trials.tokens))
     expected = read[torch.from_numpy(samples.trial), torch.from_numpy(samples.position)]
-    torch.testing.assert_close(samples.states, expected)
+    torch.testing.assert_close(samples.sampled, expected)

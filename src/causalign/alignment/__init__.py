@@ -2,7 +2,7 @@
 
 from causalign.alignment._request import STARTS
 from causalign.alignment.align import align
-from causalign.alignment.methods import METHODS, Method, every_direction, first_to_second
+from causalign.alignment.methods import METHODS, Method, Roles, across, every_direction, first_to_second, trained
 from causalign.alignment.result import MAPS, RESULT, Alignment, Record, Score, load_alignment
 
 __all__ = [
@@ -13,9 +13,12 @@ __all__ = [
     "Alignment",
     "Method",
     "Record",
+    "Roles",
     "Score",
+    "across",
     "align",
     "every_direction",
     "first_to_second",
     "load_alignment",
+    "trained",
 ]

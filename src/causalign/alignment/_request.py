@@ -3,26 +3,47 @@
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from causalign._progress import Listener, Update
 from causalign._random import torch_stream
 from causalign._version import __version__
 from causalign.alignment._clock import Clock
-from causalign.alignment.methods import Method, method_of
-from causalign.alignment.result import Counts, LookRecord, Record, Score, Seconds, SiteRecord
+from causalign.alignment.methods import Method, Roles, method_of
+from causalign.alignment.result import (
+    Counts,
+    LookRecord,
+    RankTried,
+    Record,
+    Score,
+    Seconds,
+    SiteRecord,
+    Unmatched,
+)
 from causalign.errors import CausalignError, unknown
 from causalign.evaluation import correct_trials, iia_table
-from causalign.interchange import Direction, Interventions, Recorded, Swap, draw_interventions, record_all
+from causalign.interchange import (
+    Direction,
+    Interventions,
+    Recorded,
+    Swap,
+    draw_interventions,
+    record_all,
+    record_together,
+)
 from causalign.maps import AlignmentMap, TrainableMap, parametrisation, random_frame, require_rank
-from causalign.search import Found, closed_form
+from causalign.search import Found, Objective, class_means, generalised_procrustes
 from causalign.sites import Site, check
-from causalign.tasks import require_settable
+from causalign.tasks import Variable, require_settable
 
-STARTS = ("closed-form", "random")
+STARTS = ("closed-form", "random", "paired")
+AUTO = "auto"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,10 +59,12 @@ class Request:
     """The arguments of `align`, found to fit each other."""
 
     sites: Sequence[Site]
-    variables: Sequence[str]
+    variables: Sequence[Variable]
     """One for each site."""
     method: Method
+    roles: Roles
     rank: int
+    """The dimensions of the subspace; the most there can be, where the least is searched for."""
     parametrisation: type[TrainableMap]
     scale: bool
     start: str
@@ -52,12 +75,14 @@ class Request:
     def checked(
         cls,
         sites: Sequence[Site] | Site,
-        variable: str | Sequence[str],
+        variable: str | Variable | Sequence[str | Variable],
         method: str | Method,
-        rank: int,
+        rank: int | str,
         map_name: str,
         scale: bool,
         start: str,
+        inaccessible: int,
+        eps: float,
         seed: int,
         counts: Mapping[str, int],
     ) -> "Request":
@@ -80,13 +105,20 @@ class Request:
         for split, count in counts.items():
             if count < 1:
                 raise CausalignError(f"{split} interventions must be at least 1, found {count}")
+        if not -len(sites) <= inaccessible < len(sites):
+            raise CausalignError(f"inaccessible is the index of one of {len(sites)} sites, found {inaccessible}")
+        if not eps > 0:
+            raise CausalignError(f"eps must be positive, found {eps}")
+        if rank == AUTO:
+            rank = min(site.width for site in sites)
         for site in sites:
             require_rank(rank, site.width, site.name)
         if len({site.device for site in sites}) > 1:
             raise CausalignError(f"sites must be on one device; found {', '.join(str(s.device) for s in sites)}")
         for site in sites:
-            check(site, seed)
-        return cls(sites, variables, row, int(rank), kind, scale, start, seed, Counts(**counts))
+            check(site, seed, row.stepwise)
+        roles = Roles(len(sites), inaccessible % len(sites), eps)
+        return cls(sites, variables, row, roles, int(rank), kind, scale, row.start or start, seed, Counts(**counts))
 
     @property
     def names(self) -> list[str]:
@@ -94,57 +126,118 @@ class Request:
         names = [site.name for site in self.sites]
         return [f"{n} #{names[: i + 1].count(n)}" if names.count(n) > 1 else n for i, n in enumerate(names)]
 
+    @cached_property
+    def objectives(self) -> Mapping[Direction, Objective]:
+        """The trained directions, and what is minimised in each."""
+        return self.method.plan(self.roles)
+
     def draw(self, clock: Clock, listener: Listener) -> dict[str, Split]:
-        """The interventions of each split, each from streams and trials of its own."""
-        directions = self.method.directions(len(self.sites))
-        splits = {}
+        """The interventions of each split, each from streams and trials of its own.
+
+        Counterfactual latents are looked up for the splits that a search sees; the test is of behaviour alone.
+        """
+        with_latents = [direction for direction, objective in self.objectives.items() if objective.uses_latents]
+        stepwise, splits = self.method.stepwise, {}
         for done, (split, count) in enumerate(self.counts, start=1):
+            tested = split == "test"
+            directions = [*self.objectives, *(self.method.untrained(len(self.sites)) if tested else [])]
             with clock("states"):
-                recorded = record_all(self.sites, count, self.seed, split)
+                recorded = record_all(self.sites, count, self.seed, split, stepwise)
             with clock("data"):
-                drawn = draw_interventions(self.sites, self.variables, directions, recorded, count, self.seed, split)
+                drawn = draw_interventions(
+                    self.sites,
+                    self.variables,
+                    directions,
+                    recorded,
+                    count,
+                    self.seed,
+                    split,
+                    stepwise=stepwise,
+                    with_latents=[] if tested else with_latents,
+                )
             splits[split] = Split(recorded, drawn)
             listener(Update("interventions", done, 3))
         return splits
 
-    def starting_maps(self, recorded: Sequence[Recorded]) -> list[TrainableMap]:
-        """The trainable map of each site, where the search begins."""
+    def starting_maps(self, recorded: Sequence[Recorded]) -> list[AlignmentMap]:
+        """The map of each site where the search begins."""
         if self.start == "random":
             frames = [
                 random_frame(site.width, self.rank, torch_stream(self.seed, "start", index))
                 for index, site in enumerate(self.sites)
             ]
-            starts = [AlignmentMap(frame, 1.0) for frame in frames]
+            return [AlignmentMap(frame, 1.0) for frame in frames]
+        if self.start == "paired":
+            paired = record_together(self.sites, self.counts.train, self.seed)
         else:
-            keys = [site.task.keys(variable) for site, variable in zip(self.sites, self.variables, strict=True)]
-            starts = closed_form(recorded, keys, self.rank, self.scale)
+            paired = self.means(recorded)
+        return generalised_procrustes(paired, self.rank, self.scale)
+
+    def means(self, recorded: Sequence[Recorded]) -> list[Float[Tensor, "values _"]]:
+        """The mean states of each site by value of the variable."""
+        keys = [site.task.keys(variable.name) for site, variable in zip(self.sites, self.variables, strict=True)]
+        return class_means(recorded, keys, self.variables)
+
+    def trainable(self, maps: Sequence[AlignmentMap]) -> list[TrainableMap]:
+        """The parameters of these maps, on each site's device and in its precision."""
         return [
-            self.parametrisation(AlignmentMap(start.frame.to(site.device, site.dtype), start.scale), self.scale)
-            for start, site in zip(starts, self.sites, strict=True)
+            self.parametrisation(AlignmentMap(each.frame.to(site.device, site.dtype), each.scale), self.scale)
+            for each, site in zip(maps, self.sites, strict=True)
         ]
 
     def scores(
         self, maps: Sequence[AlignmentMap], swap: Swap, interventions: Mapping[Direction, Interventions]
     ) -> tuple[Score, ...]:
         """The IIA of every direction under a swap."""
+        if not interventions:
+            return ()
         correct = correct_trials(self.sites, maps, swap, interventions)
         table = iia_table(self.names, self.variables, correct)
         return tuple(Score.model_validate(row) for row in table.to_dict("records"))
 
-    def record(self, found: Found, scores: tuple[Score, ...], floor: tuple[Score, ...], clock: Clock) -> Record:
+    def _unmatched(self, splits: Mapping[str, Split]) -> tuple[Unmatched, ...]:
+        return tuple(
+            Unmatched(
+                source=self.names[source],
+                target=self.names[target],
+                split=name,
+                values=dict(zip(self.sites[target].task.variables, values, strict=True)),
+                count=count,
+            )
+            for name, split in splits.items()
+            for (source, target), given in split.interventions.items()
+            for values, count in (given.unmatched or {}).items()
+        )
+
+    def record(
+        self,
+        found: Found,
+        ranks: Sequence[RankTried],
+        splits: Mapping[str, Split],
+        scores: tuple[Score, ...],
+        floor: tuple[Score, ...],
+        clock: Clock,
+    ) -> Record:
         """All there is to be said of what was found."""
+        trained = len(self.objectives)
+        latents = any(objective.uses_latents for objective in self.objectives.values())
         return Record(
             method=self.method.name,
             task=" x ".join(dict.fromkeys(site.task.name for site in self.sites)),
-            variable=self.variables[0] if len(set(self.variables)) == 1 else tuple(self.variables),
-            rank=self.rank,
+            variable=str(self.variables[0]) if len(set(self.variables)) == 1 else tuple(map(str, self.variables)),
+            rank=found.maps[0].rank,
             map=self.parametrisation.name,
             scale=self.scale,
             start=self.start,
             sites=tuple(map(_about, self.sites, self.names, self.variables)),
-            iia=scores,
-            worst_iia=min(score.iia for score in scores),
-            unswapped=floor,
+            iia=scores[:trained],
+            worst_iia=min(score.iia for score in scores[:trained]),
+            unswapped=floor[:trained],
+            untrained=scores[trained:],
+            inaccessible=self.names[self.roles.inaccessible] if latents else None,
+            eps=self.roles.eps if latents else None,
+            unmatched=self._unmatched(splits),
+            ranks=tuple(ranks),
             steps=found.steps,
             stopped=found.stopped,
             seed=self.seed,
@@ -156,24 +249,25 @@ class Request:
         )
 
 
-def _one_each(variable: str | Sequence[str], sites: Sequence[Site]) -> list[str]:
+def _one_each(variable: str | Variable | Sequence[str | Variable], sites: Sequence[Site]) -> list[Variable]:
     """One variable a site, each known to its task, and each settable from every other."""
-    variables = [variable] * len(sites) if isinstance(variable, str) else list(variable)
+    named = [variable] * len(sites) if isinstance(variable, str | Variable) else variable
+    variables = [Variable.of(each) for each in named]
     if len(variables) != len(sites):
         raise CausalignError(f"name one variable, or one for each of the {len(sites)} sites; found {len(variables)}")
-    for site, name in zip(sites, variables, strict=True):
-        require_settable(sites[0].task, variables[0], site.task, name)
+    for site, each in zip(sites, variables, strict=True):
+        require_settable(sites[0].task, variables[0].name, site.task, each.name)
     return variables
 
 
-def _about(site: Site, name: str, variable: str) -> SiteRecord:
+def _about(site: Site, name: str, variable: Variable) -> SiteRecord:
     return SiteRecord(
         name=name,
         network=site.network.name,
         at=site.at,
         task=site.task.name,
         task_summary=(type(site.task).__doc__ or "").strip().split("\n")[0],
-        variables=site.task.keys(variable),
+        variables=site.task.keys(variable.name),
         width=site.width,
         fingerprint=site.network.fingerprint,
     )

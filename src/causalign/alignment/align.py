@@ -6,18 +6,21 @@ sites --record--> states --draw--> interventions --search--> maps --score on hel
 import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 from causalign._progress import Listener, progress_bars, silent
 from causalign._random import numpy_stream
 from causalign.alignment._clock import Clock
-from causalign.alignment._request import Request
+from causalign.alignment._request import AUTO, Request
 from causalign.alignment.methods import Method
+from causalign.alignment.rank import least_rank
 from causalign.alignment.result import Alignment
 from causalign.errors import SearchWarning
 from causalign.interchange import keep
-from causalign.maps import DEFAULT
-from causalign.search import Problem, Settings, search
+from causalign.maps import DEFAULT, AlignmentMap
+from causalign.search import Found, Problem, Settings, search
 from causalign.sites import Site
+from causalign.tasks import Variable
 
 _ENDS = {"interrupted": "was interrupted", "diverged": "diverged"}
 
@@ -25,12 +28,15 @@ _ENDS = {"interrupted": "was interrupted", "diverged": "diverged"}
 def align(
     sites: Sequence[Site] | Site,
     *,
-    variable: str | Sequence[str] = "full",
+    variable: str | Variable | Sequence[str | Variable] = "full",
     method: str | Method = "mas",
-    rank: int = 16,
+    rank: int | str = 16,
     map: str = DEFAULT,  # noqa: A002 (the word of the contract)
     scale: bool = True,
     start: str = "closed-form",
+    inaccessible: int = -1,
+    eps: float = 1.0,
+    tolerance: float = 0.01,
     seed: int = 0,
     train: int = 10_000,
     validation: int = 1_000,
@@ -42,12 +48,17 @@ def align(
 
     Args:
         sites: where the networks are swapped. Their widths may differ.
-        variable: what is swapped: `full`, or a variable of the task; a sequence names one for each site.
-        method: `mas`, `das`, `stitch`, or a row of one's own.
-        rank: the dimensions of the aligned subspace.
-        map: how maps are parametrised, `gram-schmidt` or `expm`.
+        variable: what is swapped: `full`, or a variable of the task, `count`, or some of its values, `count[1..10]`; a
+            sequence names one for each site.
+        method: a row of `METHODS` by its name (`mas`, `das`, `stitch`, `clmas`, ...), or one of one's own.
+        rank: the dimensions of the aligned subspace; `auto` finds the least that is within `tolerance` of full rank.
+        map: how maps are parametrised: `gram-schmidt`, `expm`, `cayley` or `householder`.
         scale: whether each map has a trained scalar.
-        start: `closed-form` (generalised Procrustes on class means) or `random`.
+        start: `closed-form` (generalised Procrustes on class means), `paired` (on the states of the same trials) or
+            `random`. A method that is nothing but its start has its own.
+        inaccessible: for `clmas`, the index of the site whose network is read, but not run before the maps are found.
+        eps: for `clmas`, the weight of the latent objective (equation 9).
+        tolerance: for `rank="auto"`, how much lower than at full rank the worst IIA may be, on validation.
         seed: of all random draws; the same seed gives the same alignment on the same machine and threads.
         train: interventions of each direction that are trained on.
         validation: interventions of each direction on which the best step is chosen.
@@ -62,25 +73,29 @@ def align(
         CausalignError: sites, variables, method, rank, or map do not fit each other; a site fails its checks.
     """
     settings = settings or Settings()
-    request = Request.checked(
-        sites, variable, method, rank, map, scale, start, seed, {"train": train, "validation": validation, "test": test}
-    )
+    counts = {"train": train, "validation": validation, "test": test}
+    request = Request.checked(sites, variable, method, rank, map, scale, start, inaccessible, eps, seed, counts)
+    if not request.method.searches:
+        settings = replace(settings, most_steps=0)
     clock = Clock("data", "states", "search", "evaluate")
     with _shown(progress) as listener:
         splits = request.draw(clock, listener)
         with clock("search"):
-            problem = Problem(
-                request.sites,
-                request.method.swap,
-                [request.method.objective] * len(request.sites),
-                splits["train"].interventions,
-                splits["validation"].interventions,
-            )
-            maps = request.starting_maps(splits["train"].recorded)
-            found = search(problem, maps, settings, numpy_stream(seed, "batches"), listener)
+            swap, recorded = request.method.swap, splits["train"].recorded
+            seen = (splits["train"].interventions, splits["validation"].interventions)
+            problem = Problem(request.sites, swap, request.objectives, *seen)
+
+            def searched(maps: Sequence[AlignmentMap]) -> Found:
+                rng = numpy_stream(seed, "batches")
+                return search(problem, request.trainable(maps), settings, rng, listener)
+
+            if rank == AUTO:
+                found, ranks = least_rank(searched, request.starting_maps(recorded), request.means(recorded), tolerance)
+            else:
+                found, ranks = searched(request.starting_maps(recorded)), []
         with clock("evaluate"):
             held_out = splits["test"].interventions
-            scores = request.scores(found.maps, request.method.swap, held_out)
+            scores = request.scores(found.maps, swap, held_out)
             floor = request.scores(found.maps, keep, held_out)
     if found.stopped in ("interrupted", "diverged"):
         warnings.warn(
@@ -88,7 +103,7 @@ def align(
             SearchWarning,
             stacklevel=2,
         )
-    return Alignment(found.maps, request.record(found, scores, floor, clock))
+    return Alignment(found.maps, request.record(found, ranks, splits, scores, floor, clock))
 
 
 def _shown(progress: bool | Listener) -> AbstractContextManager[Listener]:

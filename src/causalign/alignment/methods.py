@@ -1,25 +1,47 @@
 """The table of methods: a method is a row, and the engine never asks for its name."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from causalign.errors import CausalignError, lookup
-from causalign.interchange import Direction, Swap, interchange, replace
-from causalign.search import Objective, behaviour
+from causalign.interchange import Direction, Swap, interchange
+from causalign.interchange import replace as replace_state
+from causalign.search import Objective, behaviour, latent
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What the sites of an alignment are to a method."""
+
+    count: int
+    inaccessible: int
+    """The site whose network may be read but not run while maps are searched for."""
+    eps: float
+    """What the latent objective weighs beside the behaviour (equation 9)."""
+
+
+Plan = Callable[[Roles], dict[Direction, Objective]]
+"""The trained directions, and what is minimised in each."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """Which directions are trained, what is minimised, and what a swap does."""
+    """Which directions are trained on what, what a swap does, and where the search begins."""
 
     name: str
     sites: int
     """How many sites it takes; at least so many if `more` do."""
     more: bool
-    directions: Callable[[int], list[Direction]]
-    """The trained directions among n sites."""
-    objective: Objective
+    plan: Plan
     swap: Swap
+    untrained: Callable[[int], list[Direction]] = lambda count: []  # noqa: ARG005
+    """Directions among so many sites that are scored all the same."""
+    stepwise: bool = False
+    """Whether the states of all positions up to the swap's are swapped."""
+    start: str | None = None
+    """The start that belongs to the method; by default, the one that is asked for."""
+    searches: bool = True
+    """Whether the maps are trained; otherwise the start is all."""
 
     def require_sites(self, count: int) -> None:
         """Check the number of sites.
@@ -38,18 +60,48 @@ def every_direction(count: int) -> list[Direction]:
     return [Direction(source, target) for source in range(count) for target in range(count)]
 
 
+def across(count: int) -> list[Direction]:
+    """All ordered pairs of two different sites."""
+    return [direction for direction in every_direction(count) if direction.source != direction.target]
+
+
 def first_to_second(count: int) -> list[Direction]:
     """The one direction of a stitch."""
     del count
     return [Direction(0, 1)]
 
 
+def second_to_first(count: int) -> list[Direction]:
+    """The other one."""
+    del count
+    return [Direction(1, 0)]
+
+
+def trained(directions: Callable[[int], list[Direction]], objective: Objective) -> Plan:
+    """The plan that minimises one objective in all of some directions."""
+    return lambda roles: dict.fromkeys(directions(roles.count), objective)
+
+
+def with_access(roles: Roles) -> dict[Direction, Objective]:
+    """Behaviour of every target that may be run, latents of the one that may not (equations 7 to 9)."""
+    latents = replace(latent, weight=roles.eps)
+    return {d: latents if d.target == roles.inaccessible else behaviour for d in every_direction(roles.count)}
+
+
+EVERYWHERE, STITCHED = trained(every_direction, behaviour), trained(first_to_second, behaviour)
+LATENT = trained(first_to_second, latent)
+
 METHODS = {
     method.name: method
     for method in (
-        Method("mas", 2, True, every_direction, behaviour, interchange),
-        Method("das", 1, False, every_direction, behaviour, interchange),
-        Method("stitch", 2, False, first_to_second, behaviour, replace),
+        Method("mas", 2, True, EVERYWHERE, interchange),
+        Method("mas-stepwise", 2, True, EVERYWHERE, interchange, stepwise=True),
+        Method("clmas", 2, False, with_access, interchange),
+        Method("das", 1, False, EVERYWHERE, interchange),
+        Method("das-stepwise", 1, False, EVERYWHERE, interchange, stepwise=True),
+        Method("stitch", 2, False, STITCHED, replace_state, untrained=second_to_first),
+        Method("latent-stitch", 2, False, LATENT, replace_state, untrained=second_to_first),
+        Method("procrustes", 2, True, trained(across, behaviour), replace_state, start="paired", searches=False),
     )
 }
 

@@ -53,8 +53,11 @@ class LookRecord(_Part):
 
     step: int
     loss: float | None
-    worst_iia: float
-    mean_iia: float
+    worst_iia: float | None
+    """Over the directions whose target may be run in the search."""
+    mean_iia: float | None
+    validation_loss: float | None = None
+    """What the choice was made by, where some target may not be run."""
 
 
 class Counts(_Part):
@@ -63,6 +66,24 @@ class Counts(_Part):
     train: int
     validation: int
     test: int
+
+
+class Unmatched(_Part):
+    """Interventions of one direction left out because no counterfactual latent was recorded for their values."""
+
+    source: str
+    target: str
+    split: str
+    values: dict[str, int]
+    count: int
+
+
+class RankTried(_Part):
+    """A rank that the search for the least one tried, and how it did on validation."""
+
+    rank: int
+    worst_iia: float
+    steps: int
 
 
 class Seconds(_Part):
@@ -89,8 +110,18 @@ class Record(_Part):
     sites: tuple[SiteRecord, ...]
     iia: tuple[Score, ...]
     worst_iia: float
+    """Of the trained directions."""
     unswapped: tuple[Score, ...]
     """The same interventions with nothing swapped: what a network scores that ignores its source."""
+    untrained: tuple[Score, ...] = ()
+    """Directions that the method did not train."""
+    inaccessible: str | None = None
+    """The site whose network was not run in the search."""
+    eps: float | None = None
+    """The weight of the latent objective."""
+    unmatched: tuple[Unmatched, ...] = ()
+    ranks: tuple[RankTried, ...] = ()
+    """The search for the least rank, if it was one."""
     steps: int
     stopped: Stopped
     seed: int
@@ -129,8 +160,18 @@ class Alignment:
         return pd.DataFrame([dict(score) for score in self.record.unswapped])
 
     @property
+    def untrained(self) -> pd.DataFrame:
+        """The same table for the directions that the method scores without having trained them; often empty."""
+        return pd.DataFrame([dict(score) for score in self.record.untrained], columns=list(Score.model_fields))
+
+    @property
+    def unmatched(self) -> pd.DataFrame:
+        """Interventions without a counterfactual latent: `source, target, split, values, count`."""
+        return pd.DataFrame([dict(each) for each in self.record.unmatched], columns=list(Unmatched.model_fields))
+
+    @property
     def worst_iia(self) -> float:
-        """The IIA of the worst direction: the headline."""
+        """The IIA of the worst direction that was trained: the headline."""
         return self.record.worst_iia
 
     @property

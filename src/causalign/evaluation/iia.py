@@ -11,6 +11,7 @@ from torch import Tensor
 from causalign.interchange import Direction, Interventions, Swap, run_swapped
 from causalign.maps import AlignmentMap
 from causalign.sites import Site
+from causalign.tasks import Variable
 
 _CHUNK = 2048  # interventions run at a time
 
@@ -46,7 +47,7 @@ def worst(correct: Mapping[Direction, Bool[Tensor, " trials"]]) -> float:
 
 def iia_table(
     names: Sequence[str],
-    variables: Sequence[str],
+    variables: Sequence[Variable],
     correct: Mapping[Direction, Bool[Tensor, " trials"]],
     confidence: float = 0.95,
 ) -> pd.DataFrame:
@@ -60,7 +61,7 @@ def iia_table(
             {
                 "source": names[source],
                 "target": names[target],
-                "variable": written if written == given else f"{given} -> {written}",
+                "variable": str(written) if written == given else f"{given} -> {written}",
                 "iia": float(test.statistic),
                 "ci_low": float(interval.low),
                 "ci_high": float(interval.high),

@@ -1,10 +1,12 @@
 """Interchanges: the swaps, and the interventions that say what should follow them."""
 
-from causalign.interchange.draw import Recorded, draw_interventions, record, record_all
-from causalign.interchange.interventions import Direction, Interventions, Run, run_swapped
+from causalign.interchange.draw import draw_interventions
+from causalign.interchange.interventions import Batch, Direction, Interventions, Run, run_swapped
+from causalign.interchange.recorded import Recorded, lengthened, record, record_all, record_together
 from causalign.interchange.swap import Swap, interchange, interchange_rotated, keep, replace
 
 __all__ = [
+    "Batch",
     "Direction",
     "Interventions",
     "Recorded",
@@ -14,8 +16,10 @@ __all__ = [
     "interchange",
     "interchange_rotated",
     "keep",
+    "lengthened",
     "record",
     "record_all",
+    "record_together",
     "replace",
     "run_swapped",
 ]

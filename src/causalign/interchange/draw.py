@@ -1,100 +1,64 @@
 """Drawing interventions from causal models.
 
-    trials of each site's task --read--> recorded states with the variables' values
     a source state and a target state --set the variable--> counterfactual values --write--> continuation
 
-Every network reads its trials once; a direction then pairs recorded states at random.
+A direction pairs recorded states at random: one position of each, or, stepwise, all up to the source's position.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from causalign._random import numpy_stream
 from causalign.errors import CausalignError
 from causalign.interchange.interventions import Direction, Interventions
-from causalign.sites import Prepared, Site, finite
-from causalign.tasks import Sequences, Values, counterfactual
+from causalign.interchange.recorded import Recorded
+from causalign.sites import Places, Site
+from causalign.tasks import Values, Variable, counterfactual
 
-_MOST_TRIALS = 4096  # read for one split; their states at all positions are paired at random
-_CHUNK = 1024  # trials read at a time
 _ATTEMPTS = 50
-
-
-@dataclass(frozen=True, eq=False)
-class Recorded:
-    """A site's states at every position of some trials where a swap may happen, with the values of the variables."""
-
-    trials: Sequences
-    trial: Int[np.ndarray, " samples"]
-    position: Int[np.ndarray, " samples"]
-    states: Float[Tensor, "samples width"]
-
-    @property
-    def values(self) -> Values:
-        """The value of every variable at each sample."""
-        return {name: value[self.trial, self.position] for name, value in self.trials.values.items()}
-
-    def sample(self, count: int, rng: np.random.Generator) -> Int[np.ndarray, " count"]:
-        """Samples drawn with replacement: a trial uniformly, then one of its positions uniformly (A.2)."""
-        first = np.searchsorted(self.trial, np.arange(len(self.trials)))
-        many = np.bincount(self.trial, minlength=len(self.trials))
-        trial = rng.choice(np.flatnonzero(many), count)
-        return first[trial] + rng.integers(many[trial])
-
-
-def record(site: Site, trials: int, rng: np.random.Generator) -> Recorded:
-    """Read the states of `trials` new trials at every position where a swap may happen.
-
-    Raises:
-        CausalignError: states are NaN or infinite, or no trial has such a position.
-    """
-    drawn = site.task.trials(trials, rng)
-    trial, position = site.task.swappable(drawn.tokens).nonzero()
-    if len(trial) == 0:
-        raise CausalignError(f"{site.task.name} writes none of the tokens {site.task.swap_at} that a swap follows")
-    states = []
-    for start in range(0, trials, _CHUNK):
-        here = (trial >= start) & (trial < start + _CHUNK)
-        read = finite(site.read(site.encode(drawn.tokens[start : start + _CHUNK])), site)
-        states.append(read[torch.from_numpy(trial[here] - start), torch.from_numpy(position[here])])
-    return Recorded(drawn, trial, position, torch.cat(states))
-
-
-def record_all(sites: Sequence[Site], count: int, seed: int, split: str) -> list[Recorded]:
-    """Recorded states of every site, enough for `count` interventions of each direction.
-
-    `split` names the random stream: different splits share no draw.
-    """
-    trials = min(count, _MOST_TRIALS)
-    return [record(site, trials, numpy_stream(seed, split, "trials", i)) for i, site in enumerate(sites)]
 
 
 def draw_interventions(
     sites: Sequence[Site],
-    variables: Sequence[str],
+    variables: Sequence[Variable],
     directions: Iterable[Direction],
     recorded: Sequence[Recorded],
     count: int,
     seed: int,
     split: str,
+    *,
+    stepwise: bool = False,
+    with_latents: Collection[Direction] = (),
 ) -> dict[Direction, Interventions]:
     """`count` interventions of each direction, from states recorded for the same split.
+
+    Directions in `with_latents` get counterfactual latents; the interventions whose values were never recorded in
+    the target are left out of them, and counted.
 
     Raises:
         CausalignError: the variables do not fit each other, or a source's values mean nothing in a target's task.
     """
     sides = [_Side(*side) for side in zip(sites, variables, recorded, strict=True)]
-    return {
-        direction: _pair(
-            sides[direction.source], sides[direction.target], count, numpy_stream(seed, split, "pairs", *direction)
-        )
-        for direction in directions
-    }
+    drawn = {}
+    for direction in directions:
+        source, target = (sides[index] for index in direction)
+        rng = numpy_stream(seed, split, "pairs", *direction)
+        pairs = _matched(source, target, stepwise, count, rng)
+        latents, unmatched = None, None
+        if direction in with_latents:
+            rows, unmatched = _look_up(target, pairs.values, numpy_stream(seed, split, "latents", *direction))
+            if not (rows >= 0).any():
+                raise CausalignError(
+                    f"no state of {target.site.name} was recorded with the values that swaps bring about"
+                )
+            pairs, latents = pairs.take(rows >= 0), torch.from_numpy(rows[rows >= 0]).to(target.site.device)
+        drawn[direction] = _interventions(source, target, pairs, stepwise, rng, latents, unmatched)
+    return drawn
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,60 +66,124 @@ class _Side:
     """One end of a direction: a site, the variable that is given or set there, and its recorded states."""
 
     site: Site
-    variable: str
+    variable: Variable
     recorded: Recorded
 
 
-def _pair(source: _Side, target: _Side, count: int, rng: np.random.Generator) -> Interventions:
-    task, device = target.site.task, target.site.device
-    from_source, into_target, values = _matched(source, target, count, rng)
-    continuation = task.continue_from(values, rng)
-    if not continuation.determined.any(axis=1).all():
-        raise CausalignError(f"{task.name} writes continuations without a determined token: nothing could be scored")
-    return Interventions(
-        source.recorded.states[torch.from_numpy(from_source)].to(device),
-        target.recorded.states[torch.from_numpy(into_target)],
-        _prepared(target.site, target.recorded, into_target),
-        target.site.encode(continuation.tokens),
-        torch.from_numpy(continuation.determined).to(device),
-        torch.from_numpy(continuation.lengths).to(device),
-        {name: torch.from_numpy(value).to(device) for name, value in values.items()},
-    )
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """Places in the source's and the target's recorded trials, and the target's values with the variable set."""
+
+    source_trial: Int[np.ndarray, " pairs"]
+    source_position: Int[np.ndarray, " pairs"]
+    target_trial: Int[np.ndarray, " pairs"]
+    target_position: Int[np.ndarray, " pairs"]
+    values: Values
+
+    def take(self, chosen: Bool[np.ndarray, " pairs"] | slice) -> "_Pairs":
+        return _Pairs(
+            self.source_trial[chosen],
+            self.source_position[chosen],
+            self.target_trial[chosen],
+            self.target_position[chosen],
+            {name: value[chosen] for name, value in self.values.items()},
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence["_Pairs"]) -> "_Pairs":
+        return cls(
+            np.concatenate([part.source_trial for part in parts]),
+            np.concatenate([part.source_position for part in parts]),
+            np.concatenate([part.target_trial for part in parts]),
+            np.concatenate([part.target_position for part in parts]),
+            {name: np.concatenate([part.values[name] for part in parts]) for name in parts[0].values},
+        )
+
+    def __len__(self) -> int:
+        return len(self.source_trial)
 
 
-def _prepared(site: Site, recorded: Recorded, samples: Int[np.ndarray, " count"]) -> Prepared:
-    parts = []
-    for start in range(0, len(samples), _CHUNK):
-        chunk = samples[start : start + _CHUNK]
-        tokens = site.encode(recorded.trials.tokens[recorded.trial[chunk]])
-        parts.append(site.prepare(tokens, torch.from_numpy(recorded.position[chunk]).to(tokens.device)))
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-
-
-def _matched(
-    source: _Side, target: _Side, count: int, rng: np.random.Generator
-) -> tuple[Int[np.ndarray, " count"], Int[np.ndarray, " count"], Values]:
-    """Pairs of samples, and the target's values with the variable set: only pairs whose values mean something there."""
-    task, of_source, of_target = target.site.task, source.recorded.values, target.recorded.values
-    kept: list[tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"], Values]] = []
+def _matched(source: _Side, target: _Side, stepwise: bool, count: int, rng: np.random.Generator) -> _Pairs:
+    """Pairs of places: only such whose values mean something in the target, and are within the variables' ranges."""
+    kept: list[_Pairs] = []
     for _ in range(_ATTEMPTS):
         s, t = source.recorded.sample(count, rng), target.recorded.sample(count, rng)
-        values = counterfactual(
-            source.site.task,
-            source.variable,
-            {name: value[s] for name, value in of_source.items()},
-            task,
-            target.variable,
-            {name: value[t] for name, value in of_target.items()},
-        )
-        meant = task.meaningful(values)
-        kept.append((s[meant], t[meant], {name: value[meant] for name, value in values.items()}))
-        if sum(len(pairs) for pairs, _, _ in kept) >= count:
+        of, into = (source.recorded.trial[s], source.recorded.position[s]), target.recorded.trial[t]
+        position = of[1] if stepwise else target.recorded.position[t]
+        given, receiving = source.recorded.values_at(*of), target.recorded.values_at(into, position)
+        ends = (source.site.task, source.variable.name, given, target.site.task, target.variable.name, receiving)
+        values = counterfactual(*ends)
+        meant = target.site.task.meaningful(values) & (target.recorded.row[into, position] >= 0)
+        for variable in (source.variable, target.variable):
+            if variable.restricted:
+                meant &= variable.allows(given[source.variable.name])
+        kept.append(_Pairs(*of, into, position, values).take(meant))
+        if sum(map(len, kept)) >= count:
             break
     else:
         raise CausalignError(
-            f"values of {source.variable!r} in {source.site.name} mean (almost) nothing as "
-            f"{target.variable!r} in {target.site.name}"
+            f"values of {str(source.variable)!r} in {source.site.name} mean (almost) nothing as "
+            f"{str(target.variable)!r} in {target.site.name}"
         )
-    pairs = [np.concatenate(column)[:count] for column in list(zip(*kept, strict=True))[:2]]
-    return pairs[0], pairs[1], {k: np.concatenate([v[k] for _, _, v in kept])[:count] for k in kept[0][2]}
+    return _Pairs.joined(kept).take(slice(count))
+
+
+def _interventions(
+    source: _Side,
+    target: _Side,
+    pairs: _Pairs,
+    stepwise: bool,
+    rng: np.random.Generator,
+    latent_rows: Int[Tensor, " pairs"] | None,
+    unmatched: dict[tuple[int, ...], int] | None,
+) -> Interventions:
+    task, device = target.site.task, target.site.device
+    continuation = task.continue_from(pairs.values, rng)
+    if not continuation.determined.any(axis=1).all():
+        raise CausalignError(f"{task.name} writes continuations without a determined token: nothing could be scored")
+
+    def rows(recorded: Recorded, trial: Int[np.ndarray, " pairs"], position: Int[np.ndarray, " pairs"]) -> Tensor:
+        if not stepwise:
+            return torch.from_numpy(recorded.row[trial, position]).to(device)
+        up_to = recorded.row[trial, : position.max() + 1]
+        return torch.from_numpy(np.where(np.arange(up_to.shape[1]) <= position[:, None], up_to, 0)).to(device)
+
+    places = (torch.from_numpy(part).to(device) for part in (pairs.target_trial, pairs.target_position))
+    return Interventions(
+        source.recorded,
+        target.recorded,
+        rows(source.recorded, pairs.source_trial, pairs.source_position),
+        rows(target.recorded, pairs.target_trial, pairs.target_position),
+        Places(*places),
+        target.site.encode(continuation.tokens),
+        torch.from_numpy(continuation.determined).to(device),
+        torch.from_numpy(continuation.lengths).to(device),
+        {name: torch.from_numpy(value).to(device) for name, value in pairs.values.items()},
+        latent_rows,
+        unmatched,
+    )
+
+
+def _look_up(
+    target: _Side, values: Values, rng: np.random.Generator
+) -> tuple[Int[np.ndarray, " pairs"], dict[tuple[int, ...], int]]:
+    """For each pair a recorded state of the target with these values, drawn at random among them; -1 where none is.
+
+    And how many pairs have none, by their values.
+    """
+    recorded, names = target.recorded, target.site.task.variables
+    known = np.stack([recorded.values[name] for name in names], axis=1)
+    wanted = np.stack([values[name] for name in names], axis=1)
+    classes, which = np.unique(np.concatenate([known, wanted]), axis=0, return_inverse=True)
+    of_known, of_wanted = which[: len(known)], which[len(known) :]
+    order = np.argsort(of_known, kind="stable")
+    first, many = (
+        np.searchsorted(of_known[order], np.arange(len(classes))),
+        np.bincount(of_known, minlength=len(classes)),
+    )
+    there = many[of_wanted] > 0
+    pick = np.where(there, first[of_wanted] + rng.integers(np.maximum(many[of_wanted], 1)), 0)
+    sample = order[pick]
+    rows = np.where(there, recorded.row[recorded.trial[sample], recorded.position[sample]], -1)
+    lacking, times = np.unique(wanted[~there], axis=0, return_counts=True)
+    return rows, {tuple(map(int, value)): int(n) for value, n in zip(lacking, times, strict=True)}

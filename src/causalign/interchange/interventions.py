@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from causalign.sites import Continuation, Prepared, Site
+from causalign.interchange.recorded import Recorded
+from causalign.sites import Continuation, Places, Prepared, Site
 
 
 class Direction(NamedTuple):
@@ -19,32 +20,73 @@ class Direction(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Interventions:
-    """The interventions of one direction: states to swap, what precedes them, and the continuation to be predicted."""
+class Batch:
+    """Some interventions of one direction, their states gathered."""
 
-    source_states: Float[Tensor, "trials source_width"]
-    target_states: Float[Tensor, "trials target_width"]
+    source_states: Float[Tensor, "trials *steps source_width"]
+    """`[trials, width]`; stepwise `[trials, steps, width]`, of which each trial uses those up to its place."""
+    target_states: Float[Tensor, "trials *steps target_width"]
     prepared: Prepared
-    tokens: Int[Tensor, "trials steps"]
-    """The counterfactual continuation, in the target network's ids, padded."""
-    determined: Bool[Tensor, "trials steps"]
+    """Of all the target's recorded trials; `places` says which."""
+    places: Places
+    tokens: Int[Tensor, "trials steps_after"]
+    determined: Bool[Tensor, "trials steps_after"]
     lengths: Int[Tensor, " trials"]
-    values: Mapping[str, Int[Tensor, " trials"]]
-    """The value of every variable of the target's task once the swap is made."""
+    latents: Float[Tensor, "trials target_width"] | None
+    """Recorded states of the target with the values that the swap is to bring about, where they were looked up."""
 
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def take(self, index: Int[Tensor, " chosen"]) -> "Interventions":
+
+@dataclass(frozen=True, eq=False)
+class Interventions:
+    """The interventions of one direction: states to swap, what precedes them, and the continuation to be predicted.
+
+    States stay in the tables of what was recorded; a batch gathers its own.
+    """
+
+    source: Recorded
+    target: Recorded
+    source_rows: Int[Tensor, "trials ..."]
+    target_rows: Int[Tensor, "trials ..."]
+    places: Places
+    tokens: Int[Tensor, "trials steps_after"]
+    """The counterfactual continuation, in the target network's ids, padded."""
+    determined: Bool[Tensor, "trials steps_after"]
+    lengths: Int[Tensor, " trials"]
+    values: Mapping[str, Int[Tensor, " trials"]]
+    """The value of every variable of the target's task once the swap is made."""
+    latent_rows: Int[Tensor, " trials"] | None = None
+    """Rows of the target's recorded states that have these values."""
+    unmatched: Mapping[tuple[int, ...], int] | None = None
+    """How many interventions were left out because no state was recorded with the values, by these."""
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def source_states(self) -> Float[Tensor, "trials *steps width"]:
+        """The states that are given."""
+        return self.source.states[self.source_rows]
+
+    @property
+    def target_states(self) -> Float[Tensor, "trials *steps width"]:
+        """The states that receive."""
+        return self.target.states[self.target_rows]
+
+    def take(self, index: Int[Tensor, " chosen"]) -> Batch:
         """Some of them."""
-        return Interventions(
-            self.source_states[index],
-            self.target_states[index],
-            {name: part[index] for name, part in self.prepared.items()},
+        latents = None if self.latent_rows is None else self.target.states[self.latent_rows[index]]
+        return Batch(
+            self.source.states[self.source_rows[index]],
+            self.target.states[self.target_rows[index]],
+            self.target.prepared,
+            self.places.take(index),
             self.tokens[index],
             self.determined[index],
             self.lengths[index],
-            {name: value[index] for name, value in self.values.items()},
+            latents,
         )
 
 
@@ -66,22 +108,40 @@ class Run:
         return torch.ones(self.trials, dtype=torch.bool, device=wrong.device).index_fill(0, self.trial[wrong], False)
 
 
-def run_swapped(site: Site, batches: Sequence[Interventions], swapped: Sequence[Float[Tensor, "trials width"]]) -> Run:
+def run_swapped(site: Site, batches: Sequence[Batch], swapped: Sequence[Float[Tensor, "trials *steps width"]]) -> Run:
     """Run batches of interventions into one site on, from their swapped states, as a single batch.
 
     Trials are sorted by length on the way in, so that those that have ended drop out of the work.
     """
-    longest = max(batch.tokens.shape[1] for batch in batches)
     lengths = torch.cat([batch.lengths for batch in batches])
     order = lengths.argsort(descending=True, stable=True)
-    tokens = torch.cat([_widened(batch.tokens, longest) for batch in batches])[order]
-    determined = torch.cat([_widened(batch.determined, longest) for batch in batches])[order]
-    prepared = {k: torch.cat([batch.prepared[k] for batch in batches])[order] for k in batches[0].prepared}
+    tokens = _together([batch.tokens for batch in batches])[order]
+    determined = _together([batch.determined for batch in batches])[order]
+    states = _together(swapped)[order]
+    prepared, places = _one_table(batches)
     continuation = Continuation.pack(tokens, lengths[order])
-    logits = site.resume(prepared, torch.cat(list(swapped))[order], continuation)
+    resume = site.resume if states.dim() == 2 else site.resume_steps
+    logits = resume(prepared, places.take(order), states, continuation)
     trial = order[continuation.trial]
     return Run(logits, continuation.tokens, determined[continuation.trial, continuation.step], trial, len(lengths))
 
 
-def _widened(rows: Tensor, steps: int) -> Tensor:
-    return torch.nn.functional.pad(rows, (0, steps - rows.shape[1]))
+def _together(parts: Sequence[Tensor]) -> Tensor:
+    """One after another, the second dimension widened to the widest; the width of single states is the same anyway."""
+    longest = max(part.shape[1] for part in parts)
+    pads = [[0, 0] * (part.dim() - 2) + [0, longest - part.shape[1]] for part in parts]
+    return torch.cat([torch.nn.functional.pad(part, pad) for part, pad in zip(parts, pads, strict=True)])
+
+
+def _one_table(batches: Sequence[Batch]) -> tuple[Prepared, Places]:
+    """What precedes the swaps of all batches. Those drawn together share one table, and nothing is copied."""
+    positions = torch.cat([batch.places.position for batch in batches])
+    tables = list({id(batch.prepared): batch.prepared for batch in batches}.values())
+    if len(tables) == 1 or not tables[0]:
+        return tables[0], Places(torch.cat([batch.places.trial for batch in batches]), positions)
+    first, trials = 0, []
+    for batch in batches:
+        trials.append(batch.places.trial + first)
+        first += len(next(iter(batch.prepared.values())))
+    together = {name: _together([batch.prepared[name] for batch in batches]) for name in batches[0].prepared}
+    return together, Places(torch.cat(trials), positions)

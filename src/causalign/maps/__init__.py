@@ -9,14 +9,18 @@ from causalign.maps._base import (
     random_frame,
     require_rank,
 )
+from causalign.maps.cayley import Cayley
 from causalign.maps.expm import MatrixExponential
 from causalign.maps.gram_schmidt import GramSchmidt
+from causalign.maps.householder import Householder
 
 __all__ = [
     "DEFAULT",
     "PARAMETRISATIONS",
     "AlignmentMap",
+    "Cayley",
     "GramSchmidt",
+    "Householder",
     "MatrixExponential",
     "TrainableMap",
     "completed",
@@ -26,7 +30,9 @@ __all__ = [
     "require_rank",
 ]
 
-PARAMETRISATIONS: dict[str, type[TrainableMap]] = {kind.name: kind for kind in (MatrixExponential, GramSchmidt)}
+PARAMETRISATIONS: dict[str, type[TrainableMap]] = {
+    kind.name: kind for kind in (GramSchmidt, MatrixExponential, Cayley, Householder)
+}
 DEFAULT = GramSchmidt.name
 
 

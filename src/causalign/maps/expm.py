@@ -1,36 +1,10 @@
-"""The whole orthonormal matrix as the exponential of a skew-symmetric one."""
+"""The exponential of a skew-symmetric matrix."""
 
-from torch import Tensor, nn
-from torch.nn.utils.parametrizations import orthogonal
-from typing_extensions import override
-
-from causalign.maps._base import AlignmentMap, TrainableMap, completed
+from causalign.maps._rotation import Rotation
 
 
-class MatrixExponential(TrainableMap):
-    """Q = exp(A) Q_0 with A skew-symmetric: the paper's default, PyTorch's `orthogonal`. Cubic in the width."""
+class MatrixExponential(Rotation):
+    """Q = exp(A) Q_0 with A skew-symmetric: the paper's default."""
 
     name = "expm"
-    learning_rate = 1e-3
-
-    def __init__(self, start: AlignmentMap, train_scale: bool) -> None:
-        super().__init__(start, train_scale)
-        self.rank = start.rank
-        self.dtype = start.frame.dtype
-        # In float32 the exponential drifts off the orthonormal matrices by more than 1e-5 within a few large steps.
-        self.rotation = _Rotation(completed(start.frame.double()))
-        orthogonal(self.rotation, "weight", orthogonal_map="matrix_exp")
-
-    @override
-    def frame(self) -> Tensor:
-        return self.rotation.weight[: self.rank].mT.to(self.dtype)
-
-
-class _Rotation(nn.Module):
-    """Q, for PyTorch to parametrise."""
-
-    weight: Tensor
-
-    def __init__(self, start: Tensor) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(start)
+    orthogonal_map = "matrix_exp"

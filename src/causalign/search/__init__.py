@@ -1,8 +1,9 @@
 """The search for alignment maps: objectives, a start in closed form, and the loop."""
 
-from causalign.search.closed_form import class_means, closed_form
+from causalign.search.closed_form import class_means, generalised_procrustes
 from causalign.search.loop import Found, Look, Problem, Settings, Stopped, search
-from causalign.search.objective import Objective, behaviour
+from causalign.search.objective import Objective, behaviour, latent
+from causalign.search.sampling import sample_directions
 
 __all__ = [
     "Found",
@@ -13,6 +14,8 @@ __all__ = [
     "Stopped",
     "behaviour",
     "class_means",
-    "closed_form",
+    "generalised_procrustes",
+    "latent",
+    "sample_directions",
     "search",
 ]

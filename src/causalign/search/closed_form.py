@@ -1,12 +1,12 @@
-"""Alignment maps without any search: generalised Procrustes on class means.
+"""Alignment maps without any search: generalised Procrustes.
 
-The mean state of each value of the variable shows where a network keeps it. The maps are the rotations and scales that
-bring these means of all networks closest together:
+The maps are the rotations and scales that bring paired states of all networks closest together:
 
     minimise  sum_i || a_i M_i V_i - Z ||^2   over orthonormal V_i (width x rank), scales a_i, and the consensus Z
 
-with M_i `[values, width]` the means of network i. The means are not centred, because an interchange is not: it moves
-the offset of the subspace as well.
+with M_i `[rows, width]` the states of network i. The states are not centred, because an interchange is not: it moves
+the offset of the subspace as well. A search starts from the mean states of each value of the variable, which show where
+a network keeps it; the `procrustes` method takes the states of the same trials as they are.
 """
 
 from collections.abc import Sequence
@@ -19,25 +19,26 @@ from torch import Tensor
 from causalign.errors import CausalignError
 from causalign.interchange import Recorded
 from causalign.maps import AlignmentMap
+from causalign.tasks import Variable
 
 _ROUNDS = 50
 
 
-def closed_form(
-    recorded: Sequence[Recorded], keys: Sequence[Sequence[str]], rank: int, train_scale: bool
+def generalised_procrustes(
+    paired: Sequence[Float[Tensor, "rows _"]], rank: int, train_scale: bool
 ) -> list[AlignmentMap]:
-    """One map a network, from its recorded states; `keys[i]` are the variables of network i that are aligned.
+    """One map a network, from states whose rows belong together.
 
     Solved in float64, by alternating the exact solutions for Z, V_i and a_i.
 
     Raises:
-        CausalignError: the networks' trials share no value of the variable, or a network's states are all zero.
+        CausalignError: a network's states are all zero.
     """
-    raw = class_means(recorded, keys)
-    norms = [float(torch.linalg.norm(mean)) for mean in raw]
+    raw = _compressed([states.cpu().double() for states in paired])
+    norms = [float(torch.linalg.norm(states)) for states in raw]
     if 0.0 in norms:
         raise CausalignError("the states of a site are all zero on average: no closed form to start from")
-    means = [mean / norm for mean, norm in zip(raw, norms, strict=True)]
+    means = [states / norm for states, norm in zip(raw, norms, strict=True)]
     scales = [1.0] * len(means)
     consensus = _leading(torch.cat(means, dim=1), rank)
     frames = [_nearest_frame(mean.mT @ consensus) for mean in means]
@@ -53,17 +54,36 @@ def closed_form(
     return [AlignmentMap(f.float(), a / typical) for f, a in zip(frames, absolute, strict=True)]
 
 
-def class_means(recorded: Sequence[Recorded], keys: Sequence[Sequence[str]]) -> list[Float[Tensor, "values width"]]:
-    """The mean state of each value of the variable, for the values that all networks' trials have, in one order."""
+def _compressed(paired: Sequence[Float[Tensor, "rows _"]]) -> list[Float[Tensor, "fewer _"]]:
+    """The same states in fewer rows where there are many: a rotation of the rows changes no distance."""
+    widths = [states.shape[1] for states in paired]
+    if len(paired[0]) <= sum(widths):
+        return list(paired)
+    return list(torch.linalg.qr(torch.cat(list(paired), dim=1), mode="r").R.split(widths, dim=1))
+
+
+def class_means(
+    recorded: Sequence[Recorded], keys: Sequence[Sequence[str]], variables: Sequence[Variable] = ()
+) -> list[Float[Tensor, "values _"]]:
+    """The mean state of each value of the variable, for the values that all networks' trials have, in one order.
+
+    `keys[i]` are the variables of network i that are aligned; values out of a range of one of `variables` are left out.
+
+    Raises:
+        CausalignError: the networks' trials share no value of the variable.
+    """
     grouped = []
     for samples, names in zip(recorded, keys, strict=True):
         labels = np.stack([samples.values[key] for key in names], axis=1)
         values, which = np.unique(labels, axis=0, return_inverse=True)
-        grouped.append((list(map(tuple, values.tolist())), _means(samples.states, which)))
-    shared = sorted(set.intersection(*(set(values) for values, _ in grouped)))
+        grouped.append((list(map(tuple, values.tolist())), _means(samples.sampled, which)))
+    shared = set.intersection(*(set(values) for values, _ in grouped))
+    for variable in variables:
+        if variable.restricted:
+            shared = {value for value in shared if variable.allows(np.array(value))[0]}
     if not shared:
         raise CausalignError("the networks' trials share no value of the variable: no closed form to start from")
-    return [means[[values.index(value) for value in shared]] for values, means in grouped]
+    return [means[[values.index(value) for value in sorted(shared)]] for values, means in grouped]
 
 
 def _means(states: Float[Tensor, "samples width"], which: Int[np.ndarray, " samples"]) -> Float[Tensor, "values width"]:

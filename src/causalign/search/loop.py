@@ -1,6 +1,6 @@
-"""The search: gradient descent on the maps until the worst direction stops improving.
+"""The search: gradient descent on the maps until they stop improving on validation interventions.
 
-Everything upstream of the swap is frozen and was computed once; a step gathers cached states, swaps them, and runs
+Everything upstream of the swap is frozen and was computed once; a step gathers recorded states, swaps them, and runs
 the continuations of each target as one batch.
 """
 
@@ -17,10 +17,14 @@ from torch import Tensor
 from causalign._progress import Listener, Update, silent
 from causalign.errors import CausalignError
 from causalign.evaluation import correct_trials, worst
-from causalign.interchange import Direction, Interventions, Swap
+from causalign.interchange import Batch, Direction, Interventions, Swap
 from causalign.maps import AlignmentMap, TrainableMap
 from causalign.search.objective import Objective
+from causalign.search.sampling import sample_directions
 from causalign.sites import Site
+
+_CHUNK = 2048  # validation interventions whose loss is computed at a time
+_CLEARLY = 1e-3  # so much of a loss must be gone for it to count as better
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class Settings:
 
     batch: int = 512
     """Interventions of each direction in a step."""
+    passes: int = 2
+    """Directions into (and out of) each site in a step: all n^2 of two sites, a random sample of those of more."""
     learning_rate: float | None = None
     """Of Adam; by default, what suits the parametrisation of each map."""
     most_steps: int = 1000
@@ -38,7 +44,7 @@ class Settings:
     """So many looks in a row end the search if the worst direction (on a tie, the mean of all) gets no better."""
 
     def __post_init__(self) -> None:
-        for name in ("batch", "check_every", "patience"):
+        for name in ("batch", "passes", "check_every", "patience"):
             if getattr(self, name) < 1:
                 raise CausalignError(f"{name} must be at least 1, found {getattr(self, name)}")
         if self.most_steps < 0:
@@ -53,10 +59,16 @@ class Problem:
 
     sites: Sequence[Site]
     swap: Swap
-    objectives: Sequence[Objective]
-    """One for each site as a target."""
+    objectives: Mapping[Direction, Objective]
+    """The trained directions, and what is minimised in each."""
     train: Mapping[Direction, Interventions]
     validation: Mapping[Direction, Interventions]
+
+    def by_objective(self, of: Mapping[Direction, Interventions]) -> list[tuple[Objective, list[Direction]]]:
+        """The directions of each objective, of those that are in `of`."""
+        kinds = dict.fromkeys(self.objectives.values())
+        grouped = [(kind, [d for d in of if self.objectives[d] == kind]) for kind in kinds]
+        return [(kind, directions) for kind, directions in grouped if directions]
 
 
 @dataclass(frozen=True)
@@ -65,9 +77,25 @@ class Look:
 
     step: int
     loss: float | None
-    """The loss of that step's batch, a mean over directions (equation 6); none before the first step."""
-    worst_iia: float
-    mean_iia: float
+    """The loss of that step's batch, a mean over directions (equation 6, or 9); none before the first step."""
+    worst_iia: float | None
+    """Over the directions whose target may be run; none if there are none."""
+    mean_iia: float | None
+    validation_loss: float | None = None
+    """Equation 9 on the validation interventions, where some targets may not be run: then it makes the choice."""
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """What there is to see of it."""
+        if self.worst_iia is not None:
+            return {"worst IIA": self.worst_iia}
+        return {} if self.validation_loss is None else {"validation": self.validation_loss}
+
+    def better_than(self, other: "Look") -> bool:
+        """Whether these maps are to be kept instead: the best worst direction, on a tie the mean, or the least loss."""
+        if self.validation_loss is not None and other.validation_loss is not None:
+            return self.validation_loss < other.validation_loss * (1 - _CLEARLY)
+        return (self.worst_iia or 0.0, self.mean_iia or 0.0) > (other.worst_iia or 0.0, other.mean_iia or 0.0)
 
 
 Stopped = Literal["settled", "steps", "interrupted", "diverged"]
@@ -78,6 +106,7 @@ class Found:
     """The best maps on validation, and how the search came to them."""
 
     maps: tuple[AlignmentMap, ...]
+    best: Look
     history: tuple[Look, ...]
     steps: int
     """Steps taken until the search stopped; the maps are from the best look."""
@@ -105,58 +134,74 @@ def search(
         record.look(0, None)
         while stopped is None and step < settings.most_steps:
             step += 1
-            loss = _learn(problem, maps, settings.batch, optimiser, rng)
+            loss = _learn(problem, maps, settings, optimiser, rng)
             if not np.isfinite(loss):
                 stopped = "diverged"
             elif step % settings.check_every == 0 or step == settings.most_steps:
                 record.look(step, loss)
                 stopped = "settled" if record.idle >= settings.patience or record.perfect else None
-            figures = {"loss": loss, "worst IIA": record.best.worst_iia}
-            listener(Update("search", step, settings.most_steps, figures))
+            listener(Update("search", step, settings.most_steps, {"loss": loss, **record.best.figures}))
     except KeyboardInterrupt:
         stopped = "interrupted"
-    listener(Update("search", step, step, {"worst IIA": record.best.worst_iia}))
-    return Found(record.maps, tuple(record.history), step, stopped or "steps")
+    listener(Update("search", step, step, record.best.figures))
+    return Found(record.maps, record.best, tuple(record.history), step, stopped or "steps")
 
 
 @torch.enable_grad()
 def _learn(
     problem: Problem,
     maps: Sequence[TrainableMap],
-    batch: int,
+    settings: Settings,
     optimiser: torch.optim.Optimizer,
     rng: np.random.Generator,
 ) -> float:
-    """One step down the mean loss over all directions; what it was."""
+    """One step down the loss; what it was.
+
+    Each objective is a mean over its directions, and the loss their weighted sum (equations 6, 7 and 9).
+    """
     current = [trainable() for trainable in maps]
-    losses = [
-        problem.objectives[target](problem.sites[target], *_swapped(problem, list(into), current, batch, rng))
-        for target, into in groupby(sorted(problem.train, key=lambda d: d.target), key=lambda d: d.target)
-    ]
-    loss: Float[Tensor, ""] = torch.stack(losses).sum() / len(problem.train)
+    chosen = sample_directions(list(problem.train), len(problem.sites), settings.passes, rng)
+    loss: Float[Tensor, ""] = torch.stack(
+        [
+            objective.weight / len(directions) * _loss(problem, objective, into, current, settings.batch, rng)
+            for objective, directions in problem.by_objective({d: problem.train[d] for d in chosen})
+            for into in _by_target(directions)
+        ]
+    ).sum()
     optimiser.zero_grad()
     loss.backward()
     optimiser.step()
     return float(loss.detach())
 
 
-def _swapped(
+def _by_target(directions: Sequence[Direction]) -> list[list[Direction]]:
+    """The directions into each target: they run as one batch."""
+    return [list(into) for _, into in groupby(sorted(directions, key=lambda d: d.target), key=lambda d: d.target)]
+
+
+def _loss(
     problem: Problem,
-    directions: Sequence[Direction],
+    objective: Objective,
+    into: Sequence[Direction],
     maps: Sequence[AlignmentMap],
     batch: int,
     rng: np.random.Generator,
-) -> tuple[list[Interventions], list[Float[Tensor, "trials width"]]]:
-    """A batch of interventions for each of the directions into one target, and their swapped states."""
+) -> Float[Tensor, ""]:
+    """The loss of a random batch of each direction into one target, summed over them."""
     batches = []
-    for direction in directions:
+    for direction in into:
         given = problem.train[direction]
         batches.append(given.take(torch.from_numpy(rng.integers(len(given), size=batch)).to(given.lengths.device)))
-    swapped = [
-        problem.swap(chosen.target_states, chosen.source_states, maps[target], maps[source])
-        for chosen, (source, target) in zip(batches, directions, strict=True)
+    return objective.loss(problem.sites[into[0].target], batches, _swapped(problem.swap, into, batches, maps))
+
+
+def _swapped(
+    swap: Swap, directions: Sequence[Direction], batches: Sequence[Batch], maps: Sequence[AlignmentMap]
+) -> list[Float[Tensor, "trials *steps width"]]:
+    return [
+        swap(batch.target_states, batch.source_states, maps[target], maps[source])
+        for batch, (source, target) in zip(batches, directions, strict=True)
     ]
-    return batches, swapped
 
 
 class _Record:
@@ -168,25 +213,49 @@ class _Record:
         self.idle = 0
         """Looks since the best one."""
         self.maps = self._now()
-        self.best = Look(0, None, 0.0, 0.0)
+        self.best = Look(0, None, None, None)
 
     def _now(self) -> tuple[AlignmentMap, ...]:
         with torch.no_grad():
             return tuple(trainable().frozen() for trainable in self._trained)
 
     def look(self, step: int, loss: float | None) -> None:
-        """Score the maps as they are on validation; on a tie in the worst direction the mean decides."""
+        """Score the maps as they are on validation."""
         maps = self._now()
-        correct = correct_trials(self._problem.sites, maps, self._problem.swap, self._problem.validation)
-        mean = float(torch.stack([trials.double().mean() for trials in correct.values()]).mean())
-        look = Look(step, loss, worst(correct), mean)
-        better = (look.worst_iia, look.mean_iia) > (self.best.worst_iia, self.best.mean_iia)
-        self.idle = 0 if better or not self.history else self.idle + 1
-        if self.idle == 0:
-            self.best, self.maps = look, maps
+        look = _look(self._problem, maps, step, loss)
+        if not self.history or look.better_than(self.best):
+            self.idle, self.best, self.maps = 0, look, maps
+        else:
+            self.idle += 1
         self.history.append(look)
 
     @property
     def perfect(self) -> bool:
         """Whether nothing is left to improve."""
-        return self.best.worst_iia == 1
+        return self.best.worst_iia == 1 and self.best.validation_loss is None
+
+
+def _look(problem: Problem, maps: Sequence[AlignmentMap], step: int, loss: float | None) -> Look:
+    run = {d: given for d, given in problem.validation.items() if problem.objectives[d].runs_target}
+    correct = correct_trials(problem.sites, maps, problem.swap, run)
+    mean = float(torch.stack([trials.double().mean() for trials in correct.values()]).mean()) if correct else None
+    return Look(
+        step,
+        loss,
+        worst(correct) if correct else None,
+        mean,
+        None if len(run) == len(problem.validation) else _validation_loss(problem, maps),
+    )
+
+
+@torch.no_grad()
+def _validation_loss(problem: Problem, maps: Sequence[AlignmentMap]) -> float:
+    total = 0.0
+    for objective, directions in problem.by_objective(problem.validation):
+        for direction in directions:
+            given, site = problem.validation[direction], problem.sites[direction.target]
+            for chunk in torch.arange(len(given), device=given.lengths.device).split(_CHUNK):
+                batch = given.take(chunk)
+                loss = objective.loss(site, [batch], _swapped(problem.swap, [direction], [batch], maps))
+                total += objective.weight / len(directions) * len(chunk) / len(given) * float(loss)
+    return total

@@ -1,26 +1,41 @@
-"""What a search minimises."""
+"""What a search minimises, direction by direction."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from causalign.interchange import Interventions, run_swapped
+from causalign.errors import CausalignError
+from causalign.interchange import Batch, run_swapped
 from causalign.sites import Site
 
-Objective = Callable[
-    [Site, Sequence[Interventions], Sequence[Float[Tensor, "trials width"]]],
-    Float[Tensor, ""],
-]
+Loss = Callable[[Site, Sequence[Batch], Sequence[Float[Tensor, "trials *steps width"]]], Float[Tensor, ""]]
 """The loss of batches of interventions into one site, one batch a direction, summed over directions.
 
 Differentiable in the swapped states, which are its last argument.
 """
 
 
-def behaviour(
-    site: Site, batches: Sequence[Interventions], swapped: Sequence[Float[Tensor, "trials width"]]
+@dataclass(frozen=True)
+class Objective:
+    """A loss, what it weighs beside others, and what it asks of the target."""
+
+    name: str
+    loss: Loss
+    runs_target: bool
+    """Whether the target is run on, so that its behaviour tells how good the maps are; otherwise only the loss does."""
+    weight: float = 1.0
+
+    @property
+    def uses_latents(self) -> bool:
+        """Whether interventions need counterfactual latents."""
+        return not self.runs_target
+
+
+def behaviour_loss(
+    site: Site, batches: Sequence[Batch], swapped: Sequence[Float[Tensor, "trials *steps width"]]
 ) -> Float[Tensor, ""]:
     """The next-token loss on the continuation, equation 5: a sum over its tokens, a mean over interventions.
 
@@ -28,3 +43,23 @@ def behaviour(
     """
     run = run_swapped(site, batches, swapped)
     return functional.cross_entropy(run.logits, run.tokens, reduction="sum") / len(batches[0])
+
+
+def latent_loss(
+    site: Site, batches: Sequence[Batch], swapped: Sequence[Float[Tensor, "trials width"]]
+) -> Float[Tensor, ""]:
+    """The distance to counterfactual latents, equation 8: half the mean squared error and half of 1 - cosine.
+
+    A_st = 1/N sum_i [ 1/2 mean((h_CL - h')^2) + 1/2 (1 - cos(h_CL, h')) ]. The network is not run.
+    """
+    total = swapped[0].new_zeros(())
+    for batch, states in zip(batches, swapped, strict=True):
+        if batch.latents is None:
+            raise CausalignError(f"{site.name}: no counterfactual latents were looked up")
+        cosine = functional.cosine_similarity(batch.latents, states, dim=-1)
+        total = total + (functional.mse_loss(states, batch.latents) + 1 - cosine.mean()) / 2
+    return total
+
+
+behaviour = Objective("behaviour", behaviour_loss, runs_target=True)
+latent = Objective("latent", latent_loss, runs_target=False)

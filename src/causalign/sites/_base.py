@@ -12,8 +12,22 @@ from causalign.errors import CausalignError
 from causalign.networks import Network
 from causalign.tasks import Task
 
-Prepared = dict[str, Float[Tensor, "trials ..."]]
-"""What comes before a swap and does not change with it, one entry a trial; what it holds is the site's own affair."""
+Prepared = dict[str, Float[Tensor, "recorded ..."]]
+"""All that may precede a swap in some trials, computed once, a row a trial; what it holds is the site's own affair."""
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Where states are swapped, one entry an intervention."""
+
+    trial: Int[Tensor, " trials"]
+    """Which row of what was prepared."""
+    position: Int[Tensor, " trials"]
+    """At which position, or, stepwise, up to which."""
+
+    def take(self, index: Int[Tensor, " chosen"]) -> "Places":
+        """Some of them, or the same in another order."""
+        return Places(self.trial[index], self.position[index])
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,14 +105,32 @@ class Site(ABC):
         """The states at every position, without a gradient."""
 
     @abstractmethod
-    def prepare(self, tokens: Int[Tensor, "trials time"], positions: Int[Tensor, " trials"]) -> Prepared:
-        """Whatever precedes a swap at `positions` and is the same for every swap there, computed once."""
+    def prepare(self, tokens: Int[Tensor, "trials time"]) -> Prepared:
+        """Whatever precedes a swap in these trials, wherever it is, computed once and without a gradient."""
 
     @abstractmethod
     def resume(
-        self, prepared: Prepared, state: Float[Tensor, "trials width"], continuation: Continuation
+        self, prepared: Prepared, places: Places, state: Float[Tensor, "trials width"], continuation: Continuation
     ) -> Float[Tensor, "tokens vocabulary"]:
         """The logits of every token of the continuation, run on from `state`; differentiable in `state`."""
+
+    def resume_steps(
+        self,
+        prepared: Prepared,
+        places: Places,
+        states: Float[Tensor, "trials steps width"],
+        continuation: Continuation,
+    ) -> Float[Tensor, "tokens vocabulary"]:
+        """The same with the states of all positions up to the places' given; columns beyond them are not looked at.
+
+        Raises:
+            CausalignError: the site cannot be swapped stepwise.
+        """
+        del prepared, places, states, continuation
+        raise CausalignError(
+            f"{self.name} cannot be swapped stepwise: each state replaces all that the ones before it carried; "
+            "swap it at one position"
+        )
 
     def __repr__(self) -> str:
         return f"Site({self.name}, width {self.width})"

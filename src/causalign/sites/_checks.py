@@ -5,14 +5,16 @@ import torch
 
 from causalign._random import numpy_stream, torch_stream
 from causalign.errors import CausalignError
-from causalign.sites._base import Continuation, Site, finite
+from causalign.sites._base import Continuation, Places, Site, finite
 
 TOLERANCE = 1e-4
 _TRIALS = 16
 
 
-def check(site: Site, seed: int = 0) -> None:
+def check(site: Site, seed: int = 0, stepwise: bool = False) -> None:
     """Run a site on a few trials: does it repeat itself, resume to what the whole network says, and heed a swap?
+
+    With `stepwise`, the states of all positions up to the place are swapped instead of one.
 
     Raises:
         CausalignError: the network is not frozen, two readings differ, states are NaN or infinite, the resumed run
@@ -34,17 +36,18 @@ def check(site: Site, seed: int = 0) -> None:
     rows, positions, lengths = (
         torch.from_numpy(part[order]).to(site.device) for part in (chosen, position[first], remaining)
     )
-    tokens = tokens[rows]
+    tokens, states = tokens[rows], states[rows]
     rest = torch.stack([row.roll(-1 - int(at)) for row, at in zip(tokens, positions, strict=True)])
     continuation = Continuation.pack(rest, lengths)
-    prepared = site.prepare(tokens, positions)
-    state = states[rows, positions]
+    prepared, places = site.prepare(tokens), Places(torch.arange(len(rows), device=site.device), positions)
+    state = states if stepwise else states[places.trial, positions]
+    resume = site.resume_steps if stepwise else site.resume
     with torch.no_grad():
         plain = site.network(tokens)[continuation.trial, positions[continuation.trial] + continuation.step]
-        resumed = site.resume(prepared, state, continuation)
+        resumed = resume(prepared, places, state, continuation)
         spread = state.std() + state.abs().mean() + 1e-3
         noise = torch.randn(state.shape, generator=torch_stream(seed, "check"), dtype=state.dtype).to(state.device)
-        swapped = site.resume(prepared, state + spread * noise, continuation)
+        swapped = resume(prepared, places, state + spread * noise, continuation)
     difference = float((plain - resumed).abs().max())
     if not difference <= TOLERANCE * max(1.0, float(plain.abs().max())):
         raise CausalignError(

@@ -1,0 +1,148 @@
+"""Recorded states: what is read of a network once, for every intervention that will be drawn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from causalign._random import numpy_stream
+from causalign.errors import CausalignError
+from causalign.sites import Prepared, Site, finite
+from causalign.tasks import END, Sequences, Task, Values
+
+_MOST_TRIALS = 4096  # read for one split; their states at all positions are paired at random
+_CHUNK = 1024  # trials read at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """A site's states on some trials, and all else about these trials that a swap in them needs.
+
+    A sample is a position where a single state may be swapped.
+    """
+
+    trials: Sequences
+    trial: Int[np.ndarray, " samples"]
+    position: Int[np.ndarray, " samples"]
+    states: Float[Tensor, "rows width"]
+    row: Int[np.ndarray, "trials time"]
+    """Which row of `states` is that of a position; -1 where none was kept."""
+    prepared: Prepared
+
+    @property
+    def values(self) -> Values:
+        """The value of every variable and reading at each sample."""
+        return self.values_at(self.trial, self.position)
+
+    def values_at(self, trial: Int[np.ndarray, " places"], position: Int[np.ndarray, " places"]) -> Values:
+        """The value of every variable and reading at each place."""
+        return {name: value[trial, position] for name, value in self.trials.values.items()}
+
+    @property
+    def sampled(self) -> Float[Tensor, "samples width"]:
+        """The state of each sample."""
+        return self.states[torch.from_numpy(self.row[self.trial, self.position]).to(self.states.device)]
+
+    def sample(self, count: int, rng: np.random.Generator) -> Int[np.ndarray, " count"]:
+        """Samples drawn with replacement: a trial uniformly, then one of its positions uniformly (A.2)."""
+        first = np.searchsorted(self.trial, np.arange(len(self.trials)))
+        many = np.bincount(self.trial, minlength=len(self.trials))
+        trial = rng.choice(np.flatnonzero(many), count)
+        return first[trial] + rng.integers(many[trial])
+
+
+def record(site: Site, trials: int, rng: np.random.Generator) -> Recorded:
+    """Read the states of `trials` new trials at every position where a swap may happen.
+
+    Raises:
+        CausalignError: states are NaN or infinite, or no trial has such a position.
+    """
+    drawn = site.task.trials(trials, rng)
+    return read_trials(site, drawn, site.task.swappable(drawn.tokens), site.task.swappable(drawn.tokens))
+
+
+def record_all(sites: Sequence[Site], count: int, seed: int, split: str, stepwise: bool = False) -> list[Recorded]:
+    """Recorded states of every site, enough for `count` interventions of each direction.
+
+    `split` names the random stream: different splits share no draw. Stepwise, all positions are kept, and the trials
+    of each are lengthened to those of the longest, so that each can be a target up to any source's position.
+    """
+    trials = min(count, _MOST_TRIALS)
+    drawn = [site.task.trials(trials, numpy_stream(seed, split, "trials", i)) for i, site in enumerate(sites)]
+    places = [site.task.swappable(each.tokens) for site, each in zip(sites, drawn, strict=True)]
+    if not stepwise:
+        return [read_trials(*each) for each in zip(sites, drawn, places, places, strict=True)]
+    time = max(each.tokens.shape[1] for each in drawn)
+    recorded = []
+    for site, each, swappable in zip(sites, drawn, places, strict=True):
+        longer, kept = lengthened(site.task, each, time)
+        recorded.append(read_trials(site, longer, np.pad(swappable, ((0, 0), (0, time - swappable.shape[1]))), kept))
+    return recorded
+
+
+def record_together(sites: Sequence[Site], count: int, seed: int) -> list[Float[Tensor, "samples width"]]:
+    """The states of every site at the same positions of the same trials, row by row.
+
+    Raises:
+        CausalignError: the sites are of different tasks.
+    """
+    tasks = {site.task.name for site in sites}
+    if len(tasks) > 1:
+        raise CausalignError(
+            f"paired states need the same trials: the sites are of the tasks {', '.join(sorted(tasks))}"
+        )
+    drawn = sites[0].task.trials(min(count, _MOST_TRIALS), numpy_stream(seed, "paired", "trials"))
+    places = sites[0].task.swappable(drawn.tokens)
+    return [read_trials(site, drawn, places, places).states for site in sites]
+
+
+def read_trials(
+    site: Site, trials: Sequences, swappable: Bool[np.ndarray, "trials time"], kept: Bool[np.ndarray, "trials time"]
+) -> Recorded:
+    """A site's states at the positions that are `kept`, on given trials.
+
+    Raises:
+        CausalignError: states are NaN or infinite, or no position is swappable.
+    """
+    trial, position = swappable.nonzero()
+    if len(trial) == 0:
+        raise CausalignError(f"{site.task.name} writes none of the tokens {site.task.swap_at} that a swap follows")
+    states, prepared = [], []
+    for start in range(0, len(trials), _CHUNK):
+        tokens = site.encode(trials.tokens[start : start + _CHUNK])
+        read = finite(site.read(tokens), site)
+        states.append(read[torch.from_numpy(kept[start : start + _CHUNK]).to(read.device)])
+        prepared.append(site.prepare(tokens))
+    row = np.where(kept, np.cumsum(kept).reshape(kept.shape) - 1, -1)
+    together = {name: torch.cat([part[name] for part in prepared]) for name in prepared[0]}
+    return Recorded(trials, trial, position, torch.cat(states), row, together)
+
+
+def lengthened(task: Task, trials: Sequences, time: int) -> tuple[Sequences, Bool[np.ndarray, "trials time"]]:
+    """The trials without E, each gone on with the task's filler up to `time` tokens; and which positions exist.
+
+    The values are what the fillers make of them, whether or not the task can be there.
+    """
+    tokens = np.pad(trials.tokens, ((0, 0), (0, time - trials.tokens.shape[1])))
+    over = (tokens == 0) | (tokens == task.vocabulary.id(END))
+    if task.filler is None:
+        return replace(trials, tokens=tokens, values=_padded(trials.values, time)), ~over
+    tokens = np.where(over, task.vocabulary.id(task.filler), tokens)
+    values = {name: value.copy() for name, value in _padded(trials.values, time).items()}
+    for position in range(1, time):
+        filled = over[:, position]
+        read = task.read({name: values[name][:, position - 1] for name in task.variables}, tokens[:, position])
+        for name in task.variables:
+            values[name][:, position] = np.where(filled, read[name], values[name][:, position])
+    determined = np.pad(trials.determined, ((0, 0), (0, time - trials.determined.shape[1]))) & ~over
+    return Sequences(tokens, determined, values | task.read_back(tokens)), np.ones_like(over)
+
+
+def _padded(
+    values: dict[str, Int[np.ndarray, "trials before"]], time: int
+) -> dict[str, Int[np.ndarray, "trials time"]]:
+    """The values with their last column repeated up to `time`."""
+    return {name: np.pad(v, ((0, 0), (0, time - v.shape[1])), mode="edge") for name, v in values.items()}

@@ -1,0 +1,10 @@
+"""The Cayley transform of a skew-symmetric matrix."""
+
+from causalign.maps._rotation import Rotation
+
+
+class Cayley(Rotation):
+    """Q = (1 + A / 2) (1 - A / 2)^-1 Q_0 with A skew-symmetric: a linear solve instead of an exponential."""
+
+    name = "cayley"
+    orthogonal_map = "cayley"

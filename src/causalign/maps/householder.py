@@ -1,0 +1,10 @@
+"""A product of Householder reflections."""
+
+from causalign.maps._rotation import Rotation
+
+
+class Householder(Rotation):
+    """Q = H_1 ... H_m Q_0, each H a reflection 1 - 2 v v^T / v^T v."""
+
+    name = "householder"
+    orthogonal_map = "householder"
