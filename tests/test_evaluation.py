@@ -9,6 +9,7 @@ import causalign as ca
 from causalign.evaluation import iia_table, stratified, worst
 from causalign.interchange import Direction
 from causalign.tasks import END, MultiObject, Sequences, Variable
+from naive_networks import linear_cka, unbiased_hsic_cka
 from naive_similarity import cka as naive_cka
 from naive_similarity import procrustes as naive_procrustes
 from naive_similarity import rsa as naive_rsa
@@ -107,7 +108,7 @@ def test_the_protocol_compares_the_same_states(zoo_pair: tuple[ca.networks.GRU, 
     assert with_itself.loc["RSA (Spearman)", "value"] == pytest.approx(1)
     assert with_itself.loc["Procrustes distance", "value"] == pytest.approx(0, abs=1e-6)
     across = ca.compare(a, b, draws=3, samples=200)
-    assert across["samples"].tolist() == [200] * 4
+    assert across["samples"].tolist() == [200] * 6
     assert across.equals(ca.compare(a, b, draws=3, samples=200))
     values = across.set_index("measure")["value"]
     # The paper's remark (section 3.1): on embeddings Spearman's RSA is low and Pearson's is near ceiling.
@@ -145,3 +146,29 @@ def test_strata_too_rare_to_fill_are_refused() -> None:
 
     with pytest.raises(ca.CausalignError, match="wrote fewer than 2 trials of a stratum"):
         stratified(Rare(), 2, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("widths", [(5, 9), (40, 30)])
+def test_cka_s_other_estimators_are_those_of_a_naive_one(widths: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    shared = rng.normal(size=(25, 3))
+    x, y = (shared @ rng.normal(size=(3, width)) + rng.normal(size=(25, width)) for width in widths)
+    assert ca.cka(x, y, kernel="linear") == pytest.approx(linear_cka(x, y))
+    assert ca.cka(x, y, kernel="linear", debiased=True) == pytest.approx(
+        unbiased_hsic_cka(x - x.mean(0), y - y.mean(0))
+    )
+
+
+def test_debiased_cka_of_independent_states_is_near_zero_where_the_other_is_not() -> None:
+    rng = np.random.default_rng(0)
+    pairs = [(rng.normal(size=(30, 200)), rng.normal(size=(30, 200))) for _ in range(20)]
+    assert np.mean([ca.cka(x, y) for x, y in pairs]) > 0.5
+    assert abs(np.mean([ca.cka(x, y, debiased=True) for x, y in pairs])) < 0.05
+
+
+def test_cka_refuses_what_it_cannot_do() -> None:
+    x = np.random.default_rng(0).normal(size=(3, 4))
+    with pytest.raises(ca.CausalignError, match="unknown kernel 'cosin'; did you mean 'cosine'"):
+        ca.cka(x, x, kernel="cosin")
+    with pytest.raises(ca.CausalignError, match="at least 4; found 3 and 3"):
+        ca.cka(x, x, debiased=True)

@@ -62,6 +62,17 @@ def test_maps_start_where_they_are_told_and_stay_orthonormal(
         assert (trained().frame - start.frame).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("kind", PARAMETRISATIONS)
+def test_maps_are_still_orthonormal_after_a_thousand_steps(kind: str) -> None:
+    trained = parametrisation(kind)(AlignmentMap(random_frame(24, 7, torch_stream(0)), 1.0), train_scale=True)
+    optimiser = torch.optim.Adam(trained.parameters(), lr=1e-2)
+    for step in range(1000):
+        optimiser.zero_grad()
+        (trained().frame * torch.randn(24, 7, generator=torch_stream(1, step))).sum().backward()
+        optimiser.step()
+    assert_orthonormal(trained().frame)
+
+
 def test_the_scale_follows_its_gradient_and_can_be_off() -> None:
     start = AlignmentMap(random_frame(6, 2, torch_stream(0)), 2.0)
     on, off = (parametrisation("gram-schmidt")(start, train_scale) for train_scale in (True, False))

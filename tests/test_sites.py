@@ -35,7 +35,8 @@ def whole_run_of_steps(site: ca.Site, tokens: Tensor, states: Tensor) -> Tensor:
         place = 0 if site.at == "embedding" else 1 if site.at == "hidden" else int(site.at[-1])
         swapped = {(place, position): state for position, state in enumerate(states)}
         return naive_transformer(network.state_dict(), tokens, replace=swapped)["logits"]
-    return hooked_steps_logits(network, network.embedding, tokens, states)  # type: ignore[arg-type]
+    assert isinstance(network, ca.networks.GRU | ca.networks.LSTM)
+    return hooked_steps_logits(network, network.embedding, tokens, states)
 
 
 def mid_trial_swaps(site: ca.Site, count: int) -> tuple[Tensor, Tensor, Tensor, Places, Continuation]:
@@ -122,9 +123,7 @@ def test_the_gradient_of_a_cached_transformer_is_that_of_the_whole() -> None:
     again = state.detach().clone().requires_grad_()
     site.resume(site.prepare(tokens), places, state, continuation).square().sum().backward()
     position = int(places.position[0])
-    handle = network.layers[
-        0
-    ].register_forward_hook(  # type: ignore[index]
+    handle = network.layers[0].register_forward_hook(
         lambda module, inputs, out: torch.cat([out[:, :position], again[None], out[:, position + 1 :]], dim=1)
     )
     network(tokens)[0, position : int(lengths[0]) - 1].square().sum().backward()

@@ -1,5 +1,6 @@
 """What the commands print."""
 
+from collections.abc import Sequence
 from string import ascii_uppercase
 
 import pandas as pd
@@ -8,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from causalign.alignment import Alignment
+from causalign.networks.zoo import Entry
 
 # No markup: names and paths are the user's, and square brackets in them are no styles.
 console = Console(highlight=False, markup=False)
@@ -36,8 +38,16 @@ def show_alignment(alignment: Alignment) -> None:
         numbers = (f"{score.iia:.3f}", interval, f"{score.trials:,}", f"{floor.iia:.3f}")
         table.add_row(direction, score.variable, *numbers)
     console.print(table)
+    for score in record.untrained:
+        direction = " -> ".join(letters.get(name, name) for name in (score.source, score.target))
+        console.print(f"{direction} was not trained: {score.iia:.3f} ({score.ci_low:.3f} to {score.ci_high:.3f})")
     how = f"  ({record.method}, rank {record.rank}, {record.steps} steps, {record.seconds.total:.1f} s)"
     console.print(Text.assemble((f"Worst direction: {record.worst_iia:.3f}", "bold"), how))
+    for tried in record.ranks:
+        console.print(f"rank {tried.rank}: {tried.worst_iia:.3f} on validation after {tried.steps} steps")
+    if record.unmatched:
+        left_out = sum(each.count for each in record.unmatched)
+        console.print(f"{left_out:,} interventions had no recorded state with their values and were left out.")
     for score in record.iia:
         if score.source == score.target and score.iia < _TAKES_BACK:
             letter = letters.get(score.source, score.source)
@@ -61,6 +71,18 @@ def show_similarity(similarity: pd.DataFrame) -> None:
         table.add_row(
             row["measure"], f"{row['value']:.3f}", f"{row['sd']:.3f}", str(row["draws"]), f"{row['samples']:,}"
         )
+    console.print(table)
+
+
+def show_zoo(entries: Sequence[Entry]) -> None:
+    """The shipped networks, one a line, and how long each took to train."""
+    table = _table("Trained networks, as --network takes them", "network")
+    for column in ("task", "seed", "accuracy", "seconds"):
+        table.add_column(column, justify="left" if column == "task" else "right", no_wrap=True)
+    for entry in entries:
+        card = entry.card
+        figures = (str(entry.seed), f"{card.accuracy:.3f}", f"{card.seconds:.0f}")
+        table.add_row(f"zoo:{entry.name}/{entry.seed}", card.task, *figures)
     console.print(table)
 
 

@@ -7,15 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from causalign import networks
+from causalign import networks, tasks
 from causalign._files import output_folder
 from causalign._progress import progress_bars
 from causalign._version import __version__
-from causalign.alignment import MAPS, RESULT, Alignment
-from causalign.cli._show import console, errors, show_alignment, show_similarity
+from causalign.alignment import MAPS, METHODS, RESULT, STARTS, Alignment
+from causalign.cli._show import console, errors, show_alignment, show_similarity, show_zoo
 from causalign.cli.spec import AlignSpec, parse_spec, read_spec
 from causalign.errors import CausalignError, SearchWarning
 from causalign.evaluation import compare as compare_sites
+from causalign.maps import PARAMETRISATIONS
 from causalign.report import FIGURES, PAGE, SIMILARITY, save_similarity, write_report
 from causalign.sites import Site, open_site
 
@@ -66,11 +67,14 @@ def align(
     network: Network = None,
     spec: Annotated[Path | None, typer.Option(help="A TOML or JSON file with all of these, instead.")] = None,
     variable: Annotated[list[str] | None, typer.Option(help="What is swapped; repeat to name one a network.")] = None,
-    method: Annotated[str | None, typer.Option(help="mas, das or stitch.")] = None,
-    rank: Annotated[int | None, typer.Option(help="Dimensions of the subspace.")] = None,
-    map_: Annotated[str | None, typer.Option("--map", help="gram-schmidt or expm.")] = None,
+    method: Annotated[str | None, typer.Option(help=f"{', '.join(METHODS)}.")] = None,
+    rank: Annotated[str | None, typer.Option(help="Dimensions of the subspace, or auto for the least.")] = None,
+    map_: Annotated[str | None, typer.Option("--map", help=f"{', '.join(PARAMETRISATIONS)}.")] = None,
     scale: Annotated[bool | None, typer.Option(help="Whether maps have a trained scalar.")] = None,
-    start: Annotated[str | None, typer.Option(help="closed-form or random.")] = None,
+    start: Annotated[str | None, typer.Option(help=f"{', '.join(STARTS)}.")] = None,
+    inaccessible: Annotated[int | None, typer.Option(help="clmas: index of the network that is not run.")] = None,
+    eps: Annotated[float | None, typer.Option(help="clmas: weight of the latent objective.")] = None,
+    tolerance: Annotated[float | None, typer.Option(help="--rank auto: how much lower the IIA may be.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of all random draws.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of Adam.")] = None,
     most_steps: Annotated[int | None, typer.Option(help="Of the search.")] = None,
@@ -80,10 +84,13 @@ def align(
         "network": network,
         "variable": variable[0] if variable and len(variable) == 1 else variable,
         "method": method,
-        "rank": rank,
+        "rank": int(rank) if rank is not None and rank.isdecimal() else rank,
         "map": map_,
         "scale": scale,
         "start": start,
+        "inaccessible": inaccessible,
+        "eps": eps,
+        "tolerance": tolerance,
         "seed": seed,
         "learning_rate": learning_rate,
         "most_steps": most_steps,
@@ -109,6 +116,12 @@ def compare(out: Out, network: Network = None, seed: Seed = 0) -> None:
 
 
 @app.command()
+def zoo() -> None:
+    """List the trained networks that come with the project."""
+    show_zoo(networks.zoo.entries())
+
+
+@app.command()
 def report(folder: Annotated[Path, typer.Argument(help="A folder that `align` or `quickstart` has written.")]) -> None:
     """Draw the figures and the page of a saved alignment again."""
     console.print(f"Written to {write_report(folder)}", soft_wrap=True)
@@ -116,8 +129,10 @@ def report(folder: Annotated[Path, typer.Argument(help="A folder that `align` or
 
 @app.command()
 def train(
-    task: Annotated[str, typer.Argument(help="The task: multi-object.")],
-    architecture: Annotated[str, typer.Argument(metavar="ARCH", help="The network: gru.")],
+    task: Annotated[str, typer.Argument(help=f"The task: {', '.join(tasks.names())}.")],
+    architecture: Annotated[
+        str, typer.Argument(metavar="ARCH", help=f"The network: {', '.join(networks.ARCHITECTURES)}.")
+    ],
     out: Out,
     seed: Seed = 0,
     width: Annotated[int, typer.Option(min=1, help="Of embedding and hidden state.")] = 128,

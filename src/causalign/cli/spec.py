@@ -24,15 +24,19 @@ class AlignSpec(BaseModel):
     network: list[str] = Field(min_length=1)
     variable: str | list[str] = "full"
     method: str = "mas"
-    rank: int = 16
+    rank: int | str = 16
     map: str = DEFAULT
     scale: bool = True
     start: str = "closed-form"
+    inaccessible: int = -1
+    eps: float = 1.0
+    tolerance: float = 0.01
     seed: int = Field(0, ge=0)
     train: int = 10_000
     validation: int = 1_000
     test: int = 1_000
     batch: int = Settings.batch
+    passes: int = Settings.passes
     learning_rate: float | None = None
     most_steps: int = Settings.most_steps
     check_every: int = Settings.check_every

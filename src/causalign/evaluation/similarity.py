@@ -21,6 +21,8 @@ MEASURES: dict[str, Callable[[Tensor, Tensor], float]] = {
     "RSA (Spearman)": partial(rsa, correlation="spearman"),
     "RSA (Pearson)": partial(rsa, correlation="pearson"),
     "CKA": cka,
+    "CKA (linear)": partial(cka, kernel="linear"),
+    "CKA (debiased)": partial(cka, debiased=True),
     "Procrustes distance": procrustes,
 }
 _MOST_TRIALS = 200_000

@@ -23,9 +23,9 @@ class Direction(NamedTuple):
 class Batch:
     """Some interventions of one direction, their states gathered."""
 
-    source_states: Float[Tensor, "trials *steps source_width"]
+    source_states: Float[Tensor, "trials ... source_width"]
     """`[trials, width]`; stepwise `[trials, steps, width]`, of which each trial uses those up to its place."""
-    target_states: Float[Tensor, "trials *steps target_width"]
+    target_states: Float[Tensor, "trials ... target_width"]
     prepared: Prepared
     """Of all the target's recorded trials; `places` says which."""
     places: Places
@@ -66,12 +66,12 @@ class Interventions:
         return len(self.lengths)
 
     @property
-    def source_states(self) -> Float[Tensor, "trials *steps width"]:
+    def source_states(self) -> Float[Tensor, "trials ... width"]:
         """The states that are given."""
         return self.source.states[self.source_rows]
 
     @property
-    def target_states(self) -> Float[Tensor, "trials *steps width"]:
+    def target_states(self) -> Float[Tensor, "trials ... width"]:
         """The states that receive."""
         return self.target.states[self.target_rows]
 
@@ -108,7 +108,7 @@ class Run:
         return torch.ones(self.trials, dtype=torch.bool, device=wrong.device).index_fill(0, self.trial[wrong], False)
 
 
-def run_swapped(site: Site, batches: Sequence[Batch], swapped: Sequence[Float[Tensor, "trials *steps width"]]) -> Run:
+def run_swapped(site: Site, batches: Sequence[Batch], swapped: Sequence[Float[Tensor, "trials ... width"]]) -> Run:
     """Run batches of interventions into one site on, from their swapped states, as a single batch.
 
     Trials are sorted by length on the way in, so that those that have ended drop out of the work.

@@ -1,7 +1,7 @@
 """Recorded states: what is read of a network once, for every intervention that will be drawn."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -126,23 +126,14 @@ def lengthened(task: Task, trials: Sequences, time: int) -> tuple[Sequences, Boo
 
     The values are what the fillers make of them, whether or not the task can be there.
     """
-    tokens = np.pad(trials.tokens, ((0, 0), (0, time - trials.tokens.shape[1])))
-    over = (tokens == 0) | (tokens == task.vocabulary.id(END))
+    trials = trials.padded(time)
+    over = (trials.tokens == 0) | (trials.tokens == task.vocabulary.id(END))
     if task.filler is None:
-        return replace(trials, tokens=tokens, values=_padded(trials.values, time)), ~over
-    tokens = np.where(over, task.vocabulary.id(task.filler), tokens)
-    values = {name: value.copy() for name, value in _padded(trials.values, time).items()}
+        return trials, ~over
+    tokens = np.where(over, task.vocabulary.id(task.filler), trials.tokens)
+    values = {name: trials.values[name].copy() for name in task.variables}
     for position in range(1, time):
-        filled = over[:, position]
-        read = task.read({name: values[name][:, position - 1] for name in task.variables}, tokens[:, position])
-        for name in task.variables:
-            values[name][:, position] = np.where(filled, read[name], values[name][:, position])
-    determined = np.pad(trials.determined, ((0, 0), (0, time - trials.determined.shape[1]))) & ~over
-    return Sequences(tokens, determined, values | task.read_back(tokens)), np.ones_like(over)
-
-
-def _padded(
-    values: dict[str, Int[np.ndarray, "trials before"]], time: int
-) -> dict[str, Int[np.ndarray, "trials time"]]:
-    """The values with their last column repeated up to `time`."""
-    return {name: np.pad(v, ((0, 0), (0, time - v.shape[1])), mode="edge") for name, v in values.items()}
+        read = task.read({name: value[:, position - 1] for name, value in values.items()}, tokens[:, position])
+        for name, value in values.items():
+            value[:, position] = np.where(over[:, position], read[name], value[:, position])
+    return Sequences(tokens, trials.determined & ~over, values | task.read_back(tokens)), np.ones_like(over)

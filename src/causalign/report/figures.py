@@ -40,6 +40,8 @@ def iia_matrix(iia: pd.DataFrame, sites: Sequence[str]) -> Figure:
 
 def learning_curve(history: pd.DataFrame) -> Figure:
     """The worst and the mean direction on validation interventions, step by step."""
+    if history["worst_iia"].isna().all():
+        return _loss_curve(history)
     figure = Figure(figsize=(5.6, 3.8), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(history["step"], history["mean_iia"], color=ORANGE, linestyle="--", label="mean of directions")
@@ -57,6 +59,18 @@ def learning_curve(history: pd.DataFrame) -> Figure:
     axes.set_title("How the maps were found")
     _finish(axes)
     axes.legend(frameon=False, loc="lower right")
+    return figure
+
+
+def _loss_curve(history: pd.DataFrame) -> Figure:
+    """The loss on validation interventions, where no target may be run."""
+    figure = Figure(figsize=(5.6, 3.8), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(history["step"], history["validation_loss"], color=BLUE, marker="o", markersize=3, clip_on=False)
+    axes.set_xlabel("step of the search (0: the start)")
+    axes.set_ylabel("loss on validation interventions")
+    axes.set_title("How the maps were found")
+    _finish(axes, highest=1.09 * float(history["validation_loss"].max()))
     return figure
 
 
@@ -89,8 +103,8 @@ def _label(site: str) -> str:
     return f"{short}\n@{at}".replace("$", r"\$")
 
 
-def _finish(axes: Axes, lowest: float = 0.0) -> None:
-    axes.set_ylim(min(0.0, 1.1 * lowest), 1.09)
+def _finish(axes: Axes, lowest: float = 0.0, highest: float = 1.09) -> None:
+    axes.set_ylim(min(0.0, 1.1 * lowest), highest)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)

@@ -197,7 +197,7 @@ def _loss(
 
 def _swapped(
     swap: Swap, directions: Sequence[Direction], batches: Sequence[Batch], maps: Sequence[AlignmentMap]
-) -> list[Float[Tensor, "trials *steps width"]]:
+) -> list[Float[Tensor, "trials ... width"]]:
     return [
         swap(batch.target_states, batch.source_states, maps[target], maps[source])
         for batch, (source, target) in zip(batches, directions, strict=True)

@@ -11,7 +11,7 @@ from causalign.errors import CausalignError
 from causalign.interchange import Batch, run_swapped
 from causalign.sites import Site
 
-Loss = Callable[[Site, Sequence[Batch], Sequence[Float[Tensor, "trials *steps width"]]], Float[Tensor, ""]]
+Loss = Callable[[Site, Sequence[Batch], Sequence[Float[Tensor, "trials ... width"]]], Float[Tensor, ""]]
 """The loss of batches of interventions into one site, one batch a direction, summed over directions.
 
 Differentiable in the swapped states, which are its last argument.
@@ -35,7 +35,7 @@ class Objective:
 
 
 def behaviour_loss(
-    site: Site, batches: Sequence[Batch], swapped: Sequence[Float[Tensor, "trials *steps width"]]
+    site: Site, batches: Sequence[Batch], swapped: Sequence[Float[Tensor, "trials ... width"]]
 ) -> Float[Tensor, ""]:
     """The next-token loss on the continuation, equation 5: a sum over its tokens, a mean over interventions.
 

@@ -46,6 +46,12 @@ class Sequences:
     def __repr__(self) -> str:
         return f"Sequences({len(self)} trials of up to {self.tokens.shape[1]} tokens, {', '.join(self.values)})"
 
+    def padded(self, time: int) -> "Sequences":
+        """The same with pads up to `time` tokens."""
+        beyond = ((0, 0), (0, time - self.tokens.shape[1]))
+        values = {name: np.pad(value, beyond, mode="edge") for name, value in self.values.items()}
+        return Sequences(np.pad(self.tokens, beyond), np.pad(self.determined, beyond), values)
+
     def __getitem__(self, trials: Int[np.ndarray, " chosen"] | slice) -> "Sequences":
         values = {name: value[trials] for name, value in self.values.items()}
         return Sequences(self.tokens[trials], self.determined[trials], values)

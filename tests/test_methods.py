@@ -1,0 +1,317 @@
+"""The rows of the table of methods: each runs, and each does what its equation says."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+import causalign as ca
+from causalign._random import torch_stream
+from causalign.alignment import METHODS, Method, Roles, trained
+from causalign.alignment.rank import cut
+from causalign.interchange import Batch, Direction, draw_interventions, interchange, lengthened, record_all
+from causalign.maps import AlignmentMap, random_frame
+from causalign.search import Objective, latent, sample_directions
+from causalign.tasks import Arithmetic, MultiObject, Variable, by_name
+from naive_networks import latent_loss, stepwise_pair
+from naive_tasks import Counting as NaiveCounting
+
+QUICK = ca.Settings(most_steps=2, check_every=1, batch=8)
+SMALL: dict[str, Any] = {"train": 60, "validation": 40, "test": 30, "settings": QUICK}
+FULL = Variable.of("full")
+
+
+def tiny_sites(at: str, count: int = 2, architecture: str = "gru", task: str = "multi-object") -> list[ca.Site]:
+    return [ca.networks.build(task, architecture, seed=i, width=6 + 2 * i).site(at) for i in range(count)]
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
+@pytest.mark.parametrize("architecture", ["gru", "lstm", "transformer"])
+def test_every_method_runs_end_to_end(method: Method, architecture: str) -> None:
+    sites = tiny_sites("embedding" if method.stepwise else "hidden", method.sites, architecture)
+    alignment = ca.align(sites, method=method.name, rank=2, **SMALL)
+    directions = method.plan(Roles(method.sites, method.sites - 1, 1.0))
+    assert len(alignment.iia) == len(directions)
+    assert len(alignment.untrained) == len(method.untrained(method.sites))
+    assert [a_map.frame.shape for a_map in alignment.maps] == [(site.width, 2) for site in sites]
+    assert alignment.worst_iia == alignment.iia["iia"].min()
+    assert alignment.record.steps == (2 if method.searches else 0)
+    assert alignment.record.inaccessible == (alignment.record.sites[-1].name if "latent" in _kinds(method) else None)
+
+
+def _kinds(method: Method) -> set[str]:
+    return {objective.name for objective in method.plan(Roles(method.sites, method.sites - 1, 1.0)).values()}
+
+
+@pytest.mark.parametrize("task", ["same-object", "modulo", "rounding", "arithmetic"])
+@pytest.mark.parametrize("architecture", ["gru", "transformer"])
+def test_every_task_aligns(task: str, architecture: str) -> None:
+    (site,) = tiny_sites("hidden", 1, architecture, task)
+    for variable in by_name(task).variables[:2] if task != "arithmetic" else ("remaining_ops", "cumulative_value"):
+        assert len(ca.align(site, method="das", variable=variable, rank=2, **SMALL).iia) == 1
+    assert len(ca.align(site, method="das", rank=2, **SMALL).iia) == 1
+
+
+def test_a_method_with_an_objective_of_one_s_own_is_a_dozen_lines() -> None:
+    def near(site: ca.Site, batches: Sequence[Batch], swapped: Sequence[Tensor]) -> Tensor:
+        return sum((s - b.target_states).square().mean() for s, b in zip(swapped, batches, strict=True))  # type: ignore[return-value]
+
+    staying = Objective("staying", near, runs_target=True)
+    into_first = trained(lambda count: [Direction(i, 0) for i in range(count)], staying)
+    method = Method("staying", sites=2, more=True, plan=into_first, swap=ca.interchange)
+    alignment = ca.align(tiny_sites("hidden", 3), method=method, rank=2, **SMALL)
+    assert alignment.record.method == "staying"
+    assert len(alignment.iia) == 3
+
+
+# --- the inaccessible network
+
+
+@pytest.mark.parametrize("inaccessible", [0, 1])
+def test_clmas_never_runs_the_inaccessible_network_in_the_search(
+    inaccessible: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sites = tiny_sites("hidden")
+    searching: list[bool] = []
+
+    def refuse(*_: object) -> None:
+        if searching:
+            raise AssertionError("the inaccessible network was run")
+
+    def search_under_guard(*arguments: Any) -> Any:
+        searching.append(True)
+        found = real_search(*arguments)
+        searching.clear()
+        return found
+
+    module_of_align = sys.modules["causalign.alignment.align"]
+    real_search, real_resume = module_of_align.search, sites[inaccessible].resume
+
+    def guarded_resume(*given: Any) -> Tensor:
+        refuse()
+        return real_resume(*given)
+
+    monkeypatch.setattr(module_of_align, "search", search_under_guard)
+    monkeypatch.setattr(sites[inaccessible], "resume", guarded_resume)
+    for module in sites[inaccessible].network.modules():
+        module.register_forward_pre_hook(refuse)
+    alignment = ca.align(sites, method="clmas", rank=3, inaccessible=inaccessible, **SMALL)
+    assert len(alignment.iia) == 4
+    assert alignment.record.history[-1].worst_iia is not None  # of the accessible target
+    assert alignment.record.history[-1].validation_loss is not None
+    with pytest.raises(AssertionError, match="was run"):
+        ca.align(sites, method="mas", rank=3, **SMALL)
+
+
+def test_the_latent_objective_is_equation_8() -> None:
+    sites, both = tiny_sites("hidden"), [Direction(0, 1), Direction(1, 1)]
+    recorded = record_all(sites, 50, 0, "x")
+    drawn = draw_interventions(sites, [FULL] * 2, both, recorded, 50, 0, "x", with_latents=both)
+    batches = [drawn[direction].take(torch.arange(20)) for direction in both]
+    swapped = [torch.randn(20, 8, generator=torch_stream(i)) for i in range(2)]
+    expected = sum(
+        latent_loss(batch.latents, states)
+        for batch, states in zip(batches, swapped, strict=True)
+        if batch.latents is not None
+    )
+    assert float(latent.loss(sites[1], batches, swapped)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("variable", ["full", "count"])
+def test_counterfactual_latents_have_the_values_that_are_expected_after_the_swap(variable: str) -> None:
+    sites, into = tiny_sites("hidden"), Direction(0, 1)
+    recorded = record_all(sites, 60, 0, "x")
+    variables = [Variable.of(variable)] * 2
+    drawn = draw_interventions(sites, variables, [into], recorded, 400, 0, "x", with_latents=[into])[into]
+    known: dict[tuple[int, ...], list[int]] = {}
+    for trial, position in zip(recorded[1].trial, recorded[1].position, strict=True):
+        value = tuple(int(recorded[1].trials.values[name][trial, position]) for name in ("phase", "count"))
+        known.setdefault(value, []).append(int(recorded[1].row[trial, position]))
+    assert drawn.latent_rows is not None
+    assert drawn.unmatched is not None
+    for row, phase, count in zip(drawn.latent_rows, drawn.values["phase"], drawn.values["count"], strict=True):
+        assert int(row) in known[int(phase), int(count)]
+    assert not set(drawn.unmatched) & set(known)
+    assert len(drawn) + sum(drawn.unmatched.values()) == 400
+    all_drawn = draw_interventions(sites, variables, [into], recorded, 400, 0, "x")[into]
+    pairs = zip(all_drawn.values["phase"].tolist(), all_drawn.values["count"].tolist(), strict=True)
+    lacking = [pair for pair in pairs if pair not in known]
+    assert drawn.unmatched == {pair: lacking.count(pair) for pair in set(lacking)}
+    assert variable == "full" or lacking
+
+
+def test_interventions_without_a_latent_are_reported() -> None:
+    alignment = ca.align(tiny_sites("hidden"), method="clmas", variable="count", rank=2, **SMALL)
+    table = alignment.unmatched
+    assert list(table.columns) == ["source", "target", "split", "values", "count"]
+    assert set(table["split"]) == {"train", "validation"}
+    assert set(table["target"]) == {alignment.record.inaccessible}
+    assert (table["count"] > 0).all()
+    assert len(ca.align(tiny_sites("hidden"), rank=2, **SMALL).unmatched) == 0
+
+
+# --- stepwise
+
+
+def test_a_trial_is_lengthened_by_the_filler_in_place_of_its_end() -> None:
+    task = MultiObject()
+    trials = task.trials(30, np.random.default_rng(0))
+    longer, there = lengthened(task, trials, 50)
+    for row in range(30):
+        own = task.vocabulary.decode(trials.tokens[row]).split()[:-1]
+        assert task.vocabulary.decode(longer.tokens[row]).split() == own + ["R"] * (50 - len(own))
+        assert (np.diff(longer.values["count"][row, len(own) - 1 :]) == -1).all()
+    assert there.all()
+    without, there = lengthened(Arithmetic(), Arithmetic().trials(5, np.random.default_rng(0)), 70)
+    assert (there.sum(axis=1) == (np.isin(without.tokens, (0, 2), invert=True)).sum(axis=1)).all()
+
+
+@pytest.mark.parametrize("variable", ["full", "count"])
+def test_stepwise_interventions_pair_all_positions_up_to_the_source_s(variable: str) -> None:
+    tasks = ["multi-object", "same-object"]
+    sites = [ca.networks.build(task, "gru", seed=0, width=12).site("embedding") for task in tasks]
+    naive = [NaiveCounting(task) for task in tasks]
+    recorded = record_all(sites, 40, 0, "x", stepwise=True)
+    every = [Direction(s, t) for s in range(2) for t in range(2)]
+    drawn = draw_interventions(sites, [Variable.of(variable)] * 2, every, recorded, 40, 0, "x", stepwise=True)
+    for (source, target), interventions in drawn.items():
+        of, into = sites[source].task, sites[target].task
+        named = _spelt(sites[source], interventions.source_states), _spelt(sites[target], interventions.target_states)
+        for row in range(40):
+            length = int(interventions.places.position[row]) + 1
+            given, received = (names[row][:length] for names in named)
+            trial = recorded[target].trials.tokens[int(interventions.places.trial[row])]
+            assert into.filler is not None
+            assert received == stepwise_pair(given, length - 1, into.vocabulary.decode(trial).split(), into.filler)
+            assert given[-1] in of.swap_at
+            of_source = naive[source].variables(given)[-1]
+            if variable == "full":
+                expected = of_source
+            else:
+                expected = {"phase": "response" if "T" in received else "demo", "count": of_source["count"]}
+            rest = into.vocabulary.decode(interventions.tokens[row].numpy()).split()
+            assert naive[target].obeys(expected, rest, interventions.determined[row, : len(rest)].tolist()) is None
+
+
+def _spelt(site: ca.Site, states: Tensor) -> list[list[str]]:
+    """The tokens whose embeddings these are."""
+    ids = torch.arange(len(site.task.vocabulary))[None]
+    table = site.read(ids)[0]
+    found = torch.cdist(states, table).argmin(-1)
+    return [[site.task.vocabulary.tokens[i] for i in row] for row in found.tolist()]
+
+
+# --- variables that differ
+
+
+def test_a_count_is_aligned_with_the_remaining_operations() -> None:
+    sites = [ca.networks.build(task, "gru", seed=0, width=8).site("hidden") for task in ("multi-object", "arithmetic")]
+    both = [Direction(0, 1), Direction(1, 0)]
+    variables = [Variable.of("count"), Variable.of("remaining_ops")]
+    drawn = draw_interventions(sites, variables, both, record_all(sites, 300, 0, "x"), 2000, 0, "x")
+    into_arithmetic, into_counting = (drawn[direction].values for direction in both)
+    assert set(into_arithmetic["remaining_ops"].tolist()) == set(range(1, 11))  # 11 to 20 mean nothing there
+    assert set(into_counting["count"].tolist()) == set(range(1, 10))  # after a comma at most 9 remain
+    alignment = ca.align(sites, variable=("count", "remaining_ops"), rank=2, **SMALL)
+    assert alignment.iia["variable"].tolist() == [
+        "count",
+        "count -> remaining_ops",
+        "remaining_ops -> count",
+        "remaining_ops",
+    ]
+
+
+def test_a_range_holds_in_every_direction() -> None:
+    sites = [ca.networks.build(task, "gru", seed=0, width=8).site("hidden") for task in ("multi-object", "arithmetic")]
+    every = [Direction(s, t) for s in range(2) for t in range(2)]
+    variables = [Variable.of("count"), Variable.of("cumulative_value[1..10]")]
+    drawn = draw_interventions(sites, variables, every, record_all(sites, 300, 0, "x"), 2000, 0, "x")
+    for (source, target), interventions in drawn.items():
+        found = set(interventions.values["count" if target == 0 else "cumulative_value"].tolist())
+        assert found == (set(range(1, 11)) if 1 in (source, target) else set(range(21)))
+    alignment = ca.align(sites, variable=("count", "cumulative_value[1..10]"), rank=2, **SMALL)
+    assert alignment.record.variable == ("count", "cumulative_value[1..10]")
+
+
+# --- many networks, ranks, starts
+
+
+@given(sites=st.integers(1, 9), passes=st.integers(1, 9), seed=st.integers(0, 99))
+def test_a_step_s_directions_touch_every_map_as_often(sites: int, passes: int, seed: int) -> None:
+    every = [Direction(s, t) for s in range(sites) for t in range(sites)]
+    chosen = sample_directions(every, sites, passes, np.random.default_rng(seed))
+    times = min(passes, sites)
+    assert len(set(chosen)) == len(chosen) == sites * times
+    for end in zip(*chosen, strict=True):
+        assert np.bincount(end, minlength=sites).tolist() == [times] * sites
+    assert sample_directions(every[1:], sites, passes, np.random.default_rng(seed)) == every[1:]
+
+
+def test_four_networks_share_one_space() -> None:
+    alignment = ca.align(tiny_sites("hidden", 4), rank=3, **SMALL)
+    assert len(alignment.maps) == 4
+    assert len(alignment.iia) == 16
+
+
+def test_turning_the_aligned_space_changes_no_interchange() -> None:
+    maps = [AlignmentMap(random_frame(width, 5, torch_stream(width)), 1.5) for width in (9, 7)]
+    means = [torch.randn(12, width, generator=torch_stream(width, "means")) for width in (9, 7)]
+    h_t, h_s = (torch.randn(4, width, generator=torch_stream(width, "states")) for width in (9, 7))
+    turned = cut(maps, means, 5)
+    torch.testing.assert_close(interchange(h_t, h_s, *turned), interchange(h_t, h_s, *maps), atol=1e-5, rtol=1e-4)
+    for less, more in zip(cut(maps, means, 2), turned, strict=True):
+        assert (less.frame.mT @ less.frame - torch.eye(2)).abs().max() < 1e-5
+        torch.testing.assert_close(less.frame, more.frame[:, :2])
+
+
+def test_the_cut_keeps_what_tells_the_values_apart() -> None:
+    spread = torch.diag(torch.tensor([5.0, 0.1, 3.0, 0.2]))
+    identity = AlignmentMap(torch.eye(4), 1.0)
+    (kept,) = cut([identity], [spread], 2)
+    assert kept.frame.abs().round(decimals=4)[[0, 2]].sum() == pytest.approx(2)
+
+
+def test_the_least_rank_is_within_the_tolerance_and_the_one_below_is_not(
+    zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU],
+) -> None:
+    quick: dict[str, Any] = {"train": 500, "validation": 200, "test": 200, "settings": ca.Settings(most_steps=0)}
+    alignment = ca.align(zoo_pair[0].site("hidden"), method="das", rank="auto", tolerance=0.3, **quick)
+    tried = {each.rank: each.worst_iia for each in alignment.record.ranks}
+    enough = tried[128] - 0.3
+    assert alignment.record.ranks[0].rank == 128
+    assert alignment.maps[0].rank == alignment.record.rank < 32
+    assert tried[alignment.record.rank] >= enough
+    assert alignment.record.rank == 1 or tried[alignment.record.rank - 1] < enough
+    with pytest.raises(ca.CausalignError, match="this method runs no target there"):
+        ca.align(tiny_sites("hidden"), method="latent-stitch", rank="auto", **SMALL)
+
+
+def test_procrustes_of_a_network_with_itself_is_exact(zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
+    site = zoo_pair[0].site("hidden")
+    alignment = ca.align([site, site], method="procrustes", rank=128, train=300, validation=50, test=300)
+    assert alignment.worst_iia == 1
+    assert (alignment.record.start, alignment.record.steps) == ("paired", 0)
+    with pytest.raises(ca.CausalignError, match="paired states need the same trials"):
+        ca.align([site, tiny_sites("hidden", 1, task="modulo")[0]], method="procrustes", rank=2, **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"inaccessible": 2, "method": "clmas"}, "the index of one of 2 sites, found 2"),
+        ({"eps": 0.0, "method": "clmas"}, "eps must be positive, found 0.0"),
+        ({"method": "clmass"}, "unknown method 'clmass'; did you mean 'clmas'"),
+        ({"method": "mas-stepwise"}, "cannot be swapped stepwise"),
+        ({"variable": "count[3"}, "a variable is named as"),
+        ({"variable": "full[1..3]"}, "only a single variable has a range"),
+    ],
+)
+def test_what_does_not_fit_a_method_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ca.CausalignError, match=message):
+        ca.align(tiny_sites("hidden"), **({"rank": 2} | SMALL | wrong))
