@@ -16,8 +16,15 @@ lint: .venv/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-zoo: .venv/.installed
-	for seed in 0 1; do $(BIN)/causalign train multi-object gru --seed $$seed --out runs/zoo/multi-object/gru/$$seed; done
+# All networks of the zoo, trained again from nothing; a training that was stopped goes on. An hour and more on 2 cores.
+ZOO := $(foreach seed,0 1 2 3,multi-object/gru/$(seed) multi-object/transformer/$(seed)) \
+       $(foreach seed,0 1,multi-object/lstm/$(seed) same-object/gru/$(seed) modulo/gru/$(seed) \
+                          rounding/gru/$(seed) arithmetic/gru/$(seed))
+zoo: $(ZOO:%=runs/zoo/%/card.json)
+
+runs/zoo/%/card.json: .venv/.installed
+	$(BIN)/causalign train $(word 1,$(subst /, ,$*)) $(word 2,$(subst /, ,$*)) --seed $(word 3,$(subst /, ,$*)) \
+		--out runs/zoo/$*
 
 .venv/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -1,4 +1,9 @@
 import json
+import re
+import shutil
+import subprocess
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,18 +13,35 @@ from safetensors.torch import load_file, save_file
 
 import causalign as ca
 from causalign.networks import Recipe, accuracy, load_network, train, training
+from causalign.networks.zoo import Entry
 from causalign.tasks import MultiObject, Vocabulary
 from naive_networks import naive_transformer
 
 QUICK = Recipe(batch=16, check_every=5, most_steps=15, validation_trials=20)
 
 
-def test_the_zoo_makes_no_mistake(zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
-    trials = MultiObject().trials(2000, np.random.default_rng(12345))
-    for network in zoo_pair:
-        assert accuracy(network, trials) == 1
-    assert [entry.card.accuracy for entry in ca.zoo.entries()] == [1.0] * len(ca.zoo.entries())
-    assert zoo_pair[0].fingerprint != zoo_pair[1].fingerprint
+@pytest.mark.parametrize("entry", ca.zoo.entries(), ids=lambda entry: f"{entry.name}/{entry.seed}")
+def test_the_zoo_makes_no_mistake(entry: Entry) -> None:
+    network = ca.zoo.load(entry.name, entry.seed)
+    trials = network.task.trials(500, np.random.default_rng(12345))
+    ids = network.task.vocabulary.within(network.vocabulary, whose=network.name)
+    assert accuracy(network, replace(trials, tokens=ids[trials.tokens])) == 1
+    assert entry.card.accuracy == 1
+    assert (entry.card.task, entry.card.architecture, entry.card.seed) == (*entry.name.split("/"), entry.seed)
+
+
+def test_the_zoo_is_what_its_makefile_trains() -> None:
+    shipped = {"multi-object/gru": 4, "multi-object/lstm": 2, "multi-object/transformer": 4}
+    shipped |= {f"{task}/gru": 2 for task in ("same-object", "modulo", "rounding", "arithmetic")}
+    assert Counter(entry.name for entry in ca.zoo.entries()) == shipped
+    assert len({ca.zoo.load(entry.name, entry.seed).fingerprint for entry in ca.zoo.entries()}) == 18
+    if shutil.which("make"):
+        root = Path(__file__).parent.parent
+        plan = subprocess.run(["make", "-n", "zoo"], cwd=root, capture_output=True, text=True, check=True).stdout
+        asked = re.findall(r"causalign train (\S+) (\S+) --seed (\d)", plan)
+        assert {(f"{task}/{arch}", int(seed)) for task, arch, seed in asked} == {
+            (entry.name, entry.seed) for entry in ca.zoo.entries()
+        }
 
 
 def test_accuracy_counts_trials_with_every_determined_token_right(
@@ -171,7 +193,7 @@ def test_networks_that_are_not_there_are_refused(tmp_path: Path) -> None:
         load_network(tmp_path)
     with pytest.raises(ca.CausalignError, match="unknown zoo network 'multi-object/gr'; did you mean"):
         ca.zoo.load("multi-object/gr")
-    with pytest.raises(ca.CausalignError, match="with the seeds 0, 1, found 9"):
+    with pytest.raises(ca.CausalignError, match="with the seeds 0, 1, 2, 3, found 9"):
         ca.zoo.load("multi-object/gru", seed=9)
 
 

@@ -41,12 +41,12 @@ def test_the_examples_run_one_after_another(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "examples.md").read_text(), re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 8
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     for block in blocks:
         exec(block, names)
-    assert re.search(r"^B (C )+T (C )+E$", capsys.readouterr().out, re.MULTILINE)
+    assert re.search(r"^B (I )+T (I )+E$", capsys.readouterr().out, re.MULTILINE)
     assert (tmp_path / "runs" / "untrained" / "report.html").exists()
 
 

@@ -35,7 +35,7 @@ def align(
     scale: bool = True,
     start: str = "closed-form",
     inaccessible: int = -1,
-    eps: float = 1.0,
+    eps: float = 100.0,
     tolerance: float = 0.01,
     seed: int = 0,
     train: int = 10_000,

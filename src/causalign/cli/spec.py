@@ -29,7 +29,7 @@ class AlignSpec(BaseModel):
     scale: bool = True
     start: str = "closed-form"
     inaccessible: int = -1
-    eps: float = 1.0
+    eps: float = 100.0
     tolerance: float = 0.01
     seed: int = Field(0, ge=0)
     train: int = 10_000

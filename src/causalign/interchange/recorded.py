@@ -1,7 +1,7 @@
 """Recorded states: what is read of a network once, for every intervention that will be drawn."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -31,6 +31,8 @@ class Recorded:
     row: Int[np.ndarray, "trials time"]
     """Which row of `states` is that of a position; -1 where none was kept."""
     prepared: Prepared
+    stepwise: bool = False
+    """Whether the states of all positions up to a sample's go with it."""
 
     @property
     def values(self) -> Values:
@@ -45,6 +47,21 @@ class Recorded:
     def sampled(self) -> Float[Tensor, "samples width"]:
         """The state of each sample."""
         return self.states[torch.from_numpy(self.row[self.trial, self.position]).to(self.states.device)]
+
+    def labelled(self, names: Sequence[str]) -> tuple[Int[np.ndarray, "states names"], Float[Tensor, "states width"]]:
+        """States, and what each of them stands for: the values of the named variables.
+
+        Stepwise a state stands for one token of many, and for what that token does to the values.
+        """
+        if not self.stepwise:
+            return np.stack([self.values[name] for name in names], axis=1), self.sampled
+        last = np.zeros(len(self.trials), dtype=np.int64)
+        np.maximum.at(last, self.trial, self.position)
+        trial, position = (np.arange(self.row.shape[1]) <= last[:, None]).nonzero()
+        before = {name: np.pad(value, ((0, 0), (1, 0)))[:, :-1] for name, value in self.trials.values.items()}
+        did = [self.trials.values[name][trial, position] - before[name][trial, position] for name in names]
+        labels = np.stack([position == 0, *did], axis=1).astype(np.int64)  # B begins; whatever it does, it is alone
+        return labels, self.states[torch.from_numpy(self.row[trial, position]).to(self.states.device)]
 
     def sample(self, count: int, rng: np.random.Generator) -> Int[np.ndarray, " count"]:
         """Samples drawn with replacement: a trial uniformly, then one of its positions uniformly (A.2)."""
@@ -79,7 +96,8 @@ def record_all(sites: Sequence[Site], count: int, seed: int, split: str, stepwis
     recorded = []
     for site, each, swappable in zip(sites, drawn, places, strict=True):
         longer, kept = lengthened(site.task, each, time)
-        recorded.append(read_trials(site, longer, np.pad(swappable, ((0, 0), (0, time - swappable.shape[1]))), kept))
+        swappable = np.pad(swappable, ((0, 0), (0, time - swappable.shape[1])))
+        recorded.append(replace(read_trials(site, longer, swappable, kept), stepwise=True))
     return recorded
 
 

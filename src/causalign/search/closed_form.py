@@ -67,6 +67,8 @@ def class_means(
 ) -> list[Float[Tensor, "values _"]]:
     """The mean state of each value of the variable, for the values that all networks' trials have, in one order.
 
+    Stepwise, of each change of the value that a token makes.
+
     `keys[i]` are the variables of network i that are aligned; values out of a range of one of `variables` are left out.
 
     Raises:
@@ -74,12 +76,12 @@ def class_means(
     """
     grouped = []
     for samples, names in zip(recorded, keys, strict=True):
-        labels = np.stack([samples.values[key] for key in names], axis=1)
+        labels, states = samples.labelled(names)
         values, which = np.unique(labels, axis=0, return_inverse=True)
-        grouped.append((list(map(tuple, values.tolist())), _means(samples.sampled, which)))
+        grouped.append((list(map(tuple, values.tolist())), _means(states, which)))
     shared = set.intersection(*(set(values) for values, _ in grouped))
     for variable in variables:
-        if variable.restricted:
+        if variable.restricted and not recorded[0].stepwise:
             shared = {value for value in shared if variable.allows(np.array(value))[0]}
     if not shared:
         raise CausalignError("the networks' trials share no value of the variable: no closed form to start from")

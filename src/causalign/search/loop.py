@@ -41,7 +41,10 @@ class Settings:
     check_every: int = 10
     """Steps between looks at the validation interventions."""
     patience: int = 5
-    """So many looks in a row end the search if the worst direction (on a tie, the mean of all) gets no better."""
+    """So many looks in a row end the search if the worst direction (on a tie, the mean of all) gets no better.
+
+    A best look that was long in coming gets half as long again: what rises slowly is waited for.
+    """
 
     def __post_init__(self) -> None:
         for name in ("batch", "passes", "check_every", "patience"):
@@ -139,7 +142,7 @@ def search(
                 stopped = "diverged"
             elif step % settings.check_every == 0 or step == settings.most_steps:
                 record.look(step, loss)
-                stopped = "settled" if record.idle >= settings.patience or record.perfect else None
+                stopped = "settled" if record.settled(settings) or record.perfect else None
             listener(Update("search", step, settings.most_steps, {"loss": loss, **record.best.figures}))
     except KeyboardInterrupt:
         stopped = "interrupted"
@@ -228,6 +231,10 @@ class _Record:
         else:
             self.idle += 1
         self.history.append(look)
+
+    def settled(self, settings: Settings) -> bool:
+        """Whether the last better look is long past."""
+        return self.idle >= max(settings.patience, self.best.step / (2 * settings.check_every))
 
     @property
     def perfect(self) -> bool:

@@ -104,13 +104,15 @@ class Embedding(_Recurrent):
     ) -> Float[Tensor, "tokens vocabulary"]:
         del prepared
         longest_first = places.position.argsort(descending=True, stable=True)
-        gates = self._cell.gates(states[longest_first])
-        state = gates.new_zeros(len(gates), self._cell.width)
+        lengths = places.position[longest_first] + 1
+        steps = torch.arange(states.shape[1], device=states.device)
+        step, trial = (steps[:, None] < lengths).nonzero(as_tuple=True)
+        running = step.bincount().tolist()
+        state = states.new_zeros(len(states), self._cell.width)
         ended = []
-        for step in range(int(places.position.max()) + 1):
-            running = int((places.position >= step).sum())
-            ended.append(state[running:])
-            state = self._cell.step(gates[:running, step], state[:running])
+        for gates in self._cell.gates(states[longest_first][trial, step]).split(running):
+            ended.append(state[len(gates) :])
+            state = self._cell.step(gates, state[: len(gates)])
         swapped = torch.cat([state, *reversed(ended)])
         return self._run_on(swapped[longest_first.argsort()], continuation)
 
