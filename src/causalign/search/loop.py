@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from causalign._progress import Listener, Update, silent
 from causalign.errors import CausalignError
@@ -23,6 +24,7 @@ from causalign.search.objective import Objective
 from causalign.search.sampling import sample_directions
 from causalign.sites import Site
 
+_MEMORY = 0.9  # of the running average of the parameters: about the last ten steps
 _CHUNK = 2048  # validation interventions whose loss is computed at a time
 _CLEARLY = 1e-3  # so much of a loss must be gone for it to count as better
 
@@ -125,12 +127,16 @@ def search(
 ) -> Found:
     """Train the maps with Adam and keep those of the best look at the validation interventions.
 
+    What is looked at and kept is a running average of the last steps' parameters: a constant learning rate leaves the
+    maps jittering about where they would settle.
+
     Ctrl-C ends the search as running out of steps does: with the best so far.
     """
     optimiser = torch.optim.Adam(
         [{"params": [*m.parameters()], "lr": settings.learning_rate or m.learning_rate} for m in maps]
     )
-    record = _Record(problem, maps)
+    averaged = [AveragedModel(each, multi_avg_fn=get_ema_multi_avg_fn(_MEMORY)) for each in maps]
+    record = _Record(problem, averaged)
     step = 0
     stopped: Stopped | None = None
     try:
@@ -138,6 +144,8 @@ def search(
         while stopped is None and step < settings.most_steps:
             step += 1
             loss = _learn(problem, maps, settings, optimiser, rng)
+            for average, each in zip(averaged, maps, strict=True):
+                average.update_parameters(each)
             if not np.isfinite(loss):
                 stopped = "diverged"
             elif step % settings.check_every == 0 or step == settings.most_steps:
@@ -210,8 +218,8 @@ def _swapped(
 class _Record:
     """The looks so far, and the maps of the best one."""
 
-    def __init__(self, problem: Problem, maps: Sequence[TrainableMap]) -> None:
-        self._problem, self._trained = problem, maps
+    def __init__(self, problem: Problem, averaged: Sequence[AveragedModel]) -> None:
+        self._problem, self._averaged = problem, averaged
         self.history: list[Look] = []
         self.idle = 0
         """Looks since the best one."""
@@ -220,7 +228,7 @@ class _Record:
 
     def _now(self) -> tuple[AlignmentMap, ...]:
         with torch.no_grad():
-            return tuple(trainable().frozen() for trainable in self._trained)
+            return tuple(average().frozen() for average in self._averaged)
 
     def look(self, step: int, loss: float | None) -> None:
         """Score the maps as they are on validation."""
