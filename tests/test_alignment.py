@@ -248,6 +248,12 @@ def test_networks_in_double_precision_align() -> None:
     assert ca.align(network.site("hidden"), method="das", rank=2, **SMALL).maps[0].frame.dtype == torch.float64
 
 
+def test_networks_of_different_precision_are_refused() -> None:
+    networks = [ca.networks.build("multi-object", "gru", seed=0, width=5) for _ in range(2)]
+    with pytest.raises(ca.CausalignError, match="of one precision; found torch.float64, torch.float32"):
+        ca.align([networks[0].double().site("hidden"), networks[1].site("hidden")], rank=2, **SMALL)
+
+
 def test_a_network_that_was_moved_or_cast_needs_a_new_site() -> None:
     network = ca.networks.build("multi-object", "gru", seed=0, width=5)
     site = network.site("hidden")

@@ -187,6 +187,9 @@ def test_a_variable_can_be_restricted_to_a_range() -> None:
     for wrong in ("count[1..", "count[a..b]", "count[5..2]", "full[1..2]"):
         with pytest.raises(CausalignError, match="variable"):
             Variable.of(wrong)
+    for ends in ((3, 1), (None, 4), (2, None)):
+        with pytest.raises(CausalignError, match="the range of a variable"):
+            Variable("count", *ends)
 
 
 def test_quantities_and_further_demo_tokens_are_uniform() -> None:
@@ -254,6 +257,20 @@ def test_variables_that_do_not_fit_each_other_are_refused() -> None:
         counterfactual(TASK, "count", values, TASK, "full", values)
     with pytest.raises(CausalignError, match="'full' of multi-object"):
         counterfactual(TASK, "full", values, Echo(), "full", Echo().start(1))
+
+
+def test_a_reading_that_nothing_sets_is_refused() -> None:
+    class Read(Echo):
+        readings = ("length",)
+
+        def read_back(self, tokens: np.ndarray) -> dict[str, np.ndarray]:
+            return {"length": np.cumsum(tokens > 0, axis=1)}
+
+    task = Read()
+    values = {name: value[:, 2] for name, value in task.trials(3, np.random.default_rng(0)).values.items()}
+    assert task.keys("length") == ("length",)
+    with pytest.raises(CausalignError, match="echo reads 'length', but its `set` does not say how it is set"):
+        counterfactual(task, "length", values, task, "length", values)
 
 
 def test_a_task_that_never_ends_is_stopped() -> None:

@@ -1,9 +1,9 @@
 """What an alignment was asked to be, checked before any work, and the steps that follow from it."""
 
+import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import cast
 
 import numpy as np
@@ -62,7 +62,8 @@ class Request:
     variables: Sequence[Variable]
     """One for each site."""
     method: Method
-    roles: Roles
+    objectives: Mapping[Direction, Objective]
+    """The trained directions, and what is minimised in each."""
     rank: int
     """The dimensions of the subspace; the most there can be, where the least is searched for."""
     parametrisation: type[TrainableMap]
@@ -107,29 +108,30 @@ class Request:
                 raise CausalignError(f"{split} interventions must be at least 1, found {count}")
         if not -len(sites) <= inaccessible < len(sites):
             raise CausalignError(f"inaccessible is the index of one of {len(sites)} sites, found {inaccessible}")
-        if not eps > 0:
-            raise CausalignError(f"eps must be positive, found {eps}")
+        if not 0 < eps < math.inf:
+            raise CausalignError(f"eps must be positive and finite, found {eps}")
+        roles = Roles(len(sites), inaccessible % len(sites), eps)
+        objectives = row.plan(roles)
+        if row.stepwise and any(objective.uses_latents for objective in objectives.values()):
+            raise CausalignError(f"{row.name}: counterfactual latents are of single states, not of stepwise swaps")
         if rank == AUTO:
+            if not row.searches or not any(objective.runs_target for objective in objectives.values()):
+                raise CausalignError(f'rank="auto" goes by the IIA in the search, and {row.name} has none')
             rank = min(site.width for site in sites)
         for site in sites:
             require_rank(rank, site.width, site.name)
-        if len({site.device for site in sites}) > 1:
-            raise CausalignError(f"sites must be on one device; found {', '.join(str(s.device) for s in sites)}")
+        _require_alike("on one device", [str(site.device) for site in sites])
+        _require_alike("of one precision", [str(site.dtype) for site in sites])
         for site in sites:
             check(site, seed, row.stepwise)
-        roles = Roles(len(sites), inaccessible % len(sites), eps)
-        return cls(sites, variables, row, roles, int(rank), kind, scale, row.start or start, seed, Counts(**counts))
+        start = row.start or start
+        return cls(sites, variables, row, objectives, int(rank), kind, scale, start, seed, Counts(**counts))
 
     @property
     def names(self) -> list[str]:
         """What the sites are called in results: their names, numbered where one is there more than once."""
         names = [site.name for site in self.sites]
         return [f"{n} #{names[: i + 1].count(n)}" if names.count(n) > 1 else n for i, n in enumerate(names)]
-
-    @cached_property
-    def objectives(self) -> Mapping[Direction, Objective]:
-        """The trained directions, and what is minimised in each."""
-        return self.method.plan(self.roles)
 
     def draw(self, clock: Clock, listener: Listener) -> dict[str, Split]:
         """The interventions of each split, each from streams and trials of its own.
@@ -213,6 +215,7 @@ class Request:
         self,
         found: Found,
         ranks: Sequence[RankTried],
+        tolerance: float,
         splits: Mapping[str, Split],
         scores: tuple[Score, ...],
         floor: tuple[Score, ...],
@@ -220,7 +223,8 @@ class Request:
     ) -> Record:
         """All there is to be said of what was found."""
         trained = len(self.objectives)
-        latents = any(objective.uses_latents for objective in self.objectives.values())
+        latents = {direction.target: kind for direction, kind in self.objectives.items() if kind.uses_latents}
+        beside = len(latents) > 0 and any(kind.runs_target for kind in self.objectives.values())
         return Record(
             method=self.method.name,
             task=" x ".join(dict.fromkeys(site.task.name for site in self.sites)),
@@ -234,10 +238,11 @@ class Request:
             worst_iia=min(score.iia for score in scores[:trained]),
             unswapped=floor[:trained],
             untrained=scores[trained:],
-            inaccessible=self.names[self.roles.inaccessible] if latents else None,
-            eps=self.roles.eps if latents else None,
+            inaccessible=self.names[min(latents)] if latents else None,
+            eps=latents[min(latents)].weight if beside else None,
             unmatched=self._unmatched(splits),
             ranks=tuple(ranks),
+            tolerance=tolerance if ranks else None,
             steps=found.steps,
             stopped=found.stopped,
             seed=self.seed,
@@ -247,6 +252,11 @@ class Request:
             versions=_versions(),
             history=tuple(LookRecord(**vars(look)) for look in found.history),
         )
+
+
+def _require_alike(what: str, found: Sequence[str]) -> None:
+    if len(set(found)) > 1:
+        raise CausalignError(f"sites must be {what}; found {', '.join(found)}")
 
 
 def _one_each(variable: str | Variable | Sequence[str | Variable], sites: Sequence[Site]) -> list[Variable]:

@@ -14,8 +14,8 @@ from causalign.alignment._clock import Clock
 from causalign.alignment._request import AUTO, Request
 from causalign.alignment.methods import Method
 from causalign.alignment.rank import least_rank
-from causalign.alignment.result import Alignment
-from causalign.errors import SearchWarning
+from causalign.alignment.result import Alignment, RankTried
+from causalign.errors import CausalignError, SearchWarning
 from causalign.interchange import keep
 from causalign.maps import DEFAULT, AlignmentMap
 from causalign.search import Found, Problem, Settings, search
@@ -51,14 +51,14 @@ def align(
         variable: what is swapped: `full`, or a variable of the task, `count`, or some of its values, `count[1..10]`; a
             sequence names one for each site.
         method: a row of `METHODS` by its name (`mas`, `das`, `stitch`, `clmas`, ...), or one of one's own.
-        rank: the dimensions of the aligned subspace; `auto` finds the least that is within `tolerance` of full rank.
+        rank: the dimensions of the aligned subspace; `auto` finds the least that is within `tolerance` of the best.
         map: how maps are parametrised: `gram-schmidt`, `expm`, `cayley` or `householder`.
         scale: whether each map has a trained scalar.
         start: `closed-form` (generalised Procrustes on class means), `paired` (on the states of the same trials) or
             `random`. A method that is nothing but its start has its own.
         inaccessible: for `clmas`, the index of the site whose network is read, but not run before the maps are found.
         eps: for `clmas`, the weight of the latent objective (equation 9).
-        tolerance: for `rank="auto"`, how much lower than at full rank the worst IIA may be, on validation.
+        tolerance: for `rank="auto"`, how much lower than at the best rank the worst IIA may be, on validation.
         seed: of all random draws; the same seed gives the same alignment on the same machine and threads.
         train: interventions of each direction that are trained on.
         validation: interventions of each direction on which the best step is chosen.
@@ -73,6 +73,8 @@ def align(
         CausalignError: sites, variables, method, rank, or map do not fit each other; a site fails its checks.
     """
     settings = settings or Settings()
+    if not 0 <= tolerance <= 1:
+        raise CausalignError(f"tolerance is a share from 0 to 1, found {tolerance}")
     counts = {"train": train, "validation": validation, "test": test}
     request = Request.checked(sites, variable, method, rank, map, scale, start, inaccessible, eps, seed, counts)
     if not request.method.searches:
@@ -89,10 +91,13 @@ def align(
                 rng = numpy_stream(seed, "batches")
                 return search(problem, request.trainable(maps), settings, rng, listener)
 
+            ranks: list[RankTried] = []
             if rank == AUTO:
                 found, ranks = least_rank(searched, request.starting_maps(recorded), request.means(recorded), tolerance)
             else:
-                found, ranks = searched(request.starting_maps(recorded)), []
+                found = searched(request.starting_maps(recorded))
+            if not request.method.searches:
+                found = replace(found, stopped="closed-form")
         with clock("evaluate"):
             held_out = splits["test"].interventions
             scores = request.scores(found.maps, swap, held_out)
@@ -103,7 +108,7 @@ def align(
             SearchWarning,
             stacklevel=2,
         )
-    return Alignment(found.maps, request.record(found, ranks, splits, scores, floor, clock))
+    return Alignment(found.maps, request.record(found, ranks, tolerance, splits, scores, floor, clock))
 
 
 def _shown(progress: bool | Listener) -> AbstractContextManager[Listener]:

@@ -1,13 +1,13 @@
-"""The least rank whose maps do as well as those of full rank, but for a tolerance."""
+"""The least rank whose maps do as well as those of the best, but for a tolerance."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from causalign.alignment.result import RankTried
-from causalign.errors import CausalignError
 from causalign.maps import AlignmentMap
 from causalign.search import Found
 
@@ -21,10 +21,11 @@ def least_rank(
     means: Sequence[Float[Tensor, "values _"]],
     tolerance: float,
 ) -> tuple[Found, list[RankTried]]:
-    """Halve the rank until the worst direction falls short of the full rank's by more than `tolerance`, then bisect.
+    """Halve the rank until the worst direction falls short of the best rank's by more than `tolerance`, then bisect.
 
-    All is decided on validation interventions. Each rank begins at the best maps of the next higher one that was good
-    enough, turned and cut to what tells the values apart best. An interrupted search ends the whole.
+    The best need not be the full rank: there a swap replaces the whole state, and with it what a single variable
+    leaves alone. All is decided on validation interventions. Each rank begins at the maps of the least higher one that
+    was good enough, turned and cut to what tells the values apart best. An interrupted search ends the whole.
 
     Args:
         searched: runs a search.
@@ -34,27 +35,25 @@ def least_rank(
 
     Returns:
         What was found at the least rank that was good enough, and all ranks that were tried.
-
-    Raises:
-        CausalignError: the method runs no target, so that there is no IIA to go by.
     """
-    best = searched(start)
-    if best.best.worst_iia is None:
-        raise CausalignError('rank="auto" goes by the IIA in the search, and this method runs no target there')
-    enough = best.best.worst_iia - tolerance
-    tried = [_tried(best)]
-    good, bad = start[0].rank, 0
-    while good - bad > 1 and best.stopped != "interrupted":
-        rank = good // 2 if bad == 0 else (good + bad) // 2
-        found = searched(cut(best.maps, means, rank))
-        tried.append(_tried(found))
-        if (found.best.worst_iia or 0.0) >= enough:
-            best, good = found, rank
-        elif found.stopped == "interrupted":
+    found = {start[0].rank: searched(start)}
+    while next(reversed(found.values())).stopped != "interrupted":
+        good = _good(found, tolerance)
+        bad = max((rank for rank in found if rank < good), default=0)
+        if good - bad == 1:
             break
-        else:
-            bad = rank
-    return best, tried
+        rank = good // 2 if bad == 0 else (good + bad) // 2
+        found[rank] = searched(cut(found[good].maps, means, rank))
+    best = found[_good(found, tolerance)]
+    if next(reversed(found.values())).stopped == "interrupted":
+        best = replace(best, stopped="interrupted")
+    return best, [_tried(rank, each) for rank, each in found.items()]
+
+
+def _good(found: dict[int, Found], tolerance: float) -> int:
+    """The least of the ranks that are within the tolerance of the best."""
+    scores = {rank: each.best.worst_iia or 0.0 for rank, each in found.items()}
+    return min(rank for rank, score in scores.items() if score >= max(scores.values()) - tolerance)
 
 
 def cut(maps: Sequence[AlignmentMap], means: Sequence[Float[Tensor, "values _"]], rank: int) -> list[AlignmentMap]:
@@ -63,9 +62,10 @@ def cut(maps: Sequence[AlignmentMap], means: Sequence[Float[Tensor, "values _"]]
     Turning the aligned space of all maps alike changes no interchange; cutting it then loses the least.
     """
     aligned = [each.project(mean.to(each.frame)).double() for each, mean in zip(maps, means, strict=True)]
-    _, _, turned = torch.linalg.svd(torch.cat(aligned), full_matrices=True)
+    differing = torch.cat([states - states.mean(0) for states in aligned])
+    _, _, turned = torch.linalg.svd(differing, full_matrices=True)
     return [AlignmentMap(each.frame @ turned[:rank].mT.to(each.frame), each.scale) for each in maps]
 
 
-def _tried(found: Found) -> RankTried:
-    return RankTried(rank=found.maps[0].rank, worst_iia=found.best.worst_iia or 0.0, steps=found.steps)
+def _tried(rank: int, found: Found) -> RankTried:
+    return RankTried(rank=rank, worst_iia=found.best.worst_iia or 0.0, steps=found.steps, stopped=found.stopped)

@@ -84,6 +84,7 @@ class RankTried(_Part):
     rank: int
     worst_iia: float
     steps: int
+    stopped: Stopped
 
 
 class Seconds(_Part):
@@ -116,12 +117,14 @@ class Record(_Part):
     untrained: tuple[Score, ...] = ()
     """Directions that the method did not train."""
     inaccessible: str | None = None
-    """The site whose network was not run in the search."""
+    """The site whose states were brought near counterfactual latents, its network not run in the search."""
     eps: float | None = None
-    """The weight of the latent objective."""
+    """The weight of the latent objective, where there was behaviour beside it."""
     unmatched: tuple[Unmatched, ...] = ()
     ranks: tuple[RankTried, ...] = ()
     """The search for the least rank, if it was one."""
+    tolerance: float | None = None
+    """How much lower its worst IIA may be than the best of all ranks'."""
     steps: int
     stopped: Stopped
     seed: int

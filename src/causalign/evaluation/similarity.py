@@ -14,6 +14,7 @@ from causalign.errors import CausalignError
 from causalign.evaluation.cka import cka
 from causalign.evaluation.procrustes import procrustes
 from causalign.evaluation.rsa import rsa
+from causalign.interchange import require_same_trials
 from causalign.sites import Site, finite
 from causalign.tasks import END, Sequences, Task
 
@@ -44,10 +45,7 @@ def compare(
     for site in (a, b):
         if not isinstance(site, Site):
             raise CausalignError(f"compare takes sites, such as network.site('hidden'); found {type(site).__name__}")
-    if a.task.name != b.task.name:
-        raise CausalignError(
-            f"correlational measures need the same trials: {a.name} is of {a.task.name}, {b.name} of {b.task.name}"
-        )
+    require_same_trials([a, b])
     if seed < 0 or draws < 2 or samples < 3 or trials_each < 1:
         raise CausalignError(
             "compare takes a seed of at least 0, 2 draws, 3 samples and 1 trial each; "

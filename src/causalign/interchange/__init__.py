@@ -2,7 +2,14 @@
 
 from causalign.interchange.draw import draw_interventions
 from causalign.interchange.interventions import Batch, Direction, Interventions, Run, run_swapped
-from causalign.interchange.recorded import Recorded, lengthened, record, record_all, record_together
+from causalign.interchange.recorded import (
+    Recorded,
+    lengthened,
+    record,
+    record_all,
+    record_together,
+    require_same_trials,
+)
 from causalign.interchange.swap import Swap, interchange, interchange_rotated, keep, replace
 
 __all__ = [
@@ -21,5 +28,6 @@ __all__ = [
     "record_all",
     "record_together",
     "replace",
+    "require_same_trials",
     "run_swapped",
 ]

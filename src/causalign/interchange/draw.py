@@ -104,19 +104,17 @@ class _Pairs:
 
 
 def _matched(source: _Side, target: _Side, stepwise: bool, count: int, rng: np.random.Generator) -> _Pairs:
-    """Pairs of places: only such whose values mean something in the target, and are within the variables' ranges."""
+    """Pairs of places: only such whose values are within the variables' ranges, and mean something in the target."""
     kept: list[_Pairs] = []
+    among = _in_range(source, target)
     for _ in range(_ATTEMPTS):
-        s, t = source.recorded.sample(count, rng), target.recorded.sample(count, rng)
+        s, t = source.recorded.sample(count, rng, among), target.recorded.sample(count, rng)
         of, into = (source.recorded.trial[s], source.recorded.position[s]), target.recorded.trial[t]
         position = of[1] if stepwise else target.recorded.position[t]
         given, receiving = source.recorded.values_at(*of), target.recorded.values_at(into, position)
         ends = (source.site.task, source.variable.name, given, target.site.task, target.variable.name, receiving)
         values = counterfactual(*ends)
         meant = target.site.task.meaningful(values) & (target.recorded.row[into, position] >= 0)
-        for variable in (source.variable, target.variable):
-            if variable.restricted:
-                meant &= variable.allows(given[source.variable.name])
         kept.append(_Pairs(*of, into, position, values).take(meant))
         if sum(map(len, kept)) >= count:
             break
@@ -126,6 +124,21 @@ def _matched(source: _Side, target: _Side, stepwise: bool, count: int, rng: np.r
             f"{str(target.variable)!r} in {target.site.name}"
         )
     return _Pairs.joined(kept).take(slice(count))
+
+
+def _in_range(source: _Side, target: _Side) -> Bool[np.ndarray, " samples"] | None:
+    """The source's samples whose value both ends allow; nothing where neither is restricted."""
+    ranges = [variable for variable in (source.variable, target.variable) if variable.restricted]
+    if not ranges:
+        return None
+    given = source.recorded.values[source.variable.name]
+    among = np.all([variable.allows(given) for variable in ranges], axis=0)
+    if not among.any():
+        raise CausalignError(
+            f"no value of {source.variable.name!r} in {source.site.name} is within {' and '.join(map(str, ranges))}; "
+            f"found {given.min()} to {given.max()}"
+        )
+    return among
 
 
 def _interventions(

@@ -1,7 +1,7 @@
 """Recorded states: what is read of a network once, for every intervention that will be drawn."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -63,12 +63,18 @@ class Recorded:
         labels = np.stack([position == 0, *did], axis=1).astype(np.int64)  # B begins; whatever it does, it is alone
         return labels, self.states[torch.from_numpy(self.row[trial, position]).to(self.states.device)]
 
-    def sample(self, count: int, rng: np.random.Generator) -> Int[np.ndarray, " count"]:
-        """Samples drawn with replacement: a trial uniformly, then one of its positions uniformly (A.2)."""
-        first = np.searchsorted(self.trial, np.arange(len(self.trials)))
-        many = np.bincount(self.trial, minlength=len(self.trials))
+    def sample(
+        self, count: int, rng: np.random.Generator, among: Bool[np.ndarray, " samples"] | None = None
+    ) -> Int[np.ndarray, " count"]:
+        """Samples drawn with replacement: a trial uniformly, then one of its positions uniformly (A.2).
+
+        `among` some of the samples, at least one, only these and their trials are drawn from.
+        """
+        chosen = np.arange(len(self.trial)) if among is None else np.flatnonzero(among)
+        first = np.searchsorted(self.trial[chosen], np.arange(len(self.trials)))
+        many = np.bincount(self.trial[chosen], minlength=len(self.trials))
         trial = rng.choice(np.flatnonzero(many), count)
-        return first[trial] + rng.integers(many[trial])
+        return chosen[first[trial] + rng.integers(many[trial])]
 
 
 def record(site: Site, trials: int, rng: np.random.Generator) -> Recorded:
@@ -78,7 +84,8 @@ def record(site: Site, trials: int, rng: np.random.Generator) -> Recorded:
         CausalignError: states are NaN or infinite, or no trial has such a position.
     """
     drawn = site.task.trials(trials, rng)
-    return read_trials(site, drawn, site.task.swappable(drawn.tokens), site.task.swappable(drawn.tokens))
+    places = site.task.swappable(drawn.tokens)
+    return read_trials(site, drawn, places, places)
 
 
 def record_all(sites: Sequence[Site], count: int, seed: int, split: str, stepwise: bool = False) -> list[Recorded]:
@@ -97,7 +104,7 @@ def record_all(sites: Sequence[Site], count: int, seed: int, split: str, stepwis
     for site, each, swappable in zip(sites, drawn, places, strict=True):
         longer, kept = lengthened(site.task, each, time)
         swappable = np.pad(swappable, ((0, 0), (0, time - swappable.shape[1])))
-        recorded.append(replace(read_trials(site, longer, swappable, kept), stepwise=True))
+        recorded.append(read_trials(site, longer, swappable, kept, stepwise=True))
     return recorded
 
 
@@ -107,18 +114,36 @@ def record_together(sites: Sequence[Site], count: int, seed: int) -> list[Float[
     Raises:
         CausalignError: the sites are of different tasks.
     """
-    tasks = {site.task.name for site in sites}
-    if len(tasks) > 1:
-        raise CausalignError(
-            f"paired states need the same trials: the sites are of the tasks {', '.join(sorted(tasks))}"
-        )
+    require_same_trials(sites)
     drawn = sites[0].task.trials(min(count, _MOST_TRIALS), numpy_stream(seed, "paired", "trials"))
-    places = sites[0].task.swappable(drawn.tokens)
-    return [read_trials(site, drawn, places, places).states for site in sites]
+    places = torch.from_numpy(sites[0].task.swappable(drawn.tokens))
+    return [finite(site.read(site.encode(drawn.tokens)), site)[places.to(site.device)] for site in sites]
+
+
+def require_same_trials(sites: Sequence[Site]) -> None:
+    """Check that the sites can be shown the same trials: one task, with one vocabulary.
+
+    Raises:
+        CausalignError: they are of different tasks, or of one whose tokens are not the same.
+    """
+    for site in sites[1:]:
+        if (site.task.name, site.task.vocabulary) != (sites[0].task.name, sites[0].task.vocabulary):
+            raise CausalignError(
+                f"paired states need the same trials: {sites[0].name} is of {_about(sites[0].task)}, "
+                f"{site.name} of {_about(site.task)}"
+            )
+
+
+def _about(task: Task) -> str:
+    return f"{task.name} ({' '.join(task.vocabulary.tokens)})"
 
 
 def read_trials(
-    site: Site, trials: Sequences, swappable: Bool[np.ndarray, "trials time"], kept: Bool[np.ndarray, "trials time"]
+    site: Site,
+    trials: Sequences,
+    swappable: Bool[np.ndarray, "trials time"],
+    kept: Bool[np.ndarray, "trials time"],
+    stepwise: bool = False,
 ) -> Recorded:
     """A site's states at the positions that are `kept`, on given trials.
 
@@ -127,16 +152,17 @@ def read_trials(
     """
     trial, position = swappable.nonzero()
     if len(trial) == 0:
-        raise CausalignError(f"{site.task.name} writes none of the tokens {site.task.swap_at} that a swap follows")
+        after = " ".join(site.task.swap_at)
+        raise CausalignError(f"a swap follows {after}, and {site.task.name} wrote none of it in {len(trials):,} trials")
     states, prepared = [], []
     for start in range(0, len(trials), _CHUNK):
         tokens = site.encode(trials.tokens[start : start + _CHUNK])
         read = finite(site.read(tokens), site)
         states.append(read[torch.from_numpy(kept[start : start + _CHUNK]).to(read.device)])
-        prepared.append(site.prepare(tokens))
+        prepared.append(site.prepare(tokens, stepwise))
     row = np.where(kept, np.cumsum(kept).reshape(kept.shape) - 1, -1)
     together = {name: torch.cat([part[name] for part in prepared]) for name in prepared[0]}
-    return Recorded(trials, trial, position, torch.cat(states), row, together)
+    return Recorded(trials, trial, position, torch.cat(states), row, together, stepwise)
 
 
 def lengthened(task: Task, trials: Sequences, time: int) -> tuple[Sequences, Bool[np.ndarray, "trials time"]]:

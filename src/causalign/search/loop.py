@@ -103,7 +103,7 @@ class Look:
         return (self.worst_iia or 0.0, self.mean_iia or 0.0) > (other.worst_iia or 0.0, other.mean_iia or 0.0)
 
 
-Stopped = Literal["settled", "steps", "interrupted", "diverged"]
+Stopped = Literal["settled", "steps", "interrupted", "diverged", "closed-form"]
 
 
 @dataclass(frozen=True)

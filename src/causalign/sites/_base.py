@@ -105,8 +105,11 @@ class Site(ABC):
         """The states at every position, without a gradient."""
 
     @abstractmethod
-    def prepare(self, tokens: Int[Tensor, "trials time"]) -> Prepared:
-        """Whatever precedes a swap in these trials, wherever it is, computed once and without a gradient."""
+    def prepare(self, tokens: Int[Tensor, "trials time"], stepwise: bool = False) -> Prepared:
+        """Whatever precedes a swap in these trials, wherever it is, computed once and without a gradient.
+
+        Stepwise, that is only what swapped states themselves do not replace.
+        """
 
     @abstractmethod
     def resume(

@@ -39,7 +39,7 @@ def check(site: Site, seed: int = 0, stepwise: bool = False) -> None:
     tokens, states = tokens[rows], states[rows]
     rest = torch.stack([row.roll(-1 - int(at)) for row, at in zip(tokens, positions, strict=True)])
     continuation = Continuation.pack(rest, lengths)
-    prepared, places = site.prepare(tokens), Places(torch.arange(len(rows), device=site.device), positions)
+    prepared, places = site.prepare(tokens, stepwise), Places(torch.arange(len(rows), device=site.device), positions)
     state = states if stepwise else states[places.trial, positions]
     resume = site.resume_steps if stepwise else site.resume
     with torch.no_grad():

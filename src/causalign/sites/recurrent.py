@@ -60,8 +60,8 @@ class HiddenState(_Recurrent):
         return self._states(tokens)
 
     @override
-    def prepare(self, tokens: Int[Tensor, "trials time"]) -> Prepared:
-        del tokens
+    def prepare(self, tokens: Int[Tensor, "trials time"], stepwise: bool = False) -> Prepared:
+        del tokens, stepwise
         return {}
 
     @override
@@ -83,7 +83,9 @@ class Embedding(_Recurrent):
         return self.network.embedding.weight.detach()[tokens]
 
     @override
-    def prepare(self, tokens: Int[Tensor, "trials time"]) -> Prepared:
+    def prepare(self, tokens: Int[Tensor, "trials time"], stepwise: bool = False) -> Prepared:
+        if stepwise:
+            return {}
         before = self._states(tokens[:, :-1])
         return {"before": torch.nn.functional.pad(before, (0, 0, 1, 0))}
 

@@ -83,13 +83,13 @@ class Residual(Site):
         return residual.detach()
 
     @override
-    def prepare(self, tokens: Int[Tensor, "trials time"]) -> Prepared:
-        """The keys and values of every layer at every position."""
+    def prepare(self, tokens: Int[Tensor, "trials time"], stepwise: bool = False) -> Prepared:
+        """The keys and values at every position: of all layers, or stepwise of those below, which see no swap."""
         positions = torch.arange(tokens.shape[1], device=tokens.device)
         prepared: Prepared = {}
         with torch.no_grad():
             residual = self.network.embedding(tokens)
-            for index, layer in enumerate(self._layers):
+            for index, layer in enumerate(self._layers[: self._layer] if stepwise else self._layers):
                 _, keys, values = layer.attention.project(layer.attention_norm(residual), positions)
                 prepared |= {f"keys.{index}": keys, f"values.{index}": values}
                 residual = layer(residual, positions)

@@ -72,7 +72,7 @@ class Task(ABC):
     vocabulary: Vocabulary
     readings: ClassVar[tuple[str, ...]] = ()
     """Other readings of the variables, as `read_back` gives them and `set` sets them; no part of `full`."""
-    filler: ClassVar[str | None] = None
+    filler: str | None = None
     """The token that a target is lengthened with where a stepwise swap goes on beyond its end."""
 
     @abstractmethod
@@ -95,7 +95,14 @@ class Task(ABC):
         return {}
 
     def set(self, values: Values, given: Values) -> Values:
-        """`values` with some variables (or readings) set to what is `given`: all variables, no readings."""
+        """`values` with some variables set to what is `given`; a task with readings knows how to set those.
+
+        Raises:
+            CausalignError: something is given that is no variable.
+        """
+        for name in given:
+            if name not in self.variables:
+                raise CausalignError(f"{self.name} reads {name!r}, but its `set` does not say how it is set")
         return {name: values[name] for name in self.variables} | given
 
     def meaningful(self, values: Values) -> Bool[np.ndarray, " trials"]:

@@ -33,7 +33,6 @@ class Counting(Task):
 
     variables = ("phase", "count")
     readings = ("raw_count",)
-    filler = "R"
     demos: ClassVar[tuple[str, ...]] = ("D0", "D1", "D2")
     response: ClassVar[str] = "R"
     largest: ClassVar[int] = 20
@@ -42,6 +41,7 @@ class Counting(Task):
         if not 0 <= void < 1:
             raise CausalignError(f"void is a share from 0 up to 1, found {void}")
         self.void = void
+        self.filler = self.response
         names = dict.fromkeys(("B", "E", *self.demos, self.response, "T", *([VOID] if void else [])))
         self.vocabulary = Vocabulary.of(" ".join(names))
         self._demos = self.vocabulary.encode(self.demos)
@@ -132,7 +132,7 @@ class SameObject(Counting):
     name = "same-object"
     swap_at = ("C",)
     demos = ("C",)
-    response = filler = "C"
+    response = "C"
 
     @override
     def responses(self, quantity: Int[np.ndarray, " trials"]) -> Int[np.ndarray, " trials"]:
