@@ -276,7 +276,7 @@ def _about(site: Site, name: str, variable: Variable) -> SiteRecord:
         network=site.network.name,
         at=site.at,
         task=site.task.name,
-        task_summary=(type(site.task).__doc__ or "").strip().split("\n")[0],
+        task_summary=(type(site.task).__doc__ or "").strip().split("\n")[0].replace("`", ""),
         variables=site.task.keys(variable.name),
         width=site.width,
         fingerprint=site.network.fingerprint,

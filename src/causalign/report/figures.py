@@ -39,8 +39,8 @@ def iia_matrix(iia: pd.DataFrame, sites: Sequence[str]) -> Figure:
 
 
 def learning_curve(history: pd.DataFrame) -> Figure:
-    """The worst and the mean direction on validation interventions, step by step."""
-    if history["worst_iia"].isna().all():
+    """The worst and the mean direction on validation interventions, step by step; or the loss, if that was decisive."""
+    if history["validation_loss"].notna().any():
         return _loss_curve(history)
     figure = Figure(figsize=(5.6, 3.8), layout="constrained")
     axes = figure.add_subplot()
@@ -63,7 +63,7 @@ def learning_curve(history: pd.DataFrame) -> Figure:
 
 
 def _loss_curve(history: pd.DataFrame) -> Figure:
-    """The loss on validation interventions, where no target may be run."""
+    """The loss on validation interventions, which makes the choice where some target may not be run."""
     figure = Figure(figsize=(5.6, 3.8), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(history["step"], history["validation_loss"], color=BLUE, marker="o", markersize=3, clip_on=False)
@@ -79,11 +79,11 @@ def similarity_bars(iia: pd.DataFrame, unswapped: pd.DataFrame, similarity: pd.D
     worst = iia.nsmallest(1, "iia").iloc[0]
     floor = unswapped.loc[(unswapped["source"] == worst["source"]) & (unswapped["target"] == worst["target"]), "iia"]
     shown = similarity[~similarity["measure"].str.contains("distance")]
-    names = ["IIA\n(worst direction)", *(name.replace(" ", "\n", 1) for name in shown["measure"])]
+    names = ["IIA\n(worst)", *(name.replace(" ", "\n", 1) for name in shown["measure"])]
     values = [worst["iia"], *shown["value"]]
     below = [worst["iia"] - worst["ci_low"], *shown["sd"]]
     above = [worst["ci_high"] - worst["iia"], *shown["sd"]]
-    figure = Figure(figsize=(5.6, 3.8), layout="constrained")
+    figure = Figure(figsize=(1.2 + 1.05 * len(names), 3.8), layout="constrained")
     axes = figure.add_subplot()
     colours = [BLUE, *[GREY] * len(shown)]
     bars = axes.bar(names, values, yerr=[below, above], color=colours, width=0.6, capsize=4)
