@@ -13,6 +13,7 @@ import pytest
 import causalign as ca
 from causalign._progress import Listener, Update
 from causalign.cli import commands, main
+from causalign.evaluation import MEASURES
 
 Run = Callable[..., tuple[int, str, str]]
 QUICK = ["--rank", "4", "--most-steps", "2"]
@@ -80,8 +81,44 @@ def test_compare_writes_its_table(run: Run, tmp_path: Path) -> None:
     assert code == 0
     assert "Procrustes distance" in out
     table = pd.read_csv(tmp_path / "similarity.csv")
-    assert table["measure"].tolist() == ["RSA (Spearman)", "RSA (Pearson)", "CKA", "Procrustes distance"]
+    assert table["measure"].tolist() == [*MEASURES]
     assert "similarity.csv" in out
+
+
+def test_the_zoo_is_listed(run: Run) -> None:
+    code, out, _ = run("zoo")
+    assert code == 0
+    for entry in ca.zoo.entries():
+        row = re.search(rf"zoo:{entry.name}/{entry.seed} +│ +{entry.card.task} +│ +{entry.seed} +│ +1.000", out)
+        assert row, entry.name
+
+
+def test_methods_and_variables_are_reached_from_the_shell(run: Run, tmp_path: Path) -> None:
+    sizes = {"train": 60, "validation": 40, "test": 50, "most_steps": 2, "batch": 16, "rank": 2}
+    adder = "zoo:arithmetic/gru/0"
+
+    def align(name: str, **more: object) -> tuple[int, str, str]:
+        spec = tmp_path / f"{name}.json"
+        spec.write_text(json.dumps(sizes | {"network": [PAIR[1], PAIR[3]]} | more))
+        return run("align", "--spec", spec, "--out", tmp_path / name)
+
+    code, out, _ = align("clmas", method="clmas", variable="count", inaccessible=0, eps=3.0)
+    assert code == 0
+    assert re.search(r"\d+ of 100 interventions had no recorded state with their values", out)
+    assert "was read, but not run" in (tmp_path / "clmas" / "report.html").read_text()
+    code, out, _ = align("stitch", method="stitch")
+    assert code == 0
+    assert "B -> A was not trained: " in out
+    assert "not trained" in (tmp_path / "stitch" / "report.html").read_text()
+    code, out, err = align("procrustes", method="procrustes", rank=128)
+    assert (code, err) == (0, "")
+    code, out, _ = align("mixed", network=[PAIR[1], adder], variable=["count", "cumulative_value[1..10]"])
+    assert code == 0
+    assert "count -> cumulative_value[1..10]" in out
+    das = ("align", "-n", adder, "--method", "das", "--out", tmp_path / "r")
+    code, out, _ = run(*das, "--rank", "auto", "--most-steps", 0)
+    assert code == 0
+    assert re.search(r"rank 128: \d.\d+ on validation", out)
 
 
 def test_report_draws_again_what_was_saved(run: Run, tmp_path: Path, rough: ca.Alignment) -> None:

@@ -108,7 +108,7 @@ def test_no_global_generator_is_used() -> None:
 def test_bad_ranks_and_names_are_refused() -> None:
     for rank in (0, -1, 9):
         with pytest.raises(
-            CausalignError, match=f"rank must be a whole number from 1 to 8, the width of here; found {rank}"
+            CausalignError, match=f"rank must be a whole number from 1 to 8, the width of here, or auto; found {rank}"
         ):
             require_rank(rank, 8, "here")
     with pytest.raises(CausalignError, match="unknown map 'gram_schmidt'; did you mean 'gram-schmidt'"):

@@ -207,7 +207,7 @@ def test_latents_are_not_of_stepwise_swaps() -> None:
 
 
 def test_the_inaccessible_site_on_record_is_the_one_that_was() -> None:
-    latents = ca.align(tiny_sites("hidden"), method="latent-stitch", inaccessible=0, rank=2, **SMALL).record
+    latents = ca.align(tiny_sites("hidden"), method="latent-stitch", rank=2, **SMALL).record
     assert (latents.inaccessible, latents.eps) == (latents.sites[1].name, None)
     both = ca.align(tiny_sites("hidden"), method="clmas", inaccessible=0, eps=7.0, rank=2, **SMALL).record
     assert (both.inaccessible, both.eps) == (both.sites[0].name, 7.0)
@@ -363,6 +363,8 @@ def test_procrustes_of_a_network_with_itself_is_exact(zoo_pair: tuple[ca.network
     [
         ({"inaccessible": 2, "method": "clmas"}, "the index of one of 2 sites, found 2"),
         ({"eps": 0.0, "method": "clmas"}, "eps must be positive and finite, found 0.0"),
+        ({"inaccessible": 1}, "mas runs all of its networks or none: inaccessible and eps are for clmas"),
+        ({"eps": 1.0, "method": "latent-stitch"}, "inaccessible and eps are for clmas"),
         ({"tolerance": -1.0, "rank": "auto"}, "tolerance is a share from 0 to 1, found -1.0"),
         ({"variable": "count[25..30]"}, r"no value of 'count' in .* is within count\[25..30\].*; found 0 to 20"),
         ({"method": "clmass"}, "unknown method 'clmass'; did you mean 'clmas'"),

@@ -44,6 +44,7 @@ from causalign.tasks import Variable, require_settable
 
 STARTS = ("closed-form", "random", "paired")
 AUTO = "auto"
+_EPS = 100.0  # the loss of equation 5 is a sum over tokens, that of equation 8 a mean over units
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +83,8 @@ class Request:
         map_name: str,
         scale: bool,
         start: str,
-        inaccessible: int,
-        eps: float,
+        inaccessible: int | None,
+        eps: float | None,
         seed: int,
         counts: Mapping[str, int],
     ) -> "Request":
@@ -106,12 +107,7 @@ class Request:
         for split, count in counts.items():
             if count < 1:
                 raise CausalignError(f"{split} interventions must be at least 1, found {count}")
-        if not -len(sites) <= inaccessible < len(sites):
-            raise CausalignError(f"inaccessible is the index of one of {len(sites)} sites, found {inaccessible}")
-        if not 0 < eps < math.inf:
-            raise CausalignError(f"eps must be positive and finite, found {eps}")
-        roles = Roles(len(sites), inaccessible % len(sites), eps)
-        objectives = row.plan(roles)
+        objectives = row.plan(_roles(row, len(sites), inaccessible, eps))
         if row.stepwise and any(objective.uses_latents for objective in objectives.values()):
             raise CausalignError(f"{row.name}: counterfactual latents are of single states, not of stepwise swaps")
         if rank == AUTO:
@@ -254,6 +250,19 @@ class Request:
         )
 
 
+def _roles(row: Method, sites: int, inaccessible: int | None, eps: float | None) -> Roles:
+    """The roles that are asked for: the last site is the inaccessible one unless another is named."""
+    if inaccessible is not None and not -sites <= inaccessible < sites:
+        raise CausalignError(f"inaccessible is the index of one of {sites} sites, found {inaccessible}")
+    if eps is not None and not 0 < eps < math.inf:
+        raise CausalignError(f"eps must be positive and finite, found {eps}")
+    roles = Roles(sites, sites - 1 if inaccessible is None else inaccessible % sites, _EPS if eps is None else eps)
+    both = len({objective.runs_target for objective in row.plan(roles).values()}) == 2
+    if not both and (inaccessible is not None or eps is not None):
+        raise CausalignError(f"{row.name} runs all of its networks or none: inaccessible and eps are for clmas")
+    return roles
+
+
 def _require_alike(what: str, found: Sequence[str]) -> None:
     if len(set(found)) > 1:
         raise CausalignError(f"sites must be {what}; found {', '.join(found)}")
@@ -266,7 +275,13 @@ def _one_each(variable: str | Variable | Sequence[str | Variable], sites: Sequen
     if len(variables) != len(sites):
         raise CausalignError(f"name one variable, or one for each of the {len(sites)} sites; found {len(variables)}")
     for site, each in zip(sites, variables, strict=True):
-        require_settable(sites[0].task, variables[0].name, site.task, each.name)
+        try:
+            require_settable(sites[0].task, variables[0].name, site.task, each.name)
+        except CausalignError as error:
+            differ = isinstance(variable, str | Variable) and site.task.name != sites[0].task.name
+            raise CausalignError(
+                f"{error}; tasks differ: name one variable for each" if differ else str(error)
+            ) from None
     return variables
 
 

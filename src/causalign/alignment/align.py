@@ -34,8 +34,8 @@ def align(
     map: str = DEFAULT,  # noqa: A002 (the word of the contract)
     scale: bool = True,
     start: str = "closed-form",
-    inaccessible: int = -1,
-    eps: float = 100.0,
+    inaccessible: int | None = None,
+    eps: float | None = None,
     tolerance: float = 0.01,
     seed: int = 0,
     train: int = 10_000,
@@ -56,8 +56,9 @@ def align(
         scale: whether each map has a trained scalar.
         start: `closed-form` (generalised Procrustes on class means), `paired` (on the states of the same trials) or
             `random`. A method that is nothing but its start has its own.
-        inaccessible: for `clmas`, the index of the site whose network is read, but not run before the maps are found.
-        eps: for `clmas`, the weight of the latent objective (equation 9).
+        inaccessible: for `clmas`, the index of the site whose network is read, but not run before the maps are found;
+            by default the last.
+        eps: for `clmas`, the weight of the latent objective (equation 9); by default 100.
         tolerance: for `rank="auto"`, how much lower than at the best rank the worst IIA may be, on validation.
         seed: of all random draws; the same seed gives the same alignment on the same machine and threads.
         train: interventions of each direction that are trained on.
@@ -72,7 +73,9 @@ def align(
     Raises:
         CausalignError: sites, variables, method, rank, or map do not fit each other; a site fails its checks.
     """
-    settings = settings or Settings()
+    settings = Settings() if settings is None else settings
+    if not isinstance(settings, Settings):
+        raise CausalignError(f"settings are given as Settings(most_steps=...), found {type(settings).__name__}")
     if not 0 <= tolerance <= 1:
         raise CausalignError(f"tolerance is a share from 0 to 1, found {tolerance}")
     counts = {"train": train, "validation": validation, "test": test}

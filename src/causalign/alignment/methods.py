@@ -112,4 +112,4 @@ def method_of(method: str | Method) -> Method:
     Raises:
         CausalignError: the table has no row of that name.
     """
-    return method if isinstance(method, Method) else lookup("method", method, METHODS)
+    return method if isinstance(method, Method) else lookup("method", str(method), METHODS)

@@ -179,7 +179,11 @@ class Alignment:
 
     @property
     def history(self) -> pd.DataFrame:
-        """The learning curve: `step, loss, worst_iia, mean_iia` on validation interventions."""
+        """The learning curve on validation interventions: `step, loss, worst_iia, mean_iia, validation_loss`.
+
+        The IIA is of the directions whose target may be run in the search; where some may not, `validation_loss` is
+        what the choice was made by.
+        """
         return pd.DataFrame([dict(look) for look in self.record.history], columns=list(LookRecord.model_fields))
 
     def save(self, folder: Path | str) -> Path:

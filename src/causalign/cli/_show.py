@@ -44,10 +44,15 @@ def show_alignment(alignment: Alignment) -> None:
     how = f"  ({record.method}, rank {record.rank}, {record.steps} steps, {record.seconds.total:.1f} s)"
     console.print(Text.assemble((f"Worst direction: {record.worst_iia:.3f}", "bold"), how))
     for tried in record.ranks:
-        console.print(f"rank {tried.rank}: {tried.worst_iia:.3f} on validation after {tried.steps} steps")
+        cut = ", cut off: more steps may do more" if tried.stopped == "steps" else ""
+        console.print(f"rank {tried.rank}: {tried.worst_iia:.3f} on validation after {tried.steps} steps{cut}")
     if record.unmatched:
         left_out = sum(each.count for each in record.unmatched)
-        console.print(f"{left_out:,} interventions had no recorded state with their values and were left out.")
+        into = {(each.source, each.target) for each in record.unmatched}
+        of = len(into) * (record.interventions.train + record.interventions.validation)
+        console.print(
+            f"{left_out:,} of {of:,} interventions had no recorded state with their values and were left out."
+        )
     for score in record.iia:
         if score.source == score.target and score.iia < _TAKES_BACK:
             letter = letters.get(score.source, score.source)

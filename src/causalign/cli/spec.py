@@ -28,8 +28,8 @@ class AlignSpec(BaseModel):
     map: str = DEFAULT
     scale: bool = True
     start: str = "closed-form"
-    inaccessible: int = -1
-    eps: float = 100.0
+    inaccessible: int | None = None
+    eps: float | None = None
     tolerance: float = 0.01
     seed: int = Field(0, ge=0)
     train: int = 10_000

@@ -128,7 +128,7 @@ def _matched(source: _Side, target: _Side, stepwise: bool, count: int, rng: np.r
 
 def _in_range(source: _Side, target: _Side) -> Bool[np.ndarray, " samples"] | None:
     """The source's samples whose value both ends allow; nothing where neither is restricted."""
-    ranges = [variable for variable in (source.variable, target.variable) if variable.restricted]
+    ranges = [variable for variable in dict.fromkeys((source.variable, target.variable)) if variable.restricted]
     if not ranges:
         return None
     given = source.recorded.values[source.variable.name]

@@ -81,7 +81,9 @@ def require_rank(rank: object, width: int, where: str) -> None:
         CausalignError: it does not, or is no whole number.
     """
     if not isinstance(rank, SupportsIndex) or not 1 <= index(rank) <= width:
-        raise CausalignError(f"rank must be a whole number from 1 to {width}, the width of {where}; found {rank!r}")
+        raise CausalignError(
+            f"rank must be a whole number from 1 to {width}, the width of {where}, or auto; found {rank!r}"
+        )
 
 
 def random_frame(width: int, rank: int, generator: torch.Generator) -> Float[Tensor, "width rank"]:

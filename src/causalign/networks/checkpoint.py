@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from causalign import tasks
 from causalign._files import output_folder, read_tensors, write_tensors, write_text
-from causalign.errors import CausalignError, invalid, lookup
+from causalign.errors import CausalignError, invalid, lookup, unknown
 from causalign.networks._base import Network
 from causalign.networks.gru import GRU
 from causalign.networks.lstm import LSTM
@@ -86,6 +86,9 @@ def load_network(folder: Path | str, name: str | None = None, task: Task | None 
     folder = Path(folder)
     card = read_card(folder)
     if task is None:
+        if card.task not in tasks.names():
+            error = unknown("task", card.task, tasks.names())
+            raise CausalignError(f"{folder}: {error}; one's own is given from Python, load_network(folder, task=...)")
         task = tasks.by_name(card.task)
     elif task.name != card.task:
         raise CausalignError(f"{folder} is a network of the task {card.task!r}, found {task.name!r}")
