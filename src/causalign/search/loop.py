@@ -20,6 +20,7 @@ from causalign.errors import CausalignError
 from causalign.evaluation import correct_trials, worst
 from causalign.interchange import Batch, Direction, Interventions, Swap
 from causalign.maps import AlignmentMap, TrainableMap
+from causalign.search._memory import release_freed_memory
 from causalign.search.objective import Objective
 from causalign.search.sampling import sample_directions
 from causalign.sites import Site
@@ -150,6 +151,7 @@ def search(
                 stopped = "diverged"
             elif step % settings.check_every == 0 or step == settings.most_steps:
                 record.look(step, loss)
+                release_freed_memory()
                 stopped = "settled" if record.settled(settings) or record.perfect else None
             listener(Update("search", step, settings.most_steps, {"loss": loss, **record.best.figures}))
     except KeyboardInterrupt:

@@ -1,0 +1,23 @@
+"""Memory that the C library holds back."""
+
+import ctypes
+from functools import cache
+
+
+@cache
+def _trim() -> "ctypes._NamedFuncPointer | None":
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):
+        return None  # not glibc
+
+
+def release_freed_memory() -> None:
+    """Hand the memory of freed tensors back to the system.
+
+    A step's tensors have another size every time, so that glibc's heap fills with gaps: without this a long search held
+    several times the memory it used, and kept growing.
+    """
+    trim = _trim()
+    if trim is not None:
+        trim(0)
