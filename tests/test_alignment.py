@@ -189,7 +189,7 @@ def test_progress_is_told_stage_by_stage(
         ({"variable": ("full",)}, "one for each of the 2 sites; found 1"),
         ({"method": "mass"}, "unknown method 'mass'; did you mean 'mas'"),
         ({"method": "das"}, "das takes 1 site, found 2"),
-        ({"rank": 0}, "rank must be a whole number from 1 to 6, the width of .*gru/0@hidden; found 0"),
+        ({"rank": 0}, "rank must be a whole number from 1 to 6, the width of .*gru/0@hidden, or auto; found 0"),
         ({"rank": -3}, "found -3"),
         ({"rank": 7}, "from 1 to 6, .*; found 7"),
         ({"map": "exp"}, "unknown map 'exp'; did you mean 'expm'"),

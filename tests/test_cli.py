@@ -104,17 +104,18 @@ def test_methods_and_variables_are_reached_from_the_shell(run: Run, tmp_path: Pa
 
     code, out, _ = align("clmas", method="clmas", variable="count", inaccessible=0, eps=3.0)
     assert code == 0
-    assert re.search(r"\d+ of 100 interventions had no recorded state with their values", out)
+    assert re.search(r"\d+ of \d+ interventions had no recorded state with their values", out)
     assert "was read, but not run" in (tmp_path / "clmas" / "report.html").read_text()
     code, out, _ = align("stitch", method="stitch")
     assert code == 0
     assert "B -> A was not trained: " in out
     assert "not trained" in (tmp_path / "stitch" / "report.html").read_text()
     code, out, err = align("procrustes", method="procrustes", rank=128)
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert "allow more" not in err
     code, out, _ = align("mixed", network=[PAIR[1], adder], variable=["count", "cumulative_value[1..10]"])
     assert code == 0
-    assert "count -> cumulative_value[1..10]" in out
+    assert "count -> cumulative_value[1..10]" in ca.load_alignment(tmp_path / "mixed").iia["variable"].tolist()
     das = ("align", "-n", adder, "--method", "das", "--out", tmp_path / "r")
     code, out, _ = run(*das, "--rank", "auto", "--most-steps", 0)
     assert code == 0
@@ -200,7 +201,7 @@ BAD = [
     (["align", "--network", "zoo:multi-object/gru/²"], "unknown zoo network"),
     (["align"], "name the networks: --network A --network B, or --spec FILE"),
     (["align", "--network", "zoo:multi-objct/gru"], "unknown zoo network 'multi-objct/gru'; did you mean"),
-    (["align", "--network", "zoo:multi-object/gru/7"], "with the seeds 0, 1, found 7"),
+    (["align", "--network", "zoo:multi-object/gru/7"], "with the seeds 0, 1, 2, 3, found 7"),
     (["align", "--network", "nowhere/at/all"], "nowhere/at/all: no such folder; shipped networks are named zoo:"),
     (["align", "--network", "zoo:multi-object/gru@hiddn"], "'hiddn'; did you mean 'hidden'"),
     (["compare", "--network", "zoo:multi-object/gru"], "compare takes two networks"),
@@ -226,7 +227,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(run: Run, tmp_path: Path, argum
     ("text", "message"),
     [
         ('netwrk = ["x"]', "unknown entry of .*; did you mean 'network'"),
-        ('network = ["x"]\nrank = "4"', "rank: Input should be a valid integer"),
+        ('network = ["x"]\nrank = "4"', "rank: a whole number or auto, found '4'"),
         ("network = [", "cannot read the spec"),
         ('network = ["zoo:multi-object/gru"]\nlearning_rate = nan', "learning_rate must be positive"),
         ("network = []", "network: List should have at least 1 item"),
@@ -295,7 +296,10 @@ def test_help_is_there_for_every_command(run: Run) -> None:
     [
         (["align", *PAIR], "error: Missing option '--out' / '-o'."),
         (["align", "--rankk", "3"], "error: No such option"),
-        (["align", *PAIR, "--rank", "eight", "--out", "x"], "error: Invalid value for '--rank'"),
+        (
+            ["align", *PAIR, "--rank", "eight", "--out", "x"],
+            "error: the options: rank: a whole number or auto, found 'eight'",
+        ),
         (["alin"], "error: No such command 'alin'."),
     ],
 )

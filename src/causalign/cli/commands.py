@@ -1,5 +1,6 @@
 """The commands."""
 
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,7 +89,7 @@ def align(
         "network": network,
         "variable": variable[0] if variable and len(variable) == 1 else variable,
         "method": method,
-        "rank": int(rank) if rank is not None and rank.isdecimal() else rank,
+        "rank": int(rank) if rank and re.fullmatch(r"-?\d+", rank) else rank,
         "map": map_,
         "scale": scale,
         "start": start,

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from causalign._progress import Listener
 from causalign.alignment import Alignment, align
@@ -41,6 +42,13 @@ class AlignSpec(BaseModel):
     most_steps: int = Settings.most_steps
     check_every: int = Settings.check_every
     patience: int = Settings.patience
+
+    @field_validator("rank")
+    @classmethod
+    def _whole_or_auto(cls, rank: int | str) -> int | str:
+        if isinstance(rank, str) and rank != "auto":
+            raise PydanticCustomError("rank", "a whole number or auto, found {found}", {"found": repr(rank)})
+        return rank
 
     def open(self) -> list[Site]:
         """The sites that the references name."""
