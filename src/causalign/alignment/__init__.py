@@ -1,11 +1,12 @@
 """Alignments: `align`, the table of methods, and what comes of it."""
 
-from causalign.alignment._request import STARTS
+from causalign.alignment._request import AUTO, STARTS
 from causalign.alignment.align import align
 from causalign.alignment.methods import METHODS, Method, Roles, across, every_direction, first_to_second, trained
 from causalign.alignment.result import MAPS, RESULT, Alignment, Record, Score, load_alignment
 
 __all__ = [
+    "AUTO",
     "MAPS",
     "METHODS",
     "RESULT",

@@ -110,18 +110,13 @@ class Request:
         objectives = row.plan(_roles(row, len(sites), inaccessible, eps))
         if row.stepwise and any(objective.uses_latents for objective in objectives.values()):
             raise CausalignError(f"{row.name}: counterfactual latents are of single states, not of stepwise swaps")
-        if rank == AUTO:
-            if not row.searches or not any(objective.runs_target for objective in objectives.values()):
-                raise CausalignError(f'rank="auto" goes by the IIA in the search, and {row.name} has none')
-            rank = min(site.width for site in sites)
-        for site in sites:
-            require_rank(rank, site.width, site.name)
+        rank = _most_dimensions(rank, row, objectives, sites)
         _require_alike("on one device", [str(site.device) for site in sites])
         _require_alike("of one precision", [str(site.dtype) for site in sites])
         for site in sites:
             check(site, seed, row.stepwise)
         start = row.start or start
-        return cls(sites, variables, row, objectives, int(rank), kind, scale, start, seed, Counts(**counts))
+        return cls(sites, variables, row, objectives, rank, kind, scale, start, seed, Counts(**counts))
 
     @property
     def names(self) -> list[str]:
@@ -261,6 +256,19 @@ def _roles(row: Method, sites: int, inaccessible: int | None, eps: float | None)
     if not both and (inaccessible is not None or eps is not None):
         raise CausalignError(f"{row.name} runs all of its networks or none: inaccessible and eps are for clmas")
     return roles
+
+
+def _most_dimensions(
+    rank: int | str, row: Method, objectives: Mapping[Direction, Objective], sites: Sequence[Site]
+) -> int:
+    """The rank that is asked for, or for `auto` the full one, from which the search for the least begins."""
+    if rank == AUTO:
+        if not row.searches or not any(objective.runs_target for objective in objectives.values()):
+            raise CausalignError(f'rank="auto" goes by the IIA in the search, and {row.name} has none')
+        return min(site.width for site in sites)
+    for site in sites:
+        require_rank(rank, site.width, site.name)
+    return int(rank)
 
 
 def _require_alike(what: str, found: Sequence[str]) -> None:

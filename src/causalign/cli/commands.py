@@ -19,7 +19,6 @@ from causalign.errors import CausalignError, SearchWarning
 from causalign.evaluation import compare as compare_sites
 from causalign.maps import PARAMETRISATIONS
 from causalign.report import FIGURES, PAGE, SIMILARITY, save_similarity, write_report
-from causalign.search import Settings
 from causalign.sites import Site, open_site
 
 app = typer.Typer(
@@ -36,6 +35,7 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="The folder for what come
 Seed = Annotated[int, typer.Option(min=0, help="Of all random draws.")]
 
 INTERRUPTED = 130
+_USUAL = {name: field.default for name, field in AlignSpec.model_fields.items()}
 MORE = "train, validation, test, batch, passes, check_every, patience"
 
 
@@ -71,18 +71,22 @@ def align(
     spec: Annotated[Path | None, typer.Option(help=f"A TOML or JSON file with all of these, and {MORE}.")] = None,
     variable: Annotated[list[str] | None, typer.Option(help="What is swapped; repeat to name one a network.")] = None,
     method: Annotated[str | None, typer.Option(help=f"{', '.join(METHODS)}.")] = None,
-    rank: Annotated[str | None, typer.Option(help="Dimensions of the subspace, or auto for the least; 16.")] = None,
+    rank: Annotated[
+        str | None, typer.Option(help=f"Dimensions of the subspace, or auto for the least; {_USUAL['rank']}.")
+    ] = None,
     map_: Annotated[str | None, typer.Option("--map", help=f"{', '.join(PARAMETRISATIONS)}.")] = None,
     scale: Annotated[bool | None, typer.Option(help="Whether maps have a trained scalar; they do.")] = None,
     start: Annotated[str | None, typer.Option(help=f"{', '.join(STARTS)}.")] = None,
     inaccessible: Annotated[
         int | None, typer.Option(help="clmas: index of the network that is not run; the last.")
     ] = None,
-    eps: Annotated[float | None, typer.Option(help="clmas: weight of the latent objective; 100.")] = None,
-    tolerance: Annotated[float | None, typer.Option(help="--rank auto: how much lower the IIA may be; 0.01.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of all random draws; 0.")] = None,
+    eps: Annotated[float | None, typer.Option(help="clmas: weight of the latent objective.")] = None,
+    tolerance: Annotated[
+        float | None, typer.Option(help=f"--rank auto: how much lower the IIA may be; {_USUAL['tolerance']}.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help=f"Of all random draws; {_USUAL['seed']}.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of Adam; what suits the map.")] = None,
-    most_steps: Annotated[int | None, typer.Option(help=f"Of the search; {Settings.most_steps}.")] = None,
+    most_steps: Annotated[int | None, typer.Option(help=f"Of the search; {_USUAL['most_steps']}.")] = None,
 ) -> None:
     """Align networks: find the subspaces that can be interchanged, and score every direction."""
     options: dict[str, Any] = {

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import PydanticCustomError
 
 from causalign._progress import Listener
-from causalign.alignment import Alignment, align
+from causalign.alignment import AUTO, Alignment, align
 from causalign.errors import CausalignError, invalid, unknown
 from causalign.maps import DEFAULT
 from causalign.search import Settings
@@ -46,7 +46,7 @@ class AlignSpec(BaseModel):
     @field_validator("rank")
     @classmethod
     def _whole_or_auto(cls, rank: int | str) -> int | str:
-        if isinstance(rank, str) and rank != "auto":
+        if isinstance(rank, str) and rank != AUTO:
             raise PydanticCustomError("rank", "a whole number or auto, found {found}", {"found": repr(rank)})
         return rank
 

@@ -185,7 +185,8 @@ def _look_up(
     And how many pairs have none, by their values.
     """
     recorded, names = target.recorded, target.site.task.variables
-    known = np.stack([recorded.values[name] for name in names], axis=1)
+    at_samples = recorded.values
+    known = np.stack([at_samples[name] for name in names], axis=1)
     wanted = np.stack([values[name] for name in names], axis=1)
     classes, which = np.unique(np.concatenate([known, wanted]), axis=0, return_inverse=True)
     of_known, of_wanted = which[: len(known)], which[len(known) :]

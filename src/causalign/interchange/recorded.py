@@ -54,12 +54,13 @@ class Recorded:
         Stepwise a state stands for one token of many, and for what that token does to the values.
         """
         if not self.stepwise:
-            return np.stack([self.values[name] for name in names], axis=1), self.sampled
+            values = self.values
+            return np.stack([values[name] for name in names], axis=1), self.sampled
         last = np.zeros(len(self.trials), dtype=np.int64)
         np.maximum.at(last, self.trial, self.position)
         trial, position = (np.arange(self.row.shape[1]) <= last[:, None]).nonzero()
-        before = {name: np.pad(value, ((0, 0), (1, 0)))[:, :-1] for name, value in self.trials.values.items()}
-        did = [self.trials.values[name][trial, position] - before[name][trial, position] for name in names]
+        changes = [np.diff(self.trials.values[name], axis=1, prepend=0) for name in names]
+        did = [change[trial, position] for change in changes]
         labels = np.stack([position == 0, *did], axis=1).astype(np.int64)  # B begins; whatever it does, it is alone
         return labels, self.states[torch.from_numpy(self.row[trial, position]).to(self.states.device)]
 
@@ -96,14 +97,14 @@ def record_all(sites: Sequence[Site], count: int, seed: int, split: str, stepwis
     """
     trials = min(count, _MOST_TRIALS)
     drawn = [site.task.trials(trials, numpy_stream(seed, split, "trials", i)) for i, site in enumerate(sites)]
-    places = [site.task.swappable(each.tokens) for site, each in zip(sites, drawn, strict=True)]
     if not stepwise:
+        places = [site.task.swappable(each.tokens) for site, each in zip(sites, drawn, strict=True)]
         return [read_trials(*each) for each in zip(sites, drawn, places, places, strict=True)]
     time = max(each.tokens.shape[1] for each in drawn)
     recorded = []
-    for site, each, swappable in zip(sites, drawn, places, strict=True):
+    for site, each in zip(sites, drawn, strict=True):
         longer, kept = lengthened(site.task, each, time)
-        swappable = np.pad(swappable, ((0, 0), (0, time - swappable.shape[1])))
+        swappable = site.task.swappable(each.padded(time).tokens)  # not after the fillers
         recorded.append(read_trials(site, longer, swappable, kept, stepwise=True))
     return recorded
 
