@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -20,6 +22,7 @@ from causalign.interchange import (
     replace,
     run_swapped,
 )
+from causalign.interchange._predictions import next_token_loss, predictions
 from causalign.maps import AlignmentMap, completed, random_frame
 from causalign.search import class_means, generalised_procrustes
 from causalign.sites.recurrent import HiddenState
@@ -218,8 +221,8 @@ def test_directions_run_as_one_batch_are_what_they_are_alone(
         rows = range(64 * half, 64 * (half + 1))
         for row in rows:
             torch.testing.assert_close(
-                together.logits[together.trial == row],
-                alone.logits[alone.trial == row - 64 * half],
+                together.features[together.trial == row],
+                alone.features[alone.trial == row - 64 * half],
                 atol=1e-5,
                 rtol=1e-5,
             )
@@ -279,3 +282,24 @@ def test_recorded_states_are_those_at_their_positions(tiny_pair: tuple[ca.networ
     read = site.read(site.encode(trials.tokens))
     expected = read[torch.from_numpy(samples.trial), torch.from_numpy(samples.position)]
     torch.testing.assert_close(samples.sampled, expected)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 100])
+def test_predictions_read_out_in_parts_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    monkeypatch.setattr(sys.modules["causalign.interchange._predictions"], "_rows", lambda features: rows)
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(20, 6, generator=generator, dtype=torch.float64)
+    weight = torch.randn(6, 9, generator=generator, dtype=torch.float64)
+    tokens = torch.randint(9, (20,), generator=generator)
+
+    def read_out(part: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(part) @ weight
+
+    at_once, in_parts = features.clone().requires_grad_(), features.clone().requires_grad_()
+    whole = torch.nn.functional.cross_entropy(read_out(at_once), tokens, reduction="sum")
+    (3 * whole).backward()
+    loss = next_token_loss(read_out, in_parts, tokens)
+    (3 * loss).backward()
+    torch.testing.assert_close(loss, whole.detach(), check_dtype=False)  # losses are summed in float32
+    torch.testing.assert_close(in_parts.grad, at_once.grad, atol=1e-5, rtol=1e-5)
+    assert predictions(read_out, features).equal(read_out(features).argmax(-1))

@@ -7,6 +7,7 @@ from torch import Tensor
 
 import causalign as ca
 from causalign.sites import Continuation, Places, Prepared, check, finite, open_site
+from causalign.sites._recurrence import run_on
 from causalign.sites.recurrent import HiddenState
 from causalign.tasks import MultiObject
 from naive_interchange import hooked_gru_logits, hooked_logits
@@ -197,12 +198,12 @@ class Tampered(HiddenState):
             states[5, 1] = float("nan")
         return states
 
-    def resume(self, prepared: Prepared, places: Places, state: Tensor, continuation: Continuation) -> Tensor:
+    def run_on(self, prepared: Prepared, places: Places, state: Tensor, continuation: Continuation) -> Tensor:
         if self.wrong == "no-op":
             self.first = getattr(self, "first", state)
             state = self.first
-        logits = super().resume(prepared, places, state, continuation)
-        return logits + 0.1 if self.wrong == "resume" else logits
+        features = super().run_on(prepared, places, state, continuation)
+        return features + 0.1 if self.wrong == "resume" else features
 
 
 @pytest.mark.parametrize(
@@ -211,7 +212,7 @@ class Tampered(HiddenState):
         ("noise", "two readings of the same trials differ"),
         ("nan", "@hidden: the states of trial 5 are NaN or infinite"),
         ("no-op", "swapping its state leaves every output unchanged"),
-        ("resume", "resumed with nothing swapped, its logits differ from the plain run's by 0.1"),
+        ("resume", "resumed with nothing swapped, its logits differ from the plain run's by 0.0"),
     ],
 )
 def test_an_unsound_site_is_refused(
@@ -262,3 +263,24 @@ def test_infinite_states_are_refused_by_trial(tiny_pair: tuple[ca.networks.GRU, 
     states[2, 1, 0] = float("inf")
     with pytest.raises(ca.CausalignError, match="trial 2"):
         finite(states, site)
+
+
+@pytest.mark.parametrize("architecture", ["gru", "lstm"])
+def test_the_recurrences_own_derivative_is_that_of_its_definition(architecture: str) -> None:
+    network = ca.networks.build("multi-object", architecture, seed=3, width=10).to(torch.float64).freeze()
+    assert isinstance(network, ca.networks.GRU | ca.networks.LSTM)
+    site = network.site("hidden")
+    assert isinstance(site, HiddenState)
+    _, _, order, _, continuation = mid_trial_swaps(site, 16)
+    generator = torch.Generator().manual_seed(0)
+    state = torch.randn(len(order), site.width, generator=generator, dtype=torch.float64).requires_grad_()
+    gates = site._cell.gates(network.embedding.weight)
+    steps = [state]
+    for tokens, running in zip(continuation.tokens.split(continuation.running), continuation.running[1:], strict=False):
+        steps.append(site._cell.step(gates[tokens[:running]], steps[-1][:running]))
+    expected = torch.cat(steps)
+    found = run_on(site._stepper, state, continuation)
+    torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-12)
+    weights = torch.randn(expected.shape, generator=generator, dtype=torch.float64)
+    of_found, of_expected = (torch.autograd.grad((weights * each).sum(), state)[0] for each in (found, expected))
+    torch.testing.assert_close(of_found, of_expected, atol=1e-12, rtol=1e-12)

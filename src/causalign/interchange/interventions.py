@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from causalign.interchange._predictions import next_token_loss, predictions
+from causalign.interchange._tables import stacked
 from causalign.interchange.recorded import Recorded
 from causalign.sites import Continuation, Places, Prepared, Site
 
@@ -94,7 +96,9 @@ class Interventions:
 class Run:
     """The continuations of a batch run on from swapped states, packed: one entry a token."""
 
-    logits: Float[Tensor, "tokens vocabulary"]
+    site: Site
+    features: Float[Tensor, "tokens features"]
+    """What the site reads each prediction out of."""
     tokens: Int[Tensor, " tokens"]
     """The tokens to be predicted."""
     determined: Bool[Tensor, " tokens"]
@@ -102,10 +106,16 @@ class Run:
     """Which row of the batches, one after another, a token belongs to."""
     trials: int
 
+    def loss(self) -> Float[Tensor, ""]:
+        """The next-token loss, summed over all tokens."""
+        return next_token_loss(self.site.read_out, self.features, self.tokens)
+
     def correct(self) -> Bool[Tensor, " trials"]:
         """Whether every determined token of a trial is predicted (argmax), trial by trial as they were given."""
-        wrong = self.determined & (self.logits.argmax(-1) != self.tokens)
-        return torch.ones(self.trials, dtype=torch.bool, device=wrong.device).index_fill(0, self.trial[wrong], False)
+        scored = self.determined.nonzero().squeeze(1)
+        wrong = predictions(self.site.read_out, self.features[scored]) != self.tokens[scored]
+        right = torch.ones(self.trials, dtype=torch.bool, device=wrong.device)
+        return right.index_fill(0, self.trial[scored[wrong]], False)
 
 
 def run_swapped(site: Site, batches: Sequence[Batch], swapped: Sequence[Float[Tensor, "trials ... width"]]) -> Run:
@@ -115,22 +125,16 @@ def run_swapped(site: Site, batches: Sequence[Batch], swapped: Sequence[Float[Te
     """
     lengths = torch.cat([batch.lengths for batch in batches])
     order = lengths.argsort(descending=True, stable=True)
-    tokens = _together([batch.tokens for batch in batches])[order]
-    determined = _together([batch.determined for batch in batches])[order]
-    states = _together(swapped)[order]
+    tokens = stacked([batch.tokens for batch in batches])[order]
+    determined = stacked([batch.determined for batch in batches])[order]
+    states = stacked(swapped)[order]
     prepared, places = _one_table(batches)
     continuation = Continuation.pack(tokens, lengths[order])
-    resume = site.resume if states.dim() == 2 else site.resume_steps
-    logits = resume(prepared, places.take(order), states, continuation)
+    run_on = site.run_on if states.dim() == 2 else site.run_on_steps
+    features = run_on(prepared, places.take(order), states, continuation)
     trial = order[continuation.trial]
-    return Run(logits, continuation.tokens, determined[continuation.trial, continuation.step], trial, len(lengths))
-
-
-def _together(parts: Sequence[Tensor]) -> Tensor:
-    """One after another, the second dimension widened to the widest; the width of single states is the same anyway."""
-    longest = max(part.shape[1] for part in parts)
-    pads = [[0, 0] * (part.dim() - 2) + [0, longest - part.shape[1]] for part in parts]
-    return torch.cat([torch.nn.functional.pad(part, pad) for part, pad in zip(parts, pads, strict=True)])
+    determined = determined[continuation.trial, continuation.step]
+    return Run(site, features, continuation.tokens, determined, trial, len(lengths))
 
 
 def _one_table(batches: Sequence[Batch]) -> tuple[Prepared, Places]:
@@ -143,5 +147,5 @@ def _one_table(batches: Sequence[Batch]) -> tuple[Prepared, Places]:
     for batch in batches:
         trials.append(batch.places.trial + first)
         first += len(next(iter(batch.prepared.values())))
-    together = {name: _together([batch.prepared[name] for batch in batches]) for name in batches[0].prepared}
+    together = {name: stacked([batch.prepared[name] for batch in batches]) for name in batches[0].prepared}
     return together, Places(torch.cat(trials), positions)

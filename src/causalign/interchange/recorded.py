@@ -10,6 +10,7 @@ from torch import Tensor
 
 from causalign._random import numpy_stream
 from causalign.errors import CausalignError
+from causalign.interchange._tables import stacked
 from causalign.sites import Prepared, Site, finite
 from causalign.tasks import END, Sequences, Task, Values
 
@@ -96,7 +97,9 @@ def record_all(sites: Sequence[Site], count: int, seed: int, split: str, stepwis
     of each are lengthened to those of the longest, so that each can be a target up to any source's position.
     """
     trials = min(count, _MOST_TRIALS)
-    drawn = [site.task.trials(trials, numpy_stream(seed, split, "trials", i)) for i, site in enumerate(sites)]
+    drawn = [
+        _by_length(site.task.trials(trials, numpy_stream(seed, split, "trials", i))) for i, site in enumerate(sites)
+    ]
     if not stepwise:
         places = [site.task.swappable(each.tokens) for site, each in zip(sites, drawn, strict=True)]
         return [read_trials(*each) for each in zip(sites, drawn, places, places, strict=True)]
@@ -135,6 +138,11 @@ def require_same_trials(sites: Sequence[Site]) -> None:
             )
 
 
+def _by_length(trials: Sequences) -> Sequences:
+    """The shortest first, so that trials read together have few pads."""
+    return trials[np.argsort(trials.lengths, kind="stable")]
+
+
 def _about(task: Task) -> str:
     return f"{task.name} ({' '.join(task.vocabulary.tokens)})"
 
@@ -157,12 +165,14 @@ def read_trials(
         raise CausalignError(f"a swap follows {after}, and {site.task.name} wrote none of it in {len(trials):,} trials")
     states, prepared = [], []
     for start in range(0, len(trials), _CHUNK):
-        tokens = site.encode(trials.tokens[start : start + _CHUNK])
+        chunk = slice(start, start + _CHUNK)
+        longest = int((kept[chunk] | (trials.tokens[chunk] != 0)).any(0).nonzero()[0].max()) + 1
+        tokens = site.encode(trials.tokens[chunk, :longest])
         read = finite(site.read(tokens), site)
-        states.append(read[torch.from_numpy(kept[start : start + _CHUNK]).to(read.device)])
+        states.append(read[torch.from_numpy(kept[chunk, :longest]).to(read.device)])
         prepared.append(site.prepare(tokens, stepwise))
     row = np.where(kept, np.cumsum(kept).reshape(kept.shape) - 1, -1)
-    together = {name: torch.cat([part[name] for part in prepared]) for name in prepared[0]}
+    together = {name: stacked([part[name] for part in prepared]) for name in prepared[0]}
     return Recorded(trials, trial, position, torch.cat(states), row, together, stepwise)
 
 

@@ -41,8 +41,7 @@ def behaviour_loss(
 
     The batches have the same size, so that one sum over their tokens serves all directions.
     """
-    run = run_swapped(site, batches, swapped)
-    return functional.cross_entropy(run.logits, run.tokens, reduction="sum") / len(batches[0])
+    return run_swapped(site, batches, swapped).loss() / len(batches[0])
 
 
 def latent_loss(

@@ -112,18 +112,21 @@ class Site(ABC):
         """
 
     @abstractmethod
-    def resume(
+    def run_on(
         self, prepared: Prepared, places: Places, state: Float[Tensor, "trials width"], continuation: Continuation
-    ) -> Float[Tensor, "tokens vocabulary"]:
-        """The logits of every token of the continuation, run on from `state`; differentiable in `state`."""
+    ) -> Float[Tensor, "tokens features"]:
+        """The features that every token of the continuation is predicted from, run on from `state`.
 
-    def resume_steps(
+        Differentiable in `state`.
+        """
+
+    def run_on_steps(
         self,
         prepared: Prepared,
         places: Places,
         states: Float[Tensor, "trials steps width"],
         continuation: Continuation,
-    ) -> Float[Tensor, "tokens vocabulary"]:
+    ) -> Float[Tensor, "tokens features"]:
         """The same with the states of all positions up to the places' given; columns beyond them are not looked at.
 
         Raises:
@@ -134,6 +137,30 @@ class Site(ABC):
             f"{self.name} cannot be swapped stepwise: each state replaces all that the ones before it carried; "
             "swap it at one position"
         )
+
+    @abstractmethod
+    def read_out(self, features: Float[Tensor, "tokens features"]) -> Float[Tensor, "tokens vocabulary"]:
+        """The logits, row by row: so that they are never needed all at once."""
+
+    def resume(
+        self, prepared: Prepared, places: Places, state: Float[Tensor, "trials width"], continuation: Continuation
+    ) -> Float[Tensor, "tokens vocabulary"]:
+        """The logits of every token of the continuation, run on from `state`; differentiable in `state`."""
+        return self.read_out(self.run_on(prepared, places, state, continuation))
+
+    def resume_steps(
+        self,
+        prepared: Prepared,
+        places: Places,
+        states: Float[Tensor, "trials steps width"],
+        continuation: Continuation,
+    ) -> Float[Tensor, "tokens vocabulary"]:
+        """The same from the states of all positions up to the places'.
+
+        Raises:
+            CausalignError: the site cannot be swapped stepwise.
+        """
+        return self.read_out(self.run_on_steps(prepared, places, states, continuation))
 
     def __repr__(self) -> str:
         return f"Site({self.name}, width {self.width})"

@@ -1,22 +1,22 @@
 """The sites of the recurrent networks: what the recurrence carries, and the token embedding."""
 
-from itertools import pairwise
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import functional
 from typing_extensions import override
 
 from causalign.networks import GRU, LSTM
 from causalign.sites._base import Continuation, Places, Prepared, Site
 from causalign.sites._cells import Cell, GRUCell, LSTMCell
+from causalign.sites._recurrence import run_on
 from causalign.tasks import Task
 
 
 class _Recurrent(Site):
     """What both sites share: the cell, run on from a state.
 
-    The input gates are a lookup: there are few tokens, so that W_ih x + b_ih is computed once for each.
+    What a token adds to the gates is a lookup: there are few tokens, so that it is computed once for each.
     """
 
     network: GRU | LSTM
@@ -25,27 +25,28 @@ class _Recurrent(Site):
         self._cell: Cell = GRUCell(network.cell) if isinstance(network, GRU) else LSTMCell(network.cell)
         embedding = network.embedding.weight.detach()
         super().__init__(network, at, task, self._cell.width if at == "hidden" else embedding.shape[1])
-        self._input_gates = self._cell.gates(embedding)
+        self._stepper = self._cell.stepper(embedding)
 
-    def _states(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time carried"]:
-        state = self._input_gates.new_zeros(len(tokens), self._cell.width)
-        states = state.new_empty(*tokens.shape, self._cell.width)
+    def _before(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time carried"]:
+        """What the recurrence carries when it reads each token."""
+        trials, time = tokens.shape
+        whole = Continuation.pack(tokens, torch.full((trials,), time, device=tokens.device))
         with torch.no_grad():
-            for position, column in enumerate(tokens.unbind(1)):
-                state = self._cell.step(self._input_gates[column], state)
-                states[:, position] = state
-        return states
+            states = run_on(self._stepper, self._begin(trials), whole)
+        return states.view(time, trials, -1).transpose(0, 1)
 
-    def _run_on(
+    def _begin(self, trials: int) -> Float[Tensor, "trials carried"]:
+        return self.network.embedding.weight.new_zeros(trials, self._cell.width)
+
+    def _features(
         self, state: Float[Tensor, "trials carried"], continuation: Continuation
-    ) -> Float[Tensor, "tokens vocabulary"]:
-        """The logits of the continuation, its first token predicted from `state`."""
-        states = [state]
-        fed = continuation.tokens.split(continuation.running)
-        for tokens, (_, running) in zip(fed, pairwise(continuation.running), strict=False):
-            state = self._cell.step(self._input_gates[tokens[:running]], state[:running])
-            states.append(state)
-        logits: Tensor = self.network.readout(self._cell.output(torch.cat(states)))
+    ) -> Float[Tensor, "tokens hidden"]:
+        """What the continuation is predicted from, its first token from `state`."""
+        return self._cell.output(run_on(self._stepper, state, continuation))
+
+    @override
+    def read_out(self, features: Float[Tensor, "tokens hidden"]) -> Float[Tensor, "tokens vocabulary"]:
+        logits: Tensor = self.network.readout(features)
         return logits
 
 
@@ -57,7 +58,7 @@ class HiddenState(_Recurrent):
 
     @override
     def read(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time width"]:
-        return self._states(tokens)
+        return self._before(functional.pad(tokens, (0, 1)))[:, 1:]
 
     @override
     def prepare(self, tokens: Int[Tensor, "trials time"], stepwise: bool = False) -> Prepared:
@@ -65,11 +66,11 @@ class HiddenState(_Recurrent):
         return {}
 
     @override
-    def resume(
+    def run_on(
         self, prepared: Prepared, places: Places, state: Float[Tensor, "trials width"], continuation: Continuation
-    ) -> Float[Tensor, "tokens vocabulary"]:
+    ) -> Float[Tensor, "tokens hidden"]:
         del prepared, places
-        return self._run_on(state, continuation)
+        return self._features(state, continuation)
 
 
 class Embedding(_Recurrent):
@@ -86,37 +87,36 @@ class Embedding(_Recurrent):
     def prepare(self, tokens: Int[Tensor, "trials time"], stepwise: bool = False) -> Prepared:
         if stepwise:
             return {}
-        before = self._states(tokens[:, :-1])
-        return {"before": torch.nn.functional.pad(before, (0, 0, 1, 0))}
+        return {"before": self._before(tokens)}
 
     @override
-    def resume(
+    def run_on(
         self, prepared: Prepared, places: Places, state: Float[Tensor, "trials width"], continuation: Continuation
-    ) -> Float[Tensor, "tokens vocabulary"]:
+    ) -> Float[Tensor, "tokens hidden"]:
         before = prepared["before"][places.trial, places.position]
-        return self._run_on(self._cell.step(self._cell.gates(state), before), continuation)
+        return self._features(self._cell.step(self._cell.gates(state), before), continuation)
 
     @override
-    def resume_steps(
+    def run_on_steps(
         self,
         prepared: Prepared,
         places: Places,
         states: Float[Tensor, "trials steps width"],
         continuation: Continuation,
-    ) -> Float[Tensor, "tokens vocabulary"]:
+    ) -> Float[Tensor, "tokens hidden"]:
         del prepared
         longest_first = places.position.argsort(descending=True, stable=True)
         lengths = places.position[longest_first] + 1
         steps = torch.arange(states.shape[1], device=states.device)
         step, trial = (steps[:, None] < lengths).nonzero(as_tuple=True)
         running = step.bincount().tolist()
-        state = states.new_zeros(len(states), self._cell.width)
+        state = self._begin(len(states))
         ended = []
         for gates in self._cell.gates(states[longest_first][trial, step]).split(running):
             ended.append(state[len(gates) :])
             state = self._cell.step(gates, state[: len(gates)])
         swapped = torch.cat([state, *reversed(ended)])
-        return self._run_on(swapped[longest_first.argsort()], continuation)
+        return self._features(swapped[longest_first.argsort()], continuation)
 
 
 GRU.site_types |= {"hidden": HiddenState, "embedding": Embedding}

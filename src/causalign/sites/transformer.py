@@ -120,26 +120,25 @@ class Residual(Site):
         return residual, rows
 
     @override
-    def resume(
+    def run_on(
         self, prepared: Prepared, places: Places, state: Float[Tensor, "trials width"], continuation: Continuation
-    ) -> Float[Tensor, "tokens vocabulary"]:
+    ) -> Float[Tensor, "tokens width"]:
         fed, _ = self._fed(prepared, places, continuation)
         residual = torch.cat([state, fed])
         position = places.position[continuation.trial] + continuation.step
         rows = _Rows(continuation.trial, continuation.step, position, len(state))
         for index, layer in enumerate(self._layers[self._layer :], start=self._layer):
             residual = _run(layer, residual, rows, self._cache(prepared, index, places, places.position))
-        logits: Tensor = self.network.readout(self.network.norm(residual))
-        return logits
+        return residual
 
     @override
-    def resume_steps(
+    def run_on_steps(
         self,
         prepared: Prepared,
         places: Places,
         states: Float[Tensor, "trials steps width"],
         continuation: Continuation,
-    ) -> Float[Tensor, "tokens vocabulary"]:
+    ) -> Float[Tensor, "tokens width"]:
         fed, after = self._fed(prepared, places, continuation)
         steps = torch.arange(states.shape[1], device=states.device)
         trial, position = (steps <= places.position[:, None]).nonzero(as_tuple=True)
@@ -149,7 +148,11 @@ class Residual(Site):
         for layer in self._layers[self._layer :]:
             residual = _run(layer, residual, rows, None)
         predicting = position >= places.position[trial]  # the last swapped position of each trial, and what follows
-        logits: Tensor = self.network.readout(self.network.norm(residual[predicting]))
+        return residual[predicting]
+
+    @override
+    def read_out(self, features: Float[Tensor, "tokens width"]) -> Float[Tensor, "tokens vocabulary"]:
+        logits: Tensor = self.network.readout(self.network.norm(features))
         return logits
 
 

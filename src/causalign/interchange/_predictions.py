@@ -1,0 +1,60 @@
+"""Predictions read out some rows at a time.
+
+Logits, and what a readout has on the way to them, are the widest thing there is: all at once they would be gigabytes,
+and even where they fit they would go through memory many times instead of staying in cache.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+ReadOut = Callable[[Float[Tensor, "tokens features"]], Float[Tensor, "tokens vocabulary"]]
+
+
+def next_token_loss(
+    read_out: ReadOut, features: Float[Tensor, "tokens features"], tokens: Int[Tensor, " tokens"]
+) -> Float[Tensor, ""]:
+    """The cross-entropy of the tokens, summed over them.
+
+    Its gradient is computed on the way forwards, while what it needs is at hand.
+    """
+    return _NextTokenLoss.apply(features, read_out, tokens)  # type: ignore[no-untyped-call]
+
+
+@torch.no_grad()
+def predictions(read_out: ReadOut, features: Float[Tensor, "tokens features"]) -> Int[Tensor, " tokens"]:
+    """The most likely tokens."""
+    return torch.cat([read_out(chunk).argmax(-1) for chunk in features.split(_rows(features))])
+
+
+def _rows(features: Tensor) -> int:
+    """At a time: in a CPU's cache, or enough to fill a GPU."""
+    return 1024 if features.device.type == "cpu" else 8192
+
+
+class _NextTokenLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, read_out: ReadOut, tokens: Tensor) -> Tensor:
+        differentiate = ctx.needs_input_grad[0]
+        losses: list[Tensor] = []
+        gradients: list[Tensor] = []
+        rows = _rows(features)
+        for chunk, expected in zip(features.split(rows), tokens.split(rows), strict=True):
+            with torch.set_grad_enabled(differentiate):
+                chunk = chunk.detach().requires_grad_(differentiate)
+                loss = functional.cross_entropy(read_out(chunk).float(), expected, reduction="sum")
+            losses.append(loss.detach())
+            if differentiate:
+                gradients += torch.autograd.grad(loss, [chunk])
+        ctx.gradient = torch.cat(gradients) if differentiate else None
+        return torch.stack(losses).sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.gradient * gradient, None, None
