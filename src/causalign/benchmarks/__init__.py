@@ -1,1 +1,23 @@
-"""Benchmarks: what the library is timed against."""
+"""How fast it is, as ratios that are measured in one run on one machine: `causalign bench`."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from causalign.benchmarks._measure import threads
+from causalign.benchmarks._row import Row, save_rows
+from causalign.benchmarks.against_textbook import throughput, time_to_iia
+from causalign.benchmarks.growth import growth
+from causalign.benchmarks.preparation import preparation
+from causalign.benchmarks.step import step
+from causalign.benchmarks.training import training
+
+BENCHMARKS: Mapping[str, Callable[[bool], Iterator[Row]]] = {
+    "step": step,
+    "throughput": throughput,
+    "time-to-iia": time_to_iia,
+    "preparation": preparation,
+    "training": training,
+    "growth": growth,
+}
+"""Each gives its rows as they are measured; called with True, quickly and more roughly."""
+
+__all__ = ["BENCHMARKS", "Row", "save_rows", "threads"]

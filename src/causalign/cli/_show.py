@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from causalign.alignment import Alignment
+from causalign.benchmarks import Row
 from causalign.networks.zoo import Entry
 
 # No markup: names and paths are the user's, and square brackets in them are no styles.
@@ -89,6 +90,23 @@ def show_zoo(entries: Sequence[Entry]) -> None:
         figures = (str(entry.seed), f"{card.accuracy:.3f}", f"{card.seconds:.0f}")
         table.add_row(f"zoo:{entry.name}/{entry.seed}", card.task, *figures)
     console.print(table)
+
+
+def show_benchmarks(rows: Sequence[Row], threads: int) -> None:
+    """The performance table."""
+    table = _table(f"Performance, {threads} thread{'s' if threads > 1 else ''}", "measured")
+    for column in ("ours", "theirs", "ratio", "goal", "IIA"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        what = f"{row.benchmark}: {row.case} [{row.unit}]\nbeside: {row.rival}" + (f"\n{row.note}" if row.note else "")
+        figures = (f"{row.ours:.4g}", f"{row.theirs:.4g}", _ratio(row.ratio, row.reads))
+        goal = "" if row.goal is None else _ratio(row.goal, row.reads)
+        table.add_row(Text(what), *figures, goal, "" if row.worst_iia is None else f"{row.worst_iia:.3f}")
+    console.print(table)
+
+
+def _ratio(ratio: float, reads: str) -> str:
+    return f"{ratio:.0%}" if reads == "share" else f"{ratio:.3g}x"
 
 
 def _table(title: str, *columns: str) -> Table:

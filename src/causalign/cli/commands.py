@@ -13,9 +13,10 @@ from causalign._files import output_folder
 from causalign._progress import progress_bars
 from causalign._version import __version__
 from causalign.alignment import MAPS, METHODS, RESULT, STARTS, Alignment
-from causalign.cli._show import console, errors, show_alignment, show_similarity, show_zoo
+from causalign.benchmarks import BENCHMARKS, Row, save_rows, threads
+from causalign.cli._show import console, errors, show_alignment, show_benchmarks, show_similarity, show_zoo
 from causalign.cli.spec import AlignSpec, parse_spec, read_spec
-from causalign.errors import CausalignError, SearchWarning
+from causalign.errors import CausalignError, SearchWarning, lookup
 from causalign.evaluation import compare as compare_sites
 from causalign.maps import PARAMETRISATIONS
 from causalign.report import FIGURES, PAGE, SIMILARITY, save_similarity, write_report
@@ -36,7 +37,7 @@ Seed = Annotated[int, typer.Option(min=0, help="Of all random draws.")]
 
 INTERRUPTED = 130
 _USUAL = {name: field.default for name, field in AlignSpec.model_fields.items()}
-MORE = "train, validation, test, batch, passes, check_every, patience"
+MORE = "train, validation, test, batch, passes, check_every, patience, enough, precision"
 
 
 @app.callback(invoke_without_command=True)
@@ -161,6 +162,31 @@ def train(
     if card.accuracy < 1:
         errors.print(f"it still makes mistakes after {card.steps:,} steps, the most the recipe allows")
         raise typer.Exit(1)
+
+
+@app.command()
+def bench(
+    only: Annotated[list[str] | None, typer.Argument(help=f"{', '.join(BENCHMARKS)}; all of them.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer repeats and smaller cases: minutes.")] = False,
+    json: Annotated[Path | None, typer.Option(help="Write the rows to this file as well.")] = None,
+    number: Annotated[int, typer.Option("--threads", min=1, help="Of torch, pinned.")] = 2,
+) -> None:
+    """Measure how fast it is: every row a ratio to something that runs beside it, on this machine."""
+    chosen = {name: lookup("benchmark", name, BENCHMARKS) for name in only or BENCHMARKS}
+    if json is not None:
+        output_folder(json.parent, json.name)
+    rows: list[Row] = []
+    try:
+        with threads(number), warnings.catch_warnings(action="ignore", category=SearchWarning):
+            for name, benchmark in chosen.items():
+                errors.print(f"{name} ...")
+                rows += benchmark(quick)
+                if json is not None:
+                    save_rows(rows, number, json)
+    except KeyboardInterrupt:
+        show_benchmarks(rows, number)
+        raise typer.Exit(INTERRUPTED) from None
+    show_benchmarks(rows, number)
 
 
 def _run(spec: AlignSpec, out: Path) -> None:

@@ -42,6 +42,8 @@ class AlignSpec(BaseModel):
     most_steps: int = Settings.most_steps
     check_every: int = Settings.check_every
     patience: int = Settings.patience
+    enough: float | None = None
+    precision: str | None = None
 
     @field_validator("rank")
     @classmethod

@@ -13,6 +13,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+_BLOCK = 64  # rows are whole blocks: some libraries compile a kernel for every new shape, and so there are few
+_NOTHING = -100
+
 ReadOut = Callable[[Float[Tensor, "tokens features"]], Float[Tensor, "tokens vocabulary"]]
 
 
@@ -45,12 +48,16 @@ class _NextTokenLoss(torch.autograd.Function):
         gradients: list[Tensor] = []
         rows = _rows(features)
         for chunk, expected in zip(features.split(rows), tokens.split(rows), strict=True):
+            missing = -len(chunk) % _BLOCK
             with torch.set_grad_enabled(differentiate):
-                chunk = chunk.detach().requires_grad_(differentiate)
-                loss = functional.cross_entropy(read_out(chunk).float(), expected, reduction="sum")
+                padded = functional.pad(chunk.detach(), (0, 0, 0, missing)).requires_grad_(differentiate)
+                wanted = functional.pad(expected, (0, missing), value=_NOTHING)
+                logits = read_out(padded).float()
+                loss = functional.cross_entropy(logits, wanted, reduction="sum", ignore_index=_NOTHING)
             losses.append(loss.detach())
             if differentiate:
-                gradients += torch.autograd.grad(loss, [chunk])
+                (gradient,) = torch.autograd.grad(loss, [padded])
+                gradients.append(gradient[: len(chunk)])
         ctx.gradient = torch.cat(gradients) if differentiate else None
         return torch.stack(losses).sum()
 

@@ -127,7 +127,7 @@ def run_swapped(site: Site, batches: Sequence[Batch], swapped: Sequence[Float[Te
     order = lengths.argsort(descending=True, stable=True)
     tokens = stacked([batch.tokens for batch in batches])[order]
     determined = stacked([batch.determined for batch in batches])[order]
-    states = stacked(swapped)[order]
+    states = stacked(swapped)[order].to(site.dtype)  # a search may run its networks at another precision
     prepared, places = _one_table(batches)
     continuation = Continuation.pack(tokens, lengths[order])
     run_on = site.run_on if states.dim() == 2 else site.run_on_steps

@@ -5,7 +5,7 @@ the continuations of each target as one batch.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Literal
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from causalign._progress import Listener, Update, silent
-from causalign.errors import CausalignError
+from causalign.errors import CausalignError, lookup
 from causalign.evaluation import correct_trials, worst
 from causalign.interchange import Batch, Direction, Interventions, Swap
 from causalign.maps import AlignmentMap, TrainableMap
@@ -27,6 +27,7 @@ from causalign.sites import Site
 
 _MEMORY = 0.9  # of the running average of the parameters: about the last ten steps
 _CHUNK = 2048  # validation interventions whose loss is computed at a time
+PRECISIONS = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 _CLEARLY = 1e-3  # so much of a loss must be gone for it to count as better
 
 
@@ -48,8 +49,15 @@ class Settings:
 
     A best look that was long in coming gets half as long again: what rises slowly is waited for.
     """
+    enough: float | None = None
+    """The IIA of the worst direction, on validation, that ends the search; by default it goes on while it improves."""
+
+    precision: str | None = None
+    """`bfloat16` or `float32`: in which the networks are run to learn; all scores are of the networks as they are."""
 
     def __post_init__(self) -> None:
+        if self.precision is not None:
+            lookup("precision", self.precision, PRECISIONS)
         for name in ("batch", "passes", "check_every", "patience"):
             if getattr(self, name) < 1:
                 raise CausalignError(f"{name} must be at least 1, found {getattr(self, name)}")
@@ -57,6 +65,8 @@ class Settings:
             raise CausalignError(f"most_steps must not be negative, found {self.most_steps}")
         if self.learning_rate is not None and not self.learning_rate > 0:
             raise CausalignError(f"learning_rate must be positive, found {self.learning_rate}")
+        if self.enough is not None and not 0 < self.enough <= 1:
+            raise CausalignError(f"enough is an IIA above 0 and at most 1, found {self.enough}")
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,12 @@ class Problem:
     """The trained directions, and what is minimised in each."""
     train: Mapping[Direction, Interventions]
     validation: Mapping[Direction, Interventions]
+
+    def at(self, precision: str | None) -> "Problem":
+        """The same with copies of the networks at another precision."""
+        if precision is None:
+            return self
+        return replace(self, sites=[site.cast(PRECISIONS[precision]) for site in self.sites])
 
     def by_objective(self, of: Mapping[Direction, Interventions]) -> list[tuple[Objective, list[Direction]]]:
         """The directions of each objective, of those that are in `of`."""
@@ -104,7 +120,7 @@ class Look:
         return (self.worst_iia or 0.0, self.mean_iia or 0.0) > (other.worst_iia or 0.0, other.mean_iia or 0.0)
 
 
-Stopped = Literal["settled", "steps", "interrupted", "diverged", "closed-form"]
+Stopped = Literal["settled", "enough", "steps", "interrupted", "diverged", "closed-form"]
 
 
 @dataclass(frozen=True)
@@ -138,13 +154,15 @@ def search(
     )
     averaged = [AveragedModel(each, multi_avg_fn=get_ema_multi_avg_fn(_MEMORY)) for each in maps]
     record = _Record(problem, averaged)
+    learnt = problem.at(settings.precision)
     step = 0
     stopped: Stopped | None = None
     try:
         record.look(0, None)
+        stopped = "enough" if record.reached(settings.enough) else None
         while stopped is None and step < settings.most_steps:
             step += 1
-            loss = _learn(problem, maps, settings, optimiser, rng)
+            loss = _learn(learnt, maps, settings, optimiser, rng)
             for average, each in zip(averaged, maps, strict=True):
                 average.update_parameters(each)
             if not np.isfinite(loss):
@@ -152,7 +170,10 @@ def search(
             elif step % settings.check_every == 0 or step == settings.most_steps:
                 record.look(step, loss)
                 release_freed_memory()
-                stopped = "settled" if record.settled(settings) or record.perfect else None
+                if record.reached(settings.enough):
+                    stopped = "enough"
+                elif record.settled(settings) or record.perfect:
+                    stopped = "settled"
             listener(Update("search", step, settings.most_steps, {"loss": loss, **record.best.figures}))
     except KeyboardInterrupt:
         stopped = "interrupted"
@@ -245,6 +266,10 @@ class _Record:
     def settled(self, settings: Settings) -> bool:
         """Whether the last better look is long past."""
         return self.idle >= max(settings.patience, self.best.step / (2 * settings.check_every))
+
+    def reached(self, enough: float | None) -> bool:
+        """Whether the worst direction is as good as was asked for."""
+        return enough is not None and self.best.worst_iia is not None and self.best.worst_iia >= enough
 
     @property
     def perfect(self) -> bool:

@@ -1,6 +1,7 @@
 """What a site is: a place in a network whose state can be read, swapped, and run on from."""
 
 from abc import ABC, abstractmethod
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,6 +86,10 @@ class Site(ABC):
             raise CausalignError(
                 f"{self.network.name} was moved or cast after {self.name} was made; make the site again"
             )
+
+    def cast(self, dtype: torch.dtype) -> "Site":
+        """The same place in a copy of the network at another precision."""
+        return self if dtype == self.dtype else deepcopy(self.network).to(dtype).site(self.at, self.task)
 
     @property
     def dtype(self) -> torch.dtype:

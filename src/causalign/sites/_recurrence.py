@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 from causalign.sites._base import Continuation
 from causalign.sites._cells import Stepper
@@ -23,28 +24,45 @@ def run_on(
     return _RunOn.apply(state, stepper, continuation)  # type: ignore[no-untyped-call]
 
 
+_BLOCK = 64
+"""Rows are rounded up to whole blocks: some libraries compile a kernel for every new shape, and so there are few."""
+
+
+def _whole_blocks(rows: int) -> int:
+    return -(-rows // _BLOCK) * _BLOCK
+
+
 class _RunOn(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, state: Tensor, stepper: Stepper, continuation: Continuation) -> Tensor:
         running = continuation.running
         states = state.new_empty(len(continuation.tokens), state.shape[1])
-        steps = states.split(running)
-        steps[0].copy_(state)
-        keep = ctx.needs_input_grad[0]
-        factors = [
-            stepper.advance(tokens[: len(after)], before[: len(after)], after, keep)
-            for tokens, (before, after) in zip(continuation.tokens.split(running), pairwise(steps), strict=False)
-        ]
+        tokens = functional.pad(continuation.tokens, (0, _BLOCK))  # what the rows beyond the trials read is no matter
+        before = state.new_zeros(_whole_blocks(running[0]), state.shape[1])
+        before[: running[0]] = states[: running[0]] = state
+        factors, first = [], 0
+        for behind, ahead in pairwise(running):
+            rows = _whole_blocks(ahead)
+            after = torch.empty_like(before[:rows])
+            keep = ctx.needs_input_grad[0]
+            factors.append(stepper.advance(tokens[first : first + rows], before[:rows], after, keep))
+            first += behind
+            states[first : first + ahead] = after[:ahead]
+            before = after
         ctx.stepper, ctx.running, ctx.factors = stepper, running, factors
         return states
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        steps = gradient.split(ctx.running)
-        after = steps[-1]
-        for of_step, factors in zip(reversed(steps[:-1]), reversed(ctx.factors), strict=True):
-            before = of_step.clone()
+        *earlier, last = (_padded(of_step) for of_step in gradient.split(ctx.running))
+        after = last
+        for before, factors in zip(reversed(earlier), reversed(ctx.factors), strict=True):
             ctx.stepper.retreat(after, factors, before[: len(after)])
             after = before
-        return after, None, None
+        return after[: ctx.running[0]], None, None
+
+
+def _padded(of_step: Float[Tensor, "trials width"]) -> Float[Tensor, "rows width"]:
+    """A copy in whole blocks, with zeros."""
+    return functional.pad(of_step, (0, 0, 0, _whole_blocks(len(of_step)) - len(of_step)))

@@ -93,7 +93,7 @@ class Embedding(_Recurrent):
     def run_on(
         self, prepared: Prepared, places: Places, state: Float[Tensor, "trials width"], continuation: Continuation
     ) -> Float[Tensor, "tokens hidden"]:
-        before = prepared["before"][places.trial, places.position]
+        before = prepared["before"][places.trial, places.position].to(state)
         return self._features(self._cell.step(self._cell.gates(state), before), continuation)
 
     @override

@@ -97,7 +97,9 @@ class Residual(Site):
 
     def _cache(self, prepared: Prepared, index: int, places: Places, seen: Int[Tensor, " trials"]) -> _Cache:
         # Beyond the longest prefix of these trials there is nothing to see.
-        keys, values = (prepared[f"{of}.{index}"][places.trial, : int(seen.max())] for of in ("keys", "values"))
+        keys, values = (
+            prepared[f"{of}.{index}"][places.trial, : int(seen.max())].to(self.dtype) for of in ("keys", "values")
+        )
         return _Cache(keys, values, seen)
 
     def _fed(

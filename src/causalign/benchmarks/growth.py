@@ -1,0 +1,66 @@
+"""How time and memory grow with what is asked for, each case in a process of its own."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from causalign.alignment import align
+from causalign.benchmarks._measure import Steps, in_child
+from causalign.benchmarks._row import Row
+from causalign.networks import build
+from causalign.search import Settings
+from causalign.tasks import MultiObject
+
+
+@dataclass(frozen=True)
+class Case:
+    """An alignment of untrained GRUs, which cost what trained ones do."""
+
+    rank: int = 16
+    width: int = 128
+    networks: int = 2
+    longest: int = 20
+    """The most objects a trial shows: what follows a swap grows with it."""
+    interventions: int = 10_000
+    batch: int = 128
+
+
+_VALUES: dict[str, tuple[list[int], list[int]]] = {
+    "rank": ([2, 128], [2, 8, 32, 128]),
+    "width": ([64, 512], [64, 256, 1024, 4096]),
+    "networks": ([2, 4], [2, 4, 8, 16]),
+    "longest": ([10, 40], [10, 20, 40, 80]),
+    "interventions": ([1_000, 100_000], [1_000, 10_000, 100_000, 1_000_000]),
+}
+"""What is varied, quickly and in full."""
+
+
+def growth(quick: bool) -> Iterator[Row]:
+    """Seconds a step and peak memory against rank, width, networks, length and interventions."""
+    for name, values in _VALUES.items():
+        measured = []
+        for value in values[0 if quick else 1]:
+            taken, memory = in_child(_measure, replace(Case(), **{name: value}), 6 if quick else 12)
+            measured.append((value, taken, memory))
+        for (before, less, held), (value, taken, memory) in pairwise(measured):
+            yield Row(
+                benchmark="growth",
+                case=f"{name} {before:,} -> {value:,}",
+                ours=taken,
+                unit="s/step",
+                rival=f"{name} {before:,}",
+                theirs=less,
+                ratio=less / taken,
+                reads="share",
+                note=f"{value / before:.0f} times as much; {held:.2f} -> {memory:.2f} GiB at peak",
+            )
+
+
+def _measure(case: Case, steps: int) -> float:
+    """The median seconds of a step."""
+    task = type("Counting", (MultiObject,), {"largest": case.longest})()
+    sites = [build(task, "gru", seed, width=case.width).site("hidden") for seed in range(case.networks)]
+    timer = Steps("search", {})
+    settings = Settings(batch=case.batch, most_steps=steps, check_every=steps)
+    align(sites, rank=case.rank, train=case.interventions, validation=100, test=100, settings=settings, progress=timer)
+    return timer.medians()["ours"]

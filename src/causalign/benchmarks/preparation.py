@@ -1,0 +1,43 @@
+"""What comes before the first step: reading states and drawing interventions."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from causalign.benchmarks import _pair
+from causalign.benchmarks._measure import in_turn
+from causalign.benchmarks._row import Row
+from causalign.networks import Network
+
+_COUNT = 10_000
+_CHUNK = 1000
+
+
+def preparation(quick: bool) -> Iterator[Row]:
+    """10,000 interventions in each of 4 directions, beside running each one's source and target networks once."""
+    networks, sites = _pair.networks(), _pair.sites()
+    tokens = torch.from_numpy(networks[0].task.trials(_COUNT, np.random.default_rng(0)).tokens)
+    work = {
+        "ours": lambda: _pair.interventions(sites, _COUNT),
+        "theirs": lambda: [_run(networks[end], tokens) for direction in _pair.DIRECTIONS for end in direction],
+    }
+    taken = in_turn(work, 2 if quick else 7)
+    yield Row(
+        benchmark="preparation",
+        case=f"{_COUNT:,} interventions x {len(_pair.DIRECTIONS)} directions",
+        ours=taken["ours"],
+        unit="s",
+        rival="running source and target of each once",
+        theirs=taken["theirs"],
+        ratio=taken["theirs"] / taken["ours"],
+        reads="times",
+    )
+
+
+@torch.no_grad()
+def _run(network: Network, tokens: Int[Tensor, "trials time"]) -> None:
+    for chunk in tokens.split(_CHUNK):
+        network(chunk)

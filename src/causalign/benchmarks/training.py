@@ -1,0 +1,41 @@
+"""Training a network to accuracy 1."""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from causalign.benchmarks import _pair
+from causalign.benchmarks._measure import Steps, matrix_multiply
+from causalign.benchmarks._row import Row
+from causalign.networks import Recipe, train
+from causalign.tasks import MultiObject
+
+
+def training(quick: bool) -> Iterator[Row]:
+    """The GRU of Multi-Object by the paper's recipe: seconds a step, and of the whole; `quick`, 100 steps of it."""
+    task, recipe = MultiObject(), Recipe()
+    if quick:
+        recipe = replace(recipe, most_steps=100)
+    work, operations = matrix_multiply()
+    timer = Steps("training", {"multiply": work})
+    with tempfile.TemporaryDirectory() as folder:
+        network, card = train(task, "gru", 0, Path(folder), recipe=recipe, listener=timer)
+    taken = timer.medians()
+    # A trial of n tokens is padded to the longest of its batch; what is asked for is the n - 1 predictions.
+    tokens = recipe.batch * float((task.trials(10_000, np.random.default_rng(0)).lengths - 1).mean())
+    rate = operations / taken["multiply"]
+    needed = _pair.training_operations(network, tokens) / rate
+    yield Row(
+        benchmark="training",
+        case=f"GRU, batch {recipe.batch}",
+        ours=taken["ours"],
+        unit="s",
+        rival=f"float32 matrix multiplication at {rate / 1e9:.0f} GFLOP/s",
+        theirs=needed,
+        ratio=needed / taken["ours"],
+        reads="share",
+        note=f"{tokens / taken['ours']:,.0f} tokens/s; accuracy {card.accuracy:.3f} after {card.steps} steps",
+    )
