@@ -32,6 +32,7 @@ from causalign.interchange import (
     Direction,
     Interventions,
     Recorded,
+    Store,
     Swap,
     draw_interventions,
     record_all,
@@ -72,6 +73,8 @@ class Request:
     start: str
     seed: int
     counts: Counts
+    memory: float
+    """GiB that tables may take; what is beyond lies in files."""
 
     @classmethod
     def checked(
@@ -87,6 +90,7 @@ class Request:
         eps: float | None,
         seed: int,
         counts: Mapping[str, int],
+        memory: float,
     ) -> "Request":
         """The request, once everything about it has been checked.
 
@@ -102,6 +106,8 @@ class Request:
         variables = _one_each(variable, sites)
         if start not in STARTS:
             raise unknown("start", start, STARTS)
+        if not memory >= 0:
+            raise CausalignError(f"memory is a number of GiB, at least 0; found {memory}")
         if seed < 0:
             raise CausalignError(f"seed must not be negative, found {seed}")
         for split, count in counts.items():
@@ -116,7 +122,7 @@ class Request:
         for site in sites:
             check(site, seed, row.stepwise)
         start = row.start or start
-        return cls(sites, variables, row, objectives, rank, kind, scale, start, seed, Counts(**counts))
+        return cls(sites, variables, row, objectives, rank, kind, scale, start, seed, Counts(**counts), memory)
 
     @property
     def names(self) -> list[str]:
@@ -130,12 +136,12 @@ class Request:
         Counterfactual latents are looked up for the splits that a search sees; the test is of behaviour alone.
         """
         with_latents = [direction for direction, objective in self.objectives.items() if objective.uses_latents]
-        stepwise, splits = self.method.stepwise, {}
+        stepwise, splits, store = self.method.stepwise, {}, Store(self.memory)
         for done, (split, count) in enumerate(self.counts, start=1):
             tested = split == "test"
             directions = [*self.objectives, *(self.method.untrained(len(self.sites)) if tested else [])]
             with clock("states"):
-                recorded = record_all(self.sites, count, self.seed, split, stepwise)
+                recorded = record_all(self.sites, count, self.seed, split, stepwise, store)
             with clock("data"):
                 drawn = draw_interventions(
                     self.sites,
@@ -147,6 +153,7 @@ class Request:
                     split,
                     stepwise=stepwise,
                     with_latents=[] if tested else with_latents,
+                    store=store,
                 )
             splits[split] = Split(recorded, drawn)
             listener(Update("interventions", done, 3))

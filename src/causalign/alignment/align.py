@@ -16,7 +16,7 @@ from causalign.alignment.methods import Method
 from causalign.alignment.rank import least_rank
 from causalign.alignment.result import Alignment, RankTried
 from causalign.errors import CausalignError, SearchWarning
-from causalign.interchange import keep
+from causalign.interchange import DEFAULT_BUDGET, keep
 from causalign.maps import DEFAULT, AlignmentMap
 from causalign.search import Found, Problem, Settings, search
 from causalign.sites import Site
@@ -42,6 +42,7 @@ def align(
     validation: int = 1_000,
     test: int = 1_000,
     settings: Settings | None = None,
+    memory: float = DEFAULT_BUDGET,
     progress: bool | Listener = False,
 ) -> Alignment:
     """Find the maps under which the networks' states can be interchanged, and score them.
@@ -65,6 +66,7 @@ def align(
         validation: interventions of each direction on which the best step is chosen.
         test: interventions of each direction that are scored.
         settings: how the search runs.
+        memory: GiB that recorded states and interventions may take; what is beyond lies in temporary files.
         progress: whether to draw progress bars, or who is to be told instead.
 
     Returns:
@@ -79,7 +81,7 @@ def align(
     if not 0 <= tolerance <= 1:
         raise CausalignError(f"tolerance is a share from 0 to 1, found {tolerance}")
     counts = {"train": train, "validation": validation, "test": test}
-    request = Request.checked(sites, variable, method, rank, map, scale, start, inaccessible, eps, seed, counts)
+    request = Request.checked(sites, variable, method, rank, map, scale, start, inaccessible, eps, seed, counts, memory)
     if not request.method.searches:
         settings = replace(settings, most_steps=0)
     clock = Clock("data", "states", "search", "evaluate")

@@ -37,7 +37,7 @@ Seed = Annotated[int, typer.Option(min=0, help="Of all random draws.")]
 
 INTERRUPTED = 130
 _USUAL = {name: field.default for name, field in AlignSpec.model_fields.items()}
-MORE = "train, validation, test, batch, passes, check_every, patience, enough, precision"
+MORE = "train, validation, test, memory, batch, passes, check_every, patience, enough, precision"
 
 
 @app.callback(invoke_without_command=True)

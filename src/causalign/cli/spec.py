@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from causalign._progress import Listener
 from causalign.alignment import AUTO, Alignment, align
 from causalign.errors import CausalignError, invalid, unknown
+from causalign.interchange import DEFAULT_BUDGET
 from causalign.maps import DEFAULT
 from causalign.search import Settings
 from causalign.sites import Site, open_site
@@ -36,6 +37,7 @@ class AlignSpec(BaseModel):
     train: int = 10_000
     validation: int = 1_000
     test: int = 1_000
+    memory: float = DEFAULT_BUDGET
     batch: int = Settings.batch
     passes: int = Settings.passes
     learning_rate: float | None = None

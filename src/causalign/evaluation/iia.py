@@ -32,7 +32,7 @@ def correct_trials(
         for direction, given in interventions.items():
             source, target = (maps[index] for index in direction)
             parts = []
-            for chunk in torch.arange(len(given), device=given.lengths.device).split(_CHUNK):
+            for chunk in torch.arange(len(given)).split(_CHUNK):
                 batch = given.take(chunk)
                 swapped = swap(batch.target_states, batch.source_states, target, source)
                 parts.append(run_swapped(sites[direction.target], [batch], [swapped]).correct())

@@ -10,16 +10,20 @@ from causalign.interchange.recorded import (
     record_together,
     require_same_trials,
 )
+from causalign.interchange.store import DEFAULT_BUDGET, Store, forget_mapped_pages
 from causalign.interchange.swap import Swap, interchange, interchange_rotated, keep, replace
 
 __all__ = [
+    "DEFAULT_BUDGET",
     "Batch",
     "Direction",
     "Interventions",
     "Recorded",
     "Run",
+    "Store",
     "Swap",
     "draw_interventions",
+    "forget_mapped_pages",
     "interchange",
     "interchange_rotated",
     "keep",

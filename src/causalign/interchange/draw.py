@@ -17,10 +17,12 @@ from causalign._random import numpy_stream
 from causalign.errors import CausalignError
 from causalign.interchange.interventions import Direction, Interventions
 from causalign.interchange.recorded import Recorded
+from causalign.interchange.store import Store
 from causalign.sites import Places, Site
 from causalign.tasks import Values, Variable, counterfactual
 
 _ATTEMPTS = 50
+_CHUNK = 50_000  # interventions drawn at a time
 
 
 def draw_interventions(
@@ -34,6 +36,7 @@ def draw_interventions(
     *,
     stepwise: bool = False,
     with_latents: Collection[Direction] = (),
+    store: Store | None = None,
 ) -> dict[Direction, Interventions]:
     """`count` interventions of each direction, from states recorded for the same split.
 
@@ -44,20 +47,16 @@ def draw_interventions(
         CausalignError: the variables do not fit each other, or a source's values mean nothing in a target's task.
     """
     sides = [_Side(*side) for side in zip(sites, variables, recorded, strict=True)]
-    drawn = {}
+    store, drawn = store or Store(), {}
     for direction in directions:
         source, target = (sides[index] for index in direction)
         rng = numpy_stream(seed, split, "pairs", *direction)
-        pairs = _matched(source, target, stepwise, count, rng)
-        latents, unmatched = None, None
-        if direction in with_latents:
-            rows, unmatched = _look_up(target, pairs.values, numpy_stream(seed, split, "latents", *direction))
-            if not (rows >= 0).any():
-                raise CausalignError(
-                    f"no state of {target.site.name} was recorded with the values that swaps bring about"
-                )
-            pairs, latents = pairs.take(rows >= 0), torch.from_numpy(rows[rows >= 0]).to(target.site.device)
-        drawn[direction] = _interventions(source, target, pairs, stepwise, rng, latents, unmatched)
+        latents = numpy_stream(seed, split, "latents", *direction) if direction in with_latents else None
+        parts = [
+            _drawn(source, target, min(_CHUNK, count - done), rng, latents, stepwise)
+            for done in range(0, count, _CHUNK)
+        ]
+        drawn[direction] = Interventions.joined(parts, store)
     return drawn
 
 
@@ -101,6 +100,26 @@ class _Pairs:
 
     def __len__(self) -> int:
         return len(self.source_trial)
+
+
+def _drawn(
+    source: _Side,
+    target: _Side,
+    count: int,
+    rng: np.random.Generator,
+    latents: np.random.Generator | None,
+    stepwise: bool,
+) -> Interventions:
+    """Some interventions of a direction, with latents where there is a generator to draw them."""
+    pairs = _matched(source, target, stepwise, count, rng)
+    if latents is None:
+        return _interventions(source, target, pairs, stepwise, rng, None, None)
+    rows, unmatched = _look_up(target, pairs.values, latents)
+    there = rows >= 0
+    if not there.any():
+        raise CausalignError(f"no state of {target.site.name} was recorded with the values that swaps bring about")
+    found = _compact(rows[there], target.site.device)
+    return _interventions(source, target, pairs.take(there), stepwise, rng, found, unmatched)
 
 
 def _matched(source: _Side, target: _Side, stepwise: bool, count: int, rng: np.random.Generator) -> _Pairs:
@@ -157,24 +176,28 @@ def _interventions(
 
     def rows(recorded: Recorded, trial: Int[np.ndarray, " pairs"], position: Int[np.ndarray, " pairs"]) -> Tensor:
         if not stepwise:
-            return torch.from_numpy(recorded.row[trial, position]).to(device)
+            return _compact(recorded.row[trial, position], device)
         up_to = recorded.row[trial, : position.max() + 1]
-        return torch.from_numpy(np.where(np.arange(up_to.shape[1]) <= position[:, None], up_to, 0)).to(device)
+        return _compact(np.where(np.arange(up_to.shape[1]) <= position[:, None], up_to, 0), device)
 
-    places = (torch.from_numpy(part).to(device) for part in (pairs.target_trial, pairs.target_position))
     return Interventions(
         source.recorded,
         target.recorded,
         rows(source.recorded, pairs.source_trial, pairs.source_position),
         rows(target.recorded, pairs.target_trial, pairs.target_position),
-        Places(*places),
-        target.site.encode(continuation.tokens),
+        Places(_compact(pairs.target_trial, device), _compact(pairs.target_position, device)),
+        target.site.encode(continuation.tokens).int(),
         torch.from_numpy(continuation.determined).to(device),
-        torch.from_numpy(continuation.lengths).to(device),
-        {name: torch.from_numpy(value).to(device) for name, value in pairs.values.items()},
+        _compact(continuation.lengths, device),
+        {name: _compact(value, device) for name, value in pairs.values.items()},
         latent_rows,
         unmatched,
     )
+
+
+def _compact(numbers: Int[np.ndarray, "..."], device: torch.device) -> Int[Tensor, "..."]:
+    """In half of the memory: there are many interventions, and no number of theirs is large."""
+    return torch.from_numpy(numbers.astype(np.int32)).to(device)
 
 
 def _look_up(

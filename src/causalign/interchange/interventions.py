@@ -1,5 +1,6 @@
 """Interventions: all that a swap in one direction needs, computed once."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,8 +10,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from causalign.interchange._predictions import next_token_loss, predictions
-from causalign.interchange._tables import stacked
 from causalign.interchange.recorded import Recorded
+from causalign.interchange.store import Store
 from causalign.sites import Continuation, Places, Prepared, Site
 
 
@@ -70,25 +71,52 @@ class Interventions:
     @property
     def source_states(self) -> Float[Tensor, "trials ... width"]:
         """The states that are given."""
-        return self.source.states[self.source_rows]
+        return self.source.gather(self.source_rows)
 
     @property
     def target_states(self) -> Float[Tensor, "trials ... width"]:
         """The states that receive."""
-        return self.target.states[self.target_rows]
+        return self.target.gather(self.target_rows)
 
     def take(self, index: Int[Tensor, " chosen"]) -> Batch:
-        """Some of them."""
-        latents = None if self.latent_rows is None else self.target.states[self.latent_rows[index]]
+        """Some of them, on the target's device."""
+        index, device = index.to(self.lengths.device), self.target.device
+        lengths = self.lengths[index]
+        steps = int(lengths.max())
         return Batch(
-            self.source.states[self.source_rows[index]],
-            self.target.states[self.target_rows[index]],
+            self.source.gather(self.source_rows[index]),
+            self.target.gather(self.target_rows[index]),
             self.target.prepared,
-            self.places.take(index),
-            self.tokens[index],
-            self.determined[index],
-            self.lengths[index],
-            latents,
+            Places(*(part[index].to(device).long() for part in (self.places.trial, self.places.position))),
+            self.tokens[index, :steps].to(device).long(),
+            self.determined[index, :steps].to(device),
+            lengths.to(device).long(),
+            None if self.latent_rows is None else self.target.gather(self.latent_rows[index]),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence["Interventions"], store: Store) -> "Interventions":
+        """Those of one direction, one after another, in tables of the store."""
+        first = parts[0]
+        latents = [part.latent_rows for part in parts if part.latent_rows is not None]
+        unmatched: Counter[tuple[int, ...]] = Counter()
+        for part in parts:
+            unmatched.update(part.unmatched or {})
+        return cls(
+            first.source,
+            first.target,
+            store.stacked([part.source_rows for part in parts]),
+            store.stacked([part.target_rows for part in parts]),
+            Places(
+                store.stacked([part.places.trial for part in parts]),
+                store.stacked([part.places.position for part in parts]),
+            ),
+            store.stacked([part.tokens for part in parts]),
+            store.stacked([part.determined for part in parts]),
+            store.stacked([part.lengths for part in parts]),
+            {name: store.stacked([part.values[name] for part in parts]) for name in first.values},
+            store.stacked(latents) if latents else None,
+            None if first.unmatched is None else dict(unmatched),
         )
 
 
@@ -125,9 +153,9 @@ def run_swapped(site: Site, batches: Sequence[Batch], swapped: Sequence[Float[Te
     """
     lengths = torch.cat([batch.lengths for batch in batches])
     order = lengths.argsort(descending=True, stable=True)
-    tokens = stacked([batch.tokens for batch in batches])[order]
-    determined = stacked([batch.determined for batch in batches])[order]
-    states = stacked(swapped)[order].to(site.dtype)  # a search may run its networks at another precision
+    tokens = _together([batch.tokens for batch in batches])[order]
+    determined = _together([batch.determined for batch in batches])[order]
+    states = _together(swapped)[order].to(site.dtype)  # a search may run its networks at another precision
     prepared, places = _one_table(batches)
     continuation = Continuation.pack(tokens, lengths[order])
     run_on = site.run_on if states.dim() == 2 else site.run_on_steps
@@ -135,6 +163,13 @@ def run_swapped(site: Site, batches: Sequence[Batch], swapped: Sequence[Float[Te
     trial = order[continuation.trial]
     determined = determined[continuation.trial, continuation.step]
     return Run(site, features, continuation.tokens, determined, trial, len(lengths))
+
+
+def _together(parts: Sequence[Tensor]) -> Tensor:
+    """One after another, the second dimension widened to the widest; the width of single states is the same anyway."""
+    longest = max(part.shape[1] for part in parts)
+    pads = [[0, 0] * (part.dim() - 2) + [0, longest - part.shape[1]] for part in parts]
+    return torch.cat([torch.nn.functional.pad(part, pad) for part, pad in zip(parts, pads, strict=True)])
 
 
 def _one_table(batches: Sequence[Batch]) -> tuple[Prepared, Places]:
@@ -147,5 +182,5 @@ def _one_table(batches: Sequence[Batch]) -> tuple[Prepared, Places]:
     for batch in batches:
         trials.append(batch.places.trial + first)
         first += len(next(iter(batch.prepared.values())))
-    together = {name: stacked([batch.prepared[name] for batch in batches]) for name in batches[0].prepared}
+    together = {name: _together([batch.prepared[name] for batch in batches]) for name in batches[0].prepared}
     return together, Places(torch.cat(trials), positions)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from causalign._random import numpy_stream
 from causalign.errors import CausalignError
-from causalign.interchange._tables import stacked
+from causalign.interchange.store import Store, forget_mapped_pages
 from causalign.sites import Prepared, Site, finite
 from causalign.tasks import END, Sequences, Task, Values
 
@@ -28,6 +28,8 @@ class Recorded:
     trials: Sequences
     trial: Int[np.ndarray, " samples"]
     position: Int[np.ndarray, " samples"]
+    device: torch.device
+    """Where the states are needed; they may be kept elsewhere."""
     states: Float[Tensor, "rows width"]
     row: Int[np.ndarray, "trials time"]
     """Which row of `states` is that of a position; -1 where none was kept."""
@@ -47,7 +49,11 @@ class Recorded:
     @property
     def sampled(self) -> Float[Tensor, "samples width"]:
         """The state of each sample."""
-        return self.states[torch.from_numpy(self.row[self.trial, self.position]).to(self.states.device)]
+        return self.gather(torch.from_numpy(self.row[self.trial, self.position]))
+
+    def gather(self, rows: Int[Tensor, "*rows"]) -> Float[Tensor, "*rows width"]:
+        """Rows of the states, where they are needed."""
+        return self.states[rows.to(self.states.device).long()].to(self.device)
 
     def labelled(self, names: Sequence[str]) -> tuple[Int[np.ndarray, "states names"], Float[Tensor, "states width"]]:
         """States, and what each of them stands for: the values of the named variables.
@@ -63,7 +69,7 @@ class Recorded:
         changes = [np.diff(self.trials.values[name], axis=1, prepend=0) for name in names]
         did = [change[trial, position] for change in changes]
         labels = np.stack([position == 0, *did], axis=1).astype(np.int64)  # B begins; whatever it does, it is alone
-        return labels, self.states[torch.from_numpy(self.row[trial, position]).to(self.states.device)]
+        return labels, self.gather(torch.from_numpy(self.row[trial, position]))
 
     def sample(
         self, count: int, rng: np.random.Generator, among: Bool[np.ndarray, " samples"] | None = None
@@ -87,28 +93,30 @@ def record(site: Site, trials: int, rng: np.random.Generator) -> Recorded:
     """
     drawn = site.task.trials(trials, rng)
     places = site.task.swappable(drawn.tokens)
-    return read_trials(site, drawn, places, places)
+    return read_trials(site, drawn, places, places, Store())
 
 
-def record_all(sites: Sequence[Site], count: int, seed: int, split: str, stepwise: bool = False) -> list[Recorded]:
+def record_all(
+    sites: Sequence[Site], count: int, seed: int, split: str, stepwise: bool = False, store: Store | None = None
+) -> list[Recorded]:
     """Recorded states of every site, enough for `count` interventions of each direction.
 
     `split` names the random stream: different splits share no draw. Stepwise, all positions are kept, and the trials
     of each are lengthened to those of the longest, so that each can be a target up to any source's position.
     """
-    trials = min(count, _MOST_TRIALS)
+    trials, store = min(count, _MOST_TRIALS), store or Store()
     drawn = [
         _by_length(site.task.trials(trials, numpy_stream(seed, split, "trials", i))) for i, site in enumerate(sites)
     ]
     if not stepwise:
         places = [site.task.swappable(each.tokens) for site, each in zip(sites, drawn, strict=True)]
-        return [read_trials(*each) for each in zip(sites, drawn, places, places, strict=True)]
+        return [read_trials(*each, store) for each in zip(sites, drawn, places, places, strict=True)]
     time = max(each.tokens.shape[1] for each in drawn)
     recorded = []
     for site, each in zip(sites, drawn, strict=True):
         longer, kept = lengthened(site.task, each, time)
         swappable = site.task.swappable(each.padded(time).tokens)  # not after the fillers
-        recorded.append(read_trials(site, longer, swappable, kept, stepwise=True))
+        recorded.append(read_trials(site, longer, swappable, kept, store, stepwise=True))
     return recorded
 
 
@@ -152,9 +160,10 @@ def read_trials(
     trials: Sequences,
     swappable: Bool[np.ndarray, "trials time"],
     kept: Bool[np.ndarray, "trials time"],
+    store: Store,
     stepwise: bool = False,
 ) -> Recorded:
-    """A site's states at the positions that are `kept`, on given trials.
+    """A site's states at the positions that are `kept`, on given trials, in tables of the store.
 
     Raises:
         CausalignError: states are NaN or infinite, or no position is swappable.
@@ -163,17 +172,23 @@ def read_trials(
     if len(trial) == 0:
         after = " ".join(site.task.swap_at)
         raise CausalignError(f"a swap follows {after}, and {site.task.name} wrote none of it in {len(trials):,} trials")
-    states, prepared = [], []
+    states = store.table([int(kept.sum()), site.width], site.dtype, site.device)
+    prepared: Prepared = {}
     for start in range(0, len(trials), _CHUNK):
-        chunk = slice(start, start + _CHUNK)
+        chunk = slice(start, min(start + _CHUNK, len(trials)))
         longest = int((kept[chunk] | (trials.tokens[chunk] != 0)).any(0).nonzero()[0].max()) + 1
         tokens = site.encode(trials.tokens[chunk, :longest])
-        read = finite(site.read(tokens), site)
-        states.append(read[torch.from_numpy(kept[chunk, :longest]).to(read.device)])
-        prepared.append(site.prepare(tokens, stepwise))
+        read = finite(site.read(tokens), site)[torch.from_numpy(kept[chunk, :longest]).to(site.device)]
+        first = int(kept[:start].sum())
+        states[first : first + len(read)] = read.to(states.device)
+        for name, part in site.prepare(tokens, stepwise).items():
+            if name not in prepared:
+                shape = [len(trials), trials.tokens.shape[1], *part.shape[2:]]
+                prepared[name] = store.table(shape, part.dtype, part.device)
+            prepared[name][chunk, :longest] = part.to(prepared[name].device)
+        forget_mapped_pages()
     row = np.where(kept, np.cumsum(kept).reshape(kept.shape) - 1, -1)
-    together = {name: stacked([part[name] for part in prepared]) for name in prepared[0]}
-    return Recorded(trials, trial, position, torch.cat(states), row, together, stepwise)
+    return Recorded(trials, trial, position, site.device, states, row, prepared, stepwise)
 
 
 def lengthened(task: Task, trials: Sequences, time: int) -> tuple[Sequences, Bool[np.ndarray, "trials time"]]:

@@ -225,7 +225,7 @@ def _loss(
     batches = []
     for direction in into:
         given = problem.train[direction]
-        batches.append(given.take(torch.from_numpy(rng.integers(len(given), size=batch)).to(given.lengths.device)))
+        batches.append(given.take(torch.from_numpy(rng.integers(len(given), size=batch))))
     return objective.loss(problem.sites[into[0].target], batches, _swapped(problem.swap, into, batches, maps))
 
 
@@ -296,7 +296,7 @@ def _validation_loss(problem: Problem, maps: Sequence[AlignmentMap]) -> float:
     for objective, directions in problem.by_objective(problem.validation):
         for direction in directions:
             given, site = problem.validation[direction], problem.sites[direction.target]
-            for chunk in torch.arange(len(given), device=given.lengths.device).split(_CHUNK):
+            for chunk in torch.arange(len(given)).split(_CHUNK):
                 batch = given.take(chunk)
                 loss = objective.loss(site, [batch], _swapped(problem.swap, [direction], [batch], maps))
                 total += objective.weight / len(directions) * len(chunk) / len(given) * float(loss)

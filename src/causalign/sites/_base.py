@@ -171,6 +171,13 @@ class Site(ABC):
         return f"Site({self.name}, width {self.width})"
 
 
+def gathered(
+    table: Float[Tensor, "recorded ..."], like: Tensor, *index: Int[Tensor, " chosen"]
+) -> Float[Tensor, "chosen ..."]:
+    """Entries of a table that may lie elsewhere, on the device and in the precision of `like`."""
+    return table[tuple(each.to(table.device) for each in index)].to(like)
+
+
 def finite(states: Float[Tensor, "trials ..."], site: Site) -> Float[Tensor, "trials ..."]:
     """The states as they are.
 

@@ -7,7 +7,7 @@ from torch.nn import functional
 from typing_extensions import override
 
 from causalign.networks import GRU, LSTM
-from causalign.sites._base import Continuation, Places, Prepared, Site
+from causalign.sites._base import Continuation, Places, Prepared, Site, gathered
 from causalign.sites._cells import Cell, GRUCell, LSTMCell
 from causalign.sites._recurrence import run_on
 from causalign.tasks import Task
@@ -93,7 +93,7 @@ class Embedding(_Recurrent):
     def run_on(
         self, prepared: Prepared, places: Places, state: Float[Tensor, "trials width"], continuation: Continuation
     ) -> Float[Tensor, "tokens hidden"]:
-        before = prepared["before"][places.trial, places.position].to(state)
+        before = gathered(prepared["before"], state, places.trial, places.position)
         return self._features(self._cell.step(self._cell.gates(state), before), continuation)
 
     @override

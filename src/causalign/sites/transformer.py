@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from causalign.networks import Transformer
 from causalign.networks.transformer import Layer
-from causalign.sites._base import Continuation, Places, Prepared, Site
+from causalign.sites._base import Continuation, Places, Prepared, Site, gathered
 from causalign.tasks import Task
 
 
@@ -97,9 +97,8 @@ class Residual(Site):
 
     def _cache(self, prepared: Prepared, index: int, places: Places, seen: Int[Tensor, " trials"]) -> _Cache:
         # Beyond the longest prefix of these trials there is nothing to see.
-        keys, values = (
-            prepared[f"{of}.{index}"][places.trial, : int(seen.max())].to(self.dtype) for of in ("keys", "values")
-        )
+        tables = (prepared[f"{of}.{index}"][:, : int(seen.max())] for of in ("keys", "values"))
+        keys, values = (gathered(table, self.network.embedding.weight, places.trial) for table in tables)
         return _Cache(keys, values, seen)
 
     def _fed(
