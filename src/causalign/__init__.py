@@ -8,7 +8,7 @@ often each then behaves as if the information had been its own (interchange inte
 
 from causalign import networks, sites, tasks
 from causalign._version import __version__
-from causalign.alignment import METHODS, Alignment, Method, align, load_alignment
+from causalign.alignment import METHODS, Alignment, Method, Plan, align, load_alignment, plan
 from causalign.errors import CausalignError
 from causalign.evaluation import cka, compare, procrustes, rsa
 from causalign.interchange import Direction, Interventions, interchange, replace
@@ -26,6 +26,7 @@ __all__ = [
     "Interventions",
     "Method",
     "Network",
+    "Plan",
     "Settings",
     "Site",
     "__version__",
@@ -36,6 +37,7 @@ __all__ = [
     "load_alignment",
     "load_network",
     "networks",
+    "plan",
     "procrustes",
     "replace",
     "rsa",

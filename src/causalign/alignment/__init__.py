@@ -1,8 +1,9 @@
 """Alignments: `align`, the table of methods, and what comes of it."""
 
 from causalign.alignment._request import AUTO, STARTS
-from causalign.alignment.align import align
+from causalign.alignment.align import align, plan
 from causalign.alignment.methods import METHODS, Method, Roles, across, every_direction, first_to_second, trained
+from causalign.alignment.plan import Plan
 from causalign.alignment.result import MAPS, RESULT, Alignment, Record, Score, load_alignment
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "STARTS",
     "Alignment",
     "Method",
+    "Plan",
     "Record",
     "Roles",
     "Score",
@@ -21,5 +23,6 @@ __all__ = [
     "every_direction",
     "first_to_second",
     "load_alignment",
+    "plan",
     "trained",
 ]

@@ -3,16 +3,19 @@
 sites --record--> states --draw--> interventions --search--> maps --score on held-out interventions--> alignment
 """
 
+import inspect
 import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from typing import Any
 
 from causalign._progress import Listener, progress_bars, silent
 from causalign._random import numpy_stream
 from causalign.alignment._clock import Clock
 from causalign.alignment._request import AUTO, Request
 from causalign.alignment.methods import Method
+from causalign.alignment.plan import Plan, planned
 from causalign.alignment.rank import least_rank
 from causalign.alignment.result import Alignment, RankTried
 from causalign.errors import CausalignError, SearchWarning
@@ -114,6 +117,24 @@ def align(
             stacklevel=2,
         )
     return Alignment(found.maps, request.record(found, ranks, tolerance, splits, scores, floor, clock))
+
+
+def plan(sites: Sequence[Site] | Site, **arguments: Any) -> Plan:
+    """What `align` with the same arguments will take: operations, memory, disk and seconds.
+
+    A few trials and small batches are tried; nothing of the size that is asked for is held.
+
+    Raises:
+        CausalignError: as `align`.
+    """
+    asked = inspect.signature(align).bind(sites, **arguments)
+    asked.apply_defaults()
+    given = asked.arguments
+    settings = given["settings"] or Settings()
+    counts = {split: given[split] for split in ("train", "validation", "test")}
+    order = ("variable", "method", "rank", "map", "scale", "start", "inaccessible", "eps", "seed")
+    request = Request.checked(sites, *(given[name] for name in order), counts, given["memory"])  # type: ignore[call-arg]
+    return planned(request, settings if request.method.searches else replace(settings, most_steps=0))
 
 
 def _shown(progress: bool | Listener) -> AbstractContextManager[Listener]:

@@ -1,9 +1,7 @@
 """Timing that survives a shared machine: what is compared runs in turn, and medians are taken."""
 
 import multiprocessing
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +9,7 @@ from typing import Any
 
 import torch
 
+from causalign._memory import GIB, most_held
 from causalign._progress import Update
 
 Seconds = dict[str, float]
@@ -82,5 +81,4 @@ def in_child(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]
 def _observed(number: int, function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, float]:
     with threads(number):
         given = function(*arguments)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return given, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+    return given, most_held() / GIB

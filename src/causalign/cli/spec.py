@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import PydanticCustomError
 
 from causalign._progress import Listener
-from causalign.alignment import AUTO, Alignment, align
+from causalign.alignment import AUTO, Alignment, Plan, align, plan
 from causalign.errors import CausalignError, invalid, unknown
 from causalign.interchange import DEFAULT_BUDGET
 from causalign.maps import DEFAULT
@@ -60,14 +60,16 @@ class AlignSpec(BaseModel):
 
     def align(self, sites: Sequence[Site], listener: Listener) -> Alignment:
         """Align them as the spec says."""
+        return align(sites, **self._arguments(), progress=listener)
+
+    def plan(self, sites: Sequence[Site]) -> Plan:
+        """What that will take."""
+        return plan(sites, **self._arguments())
+
+    def _arguments(self) -> dict[str, Any]:
         settings = Settings(**{name: getattr(self, name) for name in Settings.__dataclass_fields__})
         taken = {"network", *Settings.__dataclass_fields__}
-        return align(
-            sites,
-            **{name: value for name, value in self if name not in taken},
-            settings=settings,
-            progress=listener,
-        )
+        return {name: value for name, value in self if name not in taken} | {"settings": settings}
 
 
 def parse_spec(given: Mapping[str, Any], whose: str) -> AlignSpec:

@@ -3,6 +3,7 @@
 from causalign.interchange.draw import draw_interventions
 from causalign.interchange.interventions import Batch, Direction, Interventions, Run, run_swapped
 from causalign.interchange.recorded import (
+    MOST_TRIALS,
     Recorded,
     lengthened,
     record,
@@ -15,6 +16,7 @@ from causalign.interchange.swap import Swap, interchange, interchange_rotated, k
 
 __all__ = [
     "DEFAULT_BUDGET",
+    "MOST_TRIALS",
     "Batch",
     "Direction",
     "Interventions",

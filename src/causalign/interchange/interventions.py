@@ -69,6 +69,12 @@ class Interventions:
         return len(self.lengths)
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of all tables but those of what was recorded."""
+        rows = (self.source_rows, self.target_rows, self.places.trial, self.places.position, self.lengths)
+        return sum(table.nbytes for table in (*rows, self.tokens, self.determined, *self.values.values()))
+
+    @property
     def source_states(self) -> Float[Tensor, "trials ... width"]:
         """The states that are given."""
         return self.source.gather(self.source_rows)

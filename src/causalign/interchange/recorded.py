@@ -14,7 +14,7 @@ from causalign.interchange.store import Store, forget_mapped_pages
 from causalign.sites import Prepared, Site, finite
 from causalign.tasks import END, Sequences, Task, Values
 
-_MOST_TRIALS = 4096  # read for one split; their states at all positions are paired at random
+MOST_TRIALS = 4096  # read for one split; their states at all positions are paired at random
 _CHUNK = 1024  # trials read at a time
 
 
@@ -50,6 +50,11 @@ class Recorded:
     def sampled(self) -> Float[Tensor, "samples width"]:
         """The state of each sample."""
         return self.gather(torch.from_numpy(self.row[self.trial, self.position]))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tables."""
+        return sum(table.nbytes for table in (self.states, *self.prepared.values()))
 
     def gather(self, rows: Int[Tensor, "*rows"]) -> Float[Tensor, "*rows width"]:
         """Rows of the states, where they are needed."""
@@ -104,7 +109,7 @@ def record_all(
     `split` names the random stream: different splits share no draw. Stepwise, all positions are kept, and the trials
     of each are lengthened to those of the longest, so that each can be a target up to any source's position.
     """
-    trials, store = min(count, _MOST_TRIALS), store or Store()
+    trials, store = min(count, MOST_TRIALS), store or Store()
     drawn = [
         _by_length(site.task.trials(trials, numpy_stream(seed, split, "trials", i))) for i, site in enumerate(sites)
     ]
@@ -127,7 +132,7 @@ def record_together(sites: Sequence[Site], count: int, seed: int) -> list[Float[
         CausalignError: the sites are of different tasks.
     """
     require_same_trials(sites)
-    drawn = sites[0].task.trials(min(count, _MOST_TRIALS), numpy_stream(seed, "paired", "trials"))
+    drawn = sites[0].task.trials(min(count, MOST_TRIALS), numpy_stream(seed, "paired", "trials"))
     places = torch.from_numpy(sites[0].task.swappable(drawn.tokens))
     return [finite(site.read(site.encode(drawn.tokens)), site)[places.to(site.device)] for site in sites]
 

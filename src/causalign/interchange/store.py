@@ -10,9 +10,9 @@ from weakref import WeakSet
 import torch
 from torch import Tensor
 
+from causalign._memory import GIB
 from causalign.errors import CausalignError
 
-GIB = 2**30
 DEFAULT_BUDGET = 4.0
 _mapped: WeakSet[mmap.mmap] = WeakSet()
 

@@ -1,0 +1,196 @@
+"""What an alignment will take: found by rehearsing it on few trials and small batches, and drawing lines from there.
+
+Nothing large is ever held to find it out.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import inf
+from statistics import median
+
+from causalign._memory import GIB, most_held, physical
+from causalign._progress import Listener, Update, silent
+from causalign._random import numpy_stream
+from causalign.alignment._clock import Clock
+from causalign.alignment._meter import Meter
+from causalign.alignment._request import Request, Split
+from causalign.alignment.result import Counts
+from causalign.evaluation import correct_trials
+from causalign.interchange import MOST_TRIALS, Direction, Interventions
+from causalign.maps import AlignmentMap
+from causalign.search import Problem, Settings, search
+
+_FEW = Counts(train=256, validation=64, test=4)
+_BATCH = 128  # the largest that is rehearsed
+_STEPS = 4
+_LOOK = 2048  # interventions that are looked at together
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an alignment will take on this machine, if its search takes all the steps it may."""
+
+    operations: float
+    """Multiplications and additions of a step, in matrix products."""
+    prepare: float
+    """Seconds before the first step."""
+    step: float
+    """Seconds of a step."""
+    look: float
+    """Seconds of a look at the validation interventions."""
+    score: float
+    """Seconds of scoring the test interventions, and their floor."""
+    steps: int
+    """The most that the search may take; as a rule it settles earlier."""
+    looks: int
+    tables: float
+    """GiB of recorded states, of what precedes swaps, and of interventions."""
+    working: float
+    """GiB that a step, or a look, holds beside them."""
+    process: float
+    """GiB that are held before: the networks and the libraries."""
+    memory: float
+    """GiB that tables may take."""
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole, at most."""
+        return self.prepare + self.steps * self.step + self.looks * self.look + self.score
+
+    @property
+    def peak(self) -> float:
+        """GiB of memory at the most."""
+        return self.process + min(self.tables, self.memory) + self.working
+
+    @property
+    def disk(self) -> float:
+        """GiB of temporary files."""
+        return max(0.0, self.tables - self.memory)
+
+    @property
+    def too_much(self) -> str | None:
+        """What would do where the memory will not."""
+        there = physical()
+        if there is None or self.peak < there / GIB:
+            return None
+        return (
+            f"it needs {self.peak:.1f} GiB of memory, and the machine has {there / GIB:.1f}: a smaller batch "
+            f"({self.working:.1f} GiB), a lower memory = ... ({self.tables:.1f} GiB of tables, the rest of which lies "
+            'in files), or precision = "bfloat16" will do'
+        )
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Of one size of batch, or look."""
+
+    size: int
+    seconds: float
+    held: float
+    operations: float
+
+
+def planned(request: Request, settings: Settings) -> Plan:
+    """Rehearse a request."""
+    process, counts = most_held() / GIB, request.counts
+    clock = Clock("data", "states", "start")
+    splits = replace(request, counts=_FEW, memory=inf).draw(clock, silent)
+    with clock("start"):
+        maps = request.starting_maps(splits["train"].recorded)
+    spent = clock.read()
+    of_states, of_interventions = _times_as_much(counts)
+    steps = [_steps(request, settings, splits, maps, size) for size in _sizes(settings.batch)]
+    looks = [_look(request, splits[name].interventions, maps) for name in ("validation", "train")]
+    return Plan(
+        operations=_extended([(each.size, each.operations) for each in steps], settings.batch),
+        prepare=(spent["states"] + spent["start"]) * of_states + spent["data"] * of_interventions,
+        step=_extended([(each.size, each.seconds) for each in steps], settings.batch),
+        look=_extended([(each.size, each.seconds) for each in looks], counts.validation),
+        score=2 * _extended([(each.size, each.seconds) for each in looks], counts.test),
+        steps=settings.most_steps,
+        looks=1 + settings.most_steps // settings.check_every,
+        tables=sum(_table_bytes(split, getattr(counts, name), getattr(_FEW, name)) for name, split in splits.items())
+        / GIB,
+        working=max(
+            _extended([(each.size, each.held) for each in steps], settings.batch),
+            _extended([(each.size, each.held) for each in looks], min(_LOOK, max(counts.validation, counts.test))),
+        )
+        / GIB,
+        process=process,
+        memory=request.memory,
+    )
+
+
+def _sizes(batch: int) -> list[int]:
+    return sorted({max(1, min(batch, _BATCH) // 4), min(batch, _BATCH)})
+
+
+def _extended(measured: Sequence[tuple[int, float]], size: int) -> float:
+    """Where the line through the first and the last leads, as it can only rise."""
+    (a, at_a), (b, at_b) = measured[0], measured[-1]
+    slope = max(0.0, (at_b - at_a) / (b - a)) if b > a else at_b / b
+    return at_b + slope * (size - b)
+
+
+def _trials(count: int) -> int:
+    return min(count, MOST_TRIALS)
+
+
+def _times_as_much(counts: Counts) -> tuple[float, float]:
+    """How many more trials are read, and interventions drawn, than in the rehearsal."""
+    asked, few = dict(counts), dict(_FEW)
+    return sum(map(_trials, asked.values())) / sum(map(_trials, few.values())), sum(asked.values()) / sum(few.values())
+
+
+def _table_bytes(split: Split, count: int, few: int) -> float:
+    """Of a split with `count` interventions a direction, from one that has `few`."""
+    states = sum(each.nbytes for each in split.recorded) * _trials(count) / _trials(few)
+    return states + sum(each.nbytes for each in split.interventions.values()) * count / few
+
+
+def _steps(
+    request: Request, settings: Settings, splits: Mapping[str, Split], maps: Sequence[AlignmentMap], batch: int
+) -> _Measured:
+    """A few steps; they look at next to nothing."""
+    train, looked_at = (
+        {direction: splits[name].interventions[direction] for direction in request.objectives}
+        for name in ("train", "test")
+    )
+    if any(objective.uses_latents for objective in request.objectives.values()):
+        looked_at = train
+    problem = Problem(request.sites, request.method.swap, request.objectives, train, looked_at)
+
+    def run(steps: int, listener: Listener = silent) -> None:
+        so_many = replace(settings, batch=batch, most_steps=steps, check_every=steps + 1, enough=None)
+        search(problem, request.trainable(maps), so_many, numpy_stream(request.seed, "batches"), listener)
+
+    times: list[float] = []
+
+    def listen(_: Update) -> None:
+        if len(times) < _STEPS:
+            times.append(time.perf_counter())
+
+    run(_STEPS, listen)
+    with Meter() as meter:
+        run(1)
+    seconds = median(after - before for before, after in pairwise(times))
+    return _Measured(batch, seconds, meter.peak, meter.operations)
+
+
+def _look(request: Request, given: Mapping[Direction, Interventions], maps: Sequence[AlignmentMap]) -> _Measured:
+    """A look at interventions, of the directions whose target may be run."""
+    run = {direction: each for direction, each in given.items() if request.objectives[direction].runs_target}
+    if not run:
+        return _Measured(1, 0.0, 0.0, 0.0)
+
+    def look() -> None:
+        correct_trials(request.sites, maps, request.method.swap, run)
+
+    look()
+    with Meter() as meter:
+        look()
+    began = time.perf_counter()
+    look()
+    return _Measured(len(next(iter(run.values()))), time.perf_counter() - began, meter.peak, meter.operations)
