@@ -1,3 +1,6 @@
+import tracemalloc
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm, ortho_group
 
 import causalign as ca
-from causalign.evaluation import iia_table, stratified, worst
+from causalign.evaluation import _overlaps, iia_table, stratified, worst
 from causalign.interchange import Direction
 from causalign.tasks import END, MultiObject, Sequences, Variable
 from naive_networks import linear_cka, unbiased_hsic_cka
@@ -148,8 +151,11 @@ def test_strata_too_rare_to_fill_are_refused() -> None:
         stratified(Rare(), 2, np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("widths", [(5, 9), (40, 30)])
-def test_cka_s_other_estimators_are_those_of_a_naive_one(widths: tuple[int, int]) -> None:
+@pytest.mark.parametrize("widths", [(5, 9), (40, 30), (3, 40)])
+def test_cka_s_other_estimators_are_those_of_a_naive_one(
+    widths: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_overlaps, "_BLOCK", 100)
     rng = np.random.default_rng(0)
     shared = rng.normal(size=(25, 3))
     x, y = (shared @ rng.normal(size=(3, width)) + rng.normal(size=(25, width)) for width in widths)
@@ -157,6 +163,21 @@ def test_cka_s_other_estimators_are_those_of_a_naive_one(widths: tuple[int, int]
     assert ca.cka(x, y, kernel="linear", debiased=True) == pytest.approx(
         unbiased_hsic_cka(x - x.mean(0), y - y.mean(0))
     )
+
+
+@pytest.mark.parametrize("kernel", ["cosine", "linear"])
+@pytest.mark.parametrize("debiased", [False, True])
+def test_cka_takes_no_memory_for_pairs_of_samples(kernel: str, debiased: bool) -> None:
+    x, y = pair((2000, 5, 7, 0))
+    assert most_bytes(lambda: ca.cka(x, y, kernel, debiased)) < 2000**2
+
+
+def most_bytes(measure: Callable[[], float]) -> int:
+    tracemalloc.start()
+    measure()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak
 
 
 def test_debiased_cka_of_independent_states_is_near_zero_where_the_other_is_not() -> None:

@@ -8,11 +8,11 @@ from torch import Tensor
 from causalign.errors import CausalignError
 
 Samples = Float[np.ndarray, "samples width"]
+SamplesX = Float[np.ndarray, "samples width_x"]
+SamplesY = Float[np.ndarray, "samples width_y"]
 
 
-def paired(
-    x: ArrayLike | Tensor, y: ArrayLike | Tensor, fewest: int = 3
-) -> tuple[Float[np.ndarray, "samples width_x"], Float[np.ndarray, "samples width_y"]]:
+def paired(x: ArrayLike | Tensor, y: ArrayLike | Tensor, fewest: int = 3) -> tuple[SamplesX, SamplesY]:
     """Both inputs as float64 matrices whose rows belong together.
 
     Raises:
