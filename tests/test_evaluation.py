@@ -172,12 +172,31 @@ def test_cka_takes_no_memory_for_pairs_of_samples(kernel: str, debiased: bool) -
     assert most_bytes(lambda: ca.cka(x, y, kernel, debiased)) < 2000**2
 
 
+def test_rsa_takes_sixteen_bytes_a_pair_for_ranks_and_none_without() -> None:
+    x, y = pair((2000, 5, 7, 0))
+    pairs = 2000 * 1999 / 2
+    assert most_bytes(lambda: ca.rsa(x, y)) < 18 * pairs
+    assert most_bytes(lambda: ca.rsa(x, y, "pearson")) < 2 * pairs
+
+
 def most_bytes(measure: Callable[[], float]) -> int:
     tracemalloc.start()
     measure()
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return peak
+
+
+def test_pearson_s_rsa_keeps_its_digits_where_all_distances_are_small() -> None:
+    x, y = pair((60, 5, 7, 0))
+    x, y = 1 + 1e-3 * x, 1 + 1e-3 * y
+    assert ca.rsa(x, y, "pearson") == pytest.approx(naive_rsa(x, y, rank=False), abs=1e-9)
+
+
+def test_pearson_s_rsa_of_one_direction_is_undefined() -> None:
+    x, y = pair((20, 5, 7, 0))
+    with pytest.raises(ca.CausalignError, match="all samples of x are equally far"):
+        ca.rsa(np.outer(np.arange(1, 21), x[0]), y, "pearson")
 
 
 def test_debiased_cka_of_independent_states_is_near_zero_where_the_other_is_not() -> None:
