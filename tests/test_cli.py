@@ -12,6 +12,7 @@ import pytest
 
 import causalign as ca
 from causalign._progress import Listener, Update
+from causalign.benchmarks import Row
 from causalign.cli import commands, main
 from causalign.evaluation import MEASURES
 
@@ -367,3 +368,30 @@ def test_ctrl_c_outside_the_search_says_what_is_saved(
     monkeypatch.setattr("causalign.cli.spec.AlignSpec.open", stop)
     code, _, err = run("align", *PAIR, *QUICK, "--out", tmp_path)
     assert (code, "interrupted; nothing was saved" in err) == (130, True)
+
+
+def test_plan_says_what_an_alignment_will_take(run: Run, tmp_path: Path) -> None:
+    spec = tmp_path / "spec.toml"
+    spec.write_text('network = ["zoo:multi-object/gru/0"]\nmethod = "das"\nrank = 4\nmost_steps = 3\nbatch = 16\n')
+    code, out, _ = run("plan", "--spec", spec)
+    assert code == 0
+    for said in ("time, at most", "3 steps", "GFLOP", "memory at peak", "disk"):
+        assert said in out
+    assert run("plan")[0] == 2
+    assert run("plan", "--spec", spec, *PAIR)[0] == 2
+
+
+def test_bench_prints_rows_and_writes_them(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = Row(
+        benchmark="step", case="small", ours=0.1, unit="s", rival="a product", theirs=0.05, ratio=0.5, reads="share"
+    )
+    monkeypatch.setattr(commands, "BENCHMARKS", {"step": lambda quick: iter([row]), "other": lambda quick: iter([])})
+    code, out, _ = run("bench", "step", "--quick", "--json", tmp_path / "rows.json", "--threads", "1")
+    assert code == 0
+    assert "50%" in out
+    written = json.loads((tmp_path / "rows.json").read_text())
+    assert written["rows"][0]["ratio"] == 0.5
+    assert written["machine"]["threads"] == 1
+    code, _, err = run("bench", "stepp")
+    assert code == 2
+    assert "did you mean 'step'" in err

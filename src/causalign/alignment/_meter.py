@@ -30,9 +30,10 @@ class Meter(TorchDispatchMode):
         given = func(*args, **(kwargs or {}))
         if func._overloadpacket in _OPERATIONS:
             self.operations += _OPERATIONS[func._overloadpacket](*args, **(kwargs or {}), out_val=given)
-        for tensor in tree_leaves(given):
-            if isinstance(tensor, Tensor):
-                self._see(tensor.untyped_storage())
+        before = {storage._cdata for storage in _storages((args, kwargs))}
+        for storage in _storages(given):
+            if storage._cdata not in before:  # what an operation writes into, or gives a view of, is older
+                self._see(storage)
         return given
 
     def _see(self, storage: torch.UntypedStorage) -> None:
@@ -45,3 +46,7 @@ class Meter(TorchDispatchMode):
     def _forget(self, storage: int, size: int) -> None:
         self._alive.discard(storage)
         self._held -= size
+
+
+def _storages(values: Any) -> list[torch.UntypedStorage]:
+    return [value.untyped_storage() for value in tree_leaves(values) if isinstance(value, Tensor)]

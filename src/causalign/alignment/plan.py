@@ -176,7 +176,7 @@ def _steps(
     with Meter() as meter:
         run(1)
     seconds = median(after - before for before, after in pairwise(times))
-    return _Measured(batch, seconds, meter.peak, meter.operations)
+    return _Measured(batch, seconds, float(meter.peak), float(meter.operations))
 
 
 def _look(request: Request, given: Mapping[Direction, Interventions], maps: Sequence[AlignmentMap]) -> _Measured:
@@ -193,4 +193,6 @@ def _look(request: Request, given: Mapping[Direction, Interventions], maps: Sequ
         look()
     began = time.perf_counter()
     look()
-    return _Measured(len(next(iter(run.values()))), time.perf_counter() - began, meter.peak, meter.operations)
+    return _Measured(
+        len(next(iter(run.values()))), time.perf_counter() - began, float(meter.peak), float(meter.operations)
+    )

@@ -6,7 +6,9 @@ from causalign.benchmarks._measure import threads
 from causalign.benchmarks._row import Row, save_rows
 from causalign.benchmarks.against_textbook import throughput, time_to_iia
 from causalign.benchmarks.growth import growth
+from causalign.benchmarks.planning import planning
 from causalign.benchmarks.preparation import preparation
+from causalign.benchmarks.similarity import similarity
 from causalign.benchmarks.step import step
 from causalign.benchmarks.training import training
 
@@ -16,6 +18,8 @@ BENCHMARKS: Mapping[str, Callable[[bool], Iterator[Row]]] = {
     "time-to-iia": time_to_iia,
     "preparation": preparation,
     "training": training,
+    "similarity": similarity,
+    "plan": planning,
     "growth": growth,
 }
 """Each gives its rows as they are measured; called with True, quickly and more roughly."""

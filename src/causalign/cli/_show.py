@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from causalign.alignment import Alignment
+from causalign.alignment import Alignment, Plan
 from causalign.benchmarks import Row
 from causalign.networks.zoo import Entry
 
@@ -89,6 +89,26 @@ def show_zoo(entries: Sequence[Entry]) -> None:
         card = entry.card
         figures = (str(entry.seed), f"{card.accuracy:.3f}", f"{card.seconds:.0f}")
         table.add_row(f"zoo:{entry.name}/{entry.seed}", card.task, *figures)
+    console.print(table)
+
+
+def show_plan(plan: Plan) -> None:
+    """What an alignment will take, a figure a line."""
+    table = _table("What it will take", "")
+    table.add_column("", justify="right")
+    search = f"{plan.steps:,} steps of {plan.step:.3g} s, {plan.looks:,} looks of {plan.look:.3g} s"
+    for name, figure in (
+        ("time, at most", f"{plan.seconds:,.0f} s"),
+        ("  preparation and scores", f"{plan.prepare:,.3g} s and {plan.score:,.3g} s"),
+        ("  search, if it never settles", search),
+        ("operations of a step", f"{plan.operations / 1e9:,.3g} GFLOP"),
+        ("memory at peak", f"{plan.peak:.2f} GiB"),
+        ("  networks and libraries", f"{plan.process:.2f} GiB"),
+        ("  tables", f"{min(plan.tables, plan.memory):.2f} GiB"),
+        ("  a step", f"{plan.working:.2f} GiB"),
+        ("disk, for temporary files", f"{plan.disk:.2f} GiB"),
+    ):
+        table.add_row(name, figure)
     console.print(table)
 
 

@@ -14,7 +14,7 @@ from causalign._progress import progress_bars
 from causalign._version import __version__
 from causalign.alignment import MAPS, METHODS, RESULT, STARTS, Alignment
 from causalign.benchmarks import BENCHMARKS, Row, save_rows, threads
-from causalign.cli._show import console, errors, show_alignment, show_benchmarks, show_similarity, show_zoo
+from causalign.cli._show import console, errors, show_alignment, show_benchmarks, show_plan, show_similarity, show_zoo
 from causalign.cli.spec import AlignSpec, parse_spec, read_spec
 from causalign.errors import CausalignError, SearchWarning, lookup
 from causalign.evaluation import compare as compare_sites
@@ -32,12 +32,13 @@ Network = Annotated[
     list[str] | None,
     typer.Option("--network", "-n", help="zoo:TASK/ARCH[/SEED][@SITE], or the folder of a trained network[@SITE]."),
 ]
+_MORE = "train, validation, test, memory, batch, passes, check_every, patience, enough, precision"
+Spec = Annotated[Path | None, typer.Option(help=f"A TOML or JSON file with all of these, and {_MORE}.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="The folder for what comes of it.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of all random draws.")]
 
 INTERRUPTED = 130
 _USUAL = {name: field.default for name, field in AlignSpec.model_fields.items()}
-MORE = "train, validation, test, memory, batch, passes, check_every, patience, enough, precision"
 
 
 @app.callback(invoke_without_command=True)
@@ -69,7 +70,7 @@ def quickstart(out: Out = Path("runs/quickstart"), seed: Seed = 0) -> None:
 def align(
     out: Out,
     network: Network = None,
-    spec: Annotated[Path | None, typer.Option(help=f"A TOML or JSON file with all of these, and {MORE}.")] = None,
+    spec: Spec = None,
     variable: Annotated[list[str] | None, typer.Option(help="What is swapped; repeat to name one a network.")] = None,
     method: Annotated[str | None, typer.Option(help=f"{', '.join(METHODS)}.")] = None,
     rank: Annotated[
@@ -111,6 +112,18 @@ def align(
     if not spec and not network:
         raise CausalignError("name the networks: --network A --network B, or --spec FILE")
     _run(read_spec(spec) if spec else parse_spec(given, "the options"), out)
+
+
+@app.command()
+def plan(spec: Spec = None, network: Network = None) -> None:
+    """Say what an alignment will take, before it is run: operations, memory, disk and seconds."""
+    if (spec is None) == (not network):
+        raise CausalignError("plan takes --spec FILE, or --network A --network B")
+    asked = read_spec(spec) if spec else parse_spec({"network": network}, "the options")
+    expected = asked.plan(asked.open())
+    show_plan(expected)
+    if expected.too_much:
+        errors.print(expected.too_much, soft_wrap=True)
 
 
 @app.command()

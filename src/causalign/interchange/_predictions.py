@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-_BLOCK = 64  # rows are whole blocks: some libraries compile a kernel for every new shape, and so there are few
+_BLOCK = 16  # rows are whole blocks: some libraries compile a kernel for every new shape, and so there are few
 _NOTHING = -100
 
 ReadOut = Callable[[Float[Tensor, "tokens features"]], Float[Tensor, "tokens vocabulary"]]

@@ -24,7 +24,7 @@ def run_on(
     return _RunOn.apply(state, stepper, continuation)  # type: ignore[no-untyped-call]
 
 
-_BLOCK = 64
+_BLOCK = 16
 """Rows are rounded up to whole blocks: some libraries compile a kernel for every new shape, and so there are few."""
 
 

@@ -1,0 +1,108 @@
+"""RSA and CKA beside plain numpy and rsatoolbox: time and peak memory, each in a process of its own."""
+
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from statistics import median
+from typing import Any
+
+import numpy as np
+from scipy.spatial.distance import pdist
+from scipy.stats import spearmanr
+
+from causalign.benchmarks._measure import in_child, seconds
+from causalign.benchmarks._row import Row
+from causalign.evaluation import cka, rsa
+
+_WIDTH = 128
+_REPEATED = 2_000  # samples up to which a single run is too short to be timed
+_PLAIN_AT_MOST, _TOOLBOX_AT_MOST = 5_000, 10_000  # samples; beyond, they need more memory than most machines have
+
+Samples = np.ndarray[Any, Any]
+Measure = Callable[[Samples, Samples], float]
+
+
+def similarity(quick: bool) -> Iterator[Row]:
+    """At 1,000, 5,000 and 20,000 samples of 128 units."""
+    for samples in (1_000, 2_000) if quick else (1_000, 5_000, 20_000):
+        for name, ours in (("RSA (Spearman)", _rsa), ("CKA (linear)", _cka)):
+            taken, memory = in_child(_measured, ours, samples)
+            yield from _beside(name, samples, (taken, memory))
+
+
+def _beside(name: str, samples: int, ours: tuple[float, float]) -> Iterator[Row]:
+    """Each rival that can do so many samples; where none can, the least that it would need."""
+    for rival, measure, most in _RIVALS[name]:
+        if rival == "rsatoolbox" and find_spec("rsatoolbox") is None:
+            continue
+        size = min(samples, most)
+        (taken, memory), grown = in_child(_measured, measure, size), (samples / size) ** 2
+        estimated = "" if size == samples else f", its figures from {size:,} samples times {grown:.0f}"
+        yield Row(
+            benchmark="similarity",
+            case=f"{name}, {samples:,} samples of {_WIDTH} units",
+            ours=ours[0],
+            unit="s",
+            rival=rival,
+            theirs=taken * grown,
+            ratio=taken * grown / ours[0],
+            reads="times",
+            note=f"at peak {ours[1]:.2f} GiB, beside {memory * grown:.2f}{estimated}",
+        )
+
+
+def _measured(measure: Measure, samples: int) -> float:
+    rng = np.random.default_rng(0)
+    x, y = (rng.standard_normal((samples, _WIDTH)) for _ in range(2))
+    measure(x[:100], y[:100])
+    return median(seconds(lambda: measure(x, y)) for _ in range(5 if samples <= _REPEATED else 1))
+
+
+def _rsa(x: Samples, y: Samples) -> float:
+    return rsa(_row_centred(x), _row_centred(y))
+
+
+def _cka(x: Samples, y: Samples) -> float:
+    return cka(x, y, kernel="linear")
+
+
+def _plain_rsa(x: Samples, y: Samples) -> float:
+    a, b = (pdist(_row_centred(side), "cosine") for side in (x, y))
+    return float(spearmanr(a, b).statistic)
+
+
+def _plain_cka(x: Samples, y: Samples) -> float:
+    grams = [side @ side.T for side in (x - x.mean(0), y - y.mean(0))]
+    return float(np.vdot(*grams) / (np.linalg.norm(grams[0]) * np.linalg.norm(grams[1])))
+
+
+def _toolbox_rsa(x: Samples, y: Samples) -> float:
+    """Its RDM of correlations is that of cosines of states less their own mean."""
+    return _toolbox(x, y, "correlation", "spearman")
+
+
+def _toolbox_cka(x: Samples, y: Samples) -> float:
+    """The cosine of its Euclidean RDMs, with their covariance, is linear CKA."""
+    return _toolbox(x, y, "euclidean", "cosine_cov")
+
+
+def _toolbox(x: Samples, y: Samples, distance: str, comparison: str) -> float:
+    from rsatoolbox.data import Dataset
+    from rsatoolbox.rdm import calc_rdm, compare
+
+    return float(compare(*(calc_rdm(Dataset(side), method=distance) for side in (x, y)), method=comparison).item())
+
+
+def _row_centred(samples: Samples) -> Samples:
+    return samples - samples.mean(axis=1, keepdims=True)
+
+
+_RIVALS: dict[str, list[tuple[str, Measure, int]]] = {
+    "RSA (Spearman)": [
+        ("plain numpy and scipy", _plain_rsa, _PLAIN_AT_MOST),
+        ("rsatoolbox", _toolbox_rsa, _TOOLBOX_AT_MOST),
+    ],
+    "CKA (linear)": [
+        ("plain numpy", _plain_cka, _PLAIN_AT_MOST),
+        ("rsatoolbox", _toolbox_cka, _TOOLBOX_AT_MOST),
+    ],
+}

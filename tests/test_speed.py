@@ -1,0 +1,152 @@
+"""What makes it fast, or small, must not change what comes out."""
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import causalign as ca
+from causalign._progress import Update
+from causalign.alignment._meter import Meter
+from causalign.benchmarks import BENCHMARKS, _pair
+from causalign.benchmarks._measure import Steps, in_child, in_turn
+from causalign.interchange import Direction, Store, draw_interventions, record_all
+from causalign.tasks import Variable
+
+Pair = tuple[ca.networks.GRU, ca.networks.GRU]
+QUICK = ca.Settings(most_steps=2, check_every=1, batch=8)
+SMALL: dict[str, Any] = {"train": 40, "validation": 20, "test": 30, "settings": QUICK, "rank": 3}
+
+
+@pytest.mark.parametrize("architecture", ["gru", "transformer"])
+def test_tables_in_files_give_the_alignment_that_memory_gives(architecture: str, tmp_path: Path) -> None:
+    networks = [ca.networks.build("multi-object", architecture, seed, width=8) for seed in range(2)]
+    sites = [network.site("embedding") for network in networks]
+    in_memory = ca.align(sites, **SMALL)
+    in_files = ca.align(sites, **SMALL, memory=0.0)
+    for ours, theirs in zip(in_memory.maps, in_files.maps, strict=True):
+        assert torch.equal(ours.frame, theirs.frame)
+    assert in_memory.iia.equals(in_files.iia)
+
+
+def test_a_store_counts_its_budget_and_says_when_the_disk_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(budget=1000 / 2**30)
+    first = store.table([100], torch.float32, torch.device("cpu"))
+    second = store.table([25, 4], torch.float64, torch.device("cpu"))
+    second[3] = 7
+    assert not first.any()
+    assert second.sum() == 28
+    assert second.untyped_storage().nbytes() == 800
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: "/")
+    with pytest.raises(ca.CausalignError, match="fits neither into the memory allowed nor on the disk of /"):
+        store.table([2**60], torch.float32, torch.device("cpu"))
+
+
+def test_many_interventions_are_drawn_in_parts(monkeypatch: pytest.MonkeyPatch, tiny_pair: Pair) -> None:
+    site = tiny_pair[0].site("hidden")
+    recorded, directions = record_all([site], 50, 0, "x"), [Direction(0, 0)]
+
+    def drawn() -> ca.Interventions:
+        return draw_interventions([site], [Variable("full")], directions, recorded, 50, 0, "x")[directions[0]]
+
+    whole = drawn()
+    monkeypatch.setattr(sys.modules["causalign.interchange.draw"], "_CHUNK", 20)
+    parts = drawn()
+    assert len(parts) == len(whole) == 50
+    assert torch.equal(parts.source_rows[:20] >= 0, torch.ones(20, dtype=torch.bool))
+    assert not parts.tokens[torch.arange(parts.tokens.shape[1]) >= parts.lengths[:, None]].any()
+    batch = parts.take(torch.tensor([0, 49]))
+    assert batch.tokens.shape[1] == int(parts.lengths[[0, 49]].max())
+
+
+def test_a_search_ends_when_it_is_good_enough(zoo_pair: Pair) -> None:
+    sites = [network.site("hidden") for network in zoo_pair]
+    settings = ca.Settings(enough=0.7, check_every=5, batch=128)
+    alignment = ca.align(sites, train=1000, validation=200, test=200, settings=settings)
+    assert alignment.record.stopped == "enough"
+    assert alignment.history["worst_iia"].iloc[-1] >= 0.7 > alignment.history["worst_iia"].iloc[-2]
+    with pytest.raises(ca.CausalignError, match="enough is an IIA above 0 and at most 1, found 1.5"):
+        ca.Settings(enough=1.5)
+
+
+def test_networks_may_be_run_in_bfloat16_to_learn(zoo_pair: Pair) -> None:
+    sites = [network.site("hidden") for network in zoo_pair]
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        settings = ca.Settings(most_steps=10, batch=128, precision=precision)
+        found[precision] = ca.align(sites, train=1000, validation=200, test=200, settings=settings)
+    exact, rough = found.values()
+    assert all(a_map.frame.dtype == torch.float32 for a_map in rough.maps)
+    assert sites[0].dtype == torch.float32
+    assert not torch.equal(exact.maps[0].frame, rough.maps[0].frame)
+    overlap = torch.linalg.svdvals(exact.maps[0].frame.mT @ rough.maps[0].frame)
+    assert overlap.min() > 0.98  # nearly the same subspace
+    assert abs(exact.worst_iia - rough.worst_iia) < 0.1
+    with pytest.raises(ca.CausalignError, match="unknown precision 'bfloat'; did you mean 'bfloat16'"):
+        ca.Settings(precision="bfloat")
+
+
+def test_a_meter_counts_what_is_alive_and_what_is_multiplied() -> None:
+    given = torch.ones(100, 50)
+    with Meter() as meter:
+        product = given @ given.mT
+        del product
+        torch.zeros(7, 3).addmm_(torch.ones(7, 5), torch.ones(5, 3))
+    assert meter.peak == 4 * 100 * 100
+    assert meter.operations == 2 * (100 * 100 * 50 + 7 * 3 * 5)
+
+
+@pytest.mark.parametrize("method", ["mas", "clmas", "procrustes"])
+def test_a_plan_knows_the_tables_and_the_operations(zoo_pair: Pair, method: str) -> None:
+    sites = [network.site("hidden") for network in zoo_pair]
+    settings = ca.Settings(batch=64, most_steps=7, check_every=3)
+    counts = {"train": 2000, "validation": 100, "test": 100}
+    plan = ca.plan(sites, method=method, settings=settings, **counts)
+    recorded = [each for split, count in counts.items() for each in record_all(sites, count, 0, split)]
+    assert plan.tables * 2**30 > 0.8 * sum(each.nbytes for each in recorded)
+    if method == "mas":
+        drawn = _pair.interventions(sites, 1000)
+        needed = _pair.step_operations(zoo_pair[0], 4 * 64, _pair.tokens_after(drawn), 16)
+        assert needed * 0.9 < plan.operations < needed * 1.5
+        assert plan.seconds == pytest.approx(plan.prepare + 7 * plan.step + 3 * plan.look + plan.score)
+    assert (plan.steps == 0) == (method == "procrustes")
+    assert plan.peak == plan.process + plan.tables + plan.working
+    assert plan.disk == 0
+
+
+def test_a_plan_says_what_to_do_where_memory_lacks(monkeypatch: pytest.MonkeyPatch, tiny_pair: Pair) -> None:
+    plan = ca.plan(tiny_pair[0].site("hidden"), method="das", rank=2, memory=0.0)
+    assert plan.disk == plan.tables > 0
+    assert plan.too_much is None
+    monkeypatch.setattr(sys.modules["causalign.alignment.plan"], "physical", lambda: 2**20)
+    assert "a smaller batch" in str(plan.too_much)
+
+
+def test_timing_takes_turns() -> None:
+    order: list[str] = []
+    medians = in_turn({name: lambda name=name: order.append(name) for name in "ab"}, 2)  # type: ignore[misc]
+    assert order == list("ababab")
+    assert set(medians) == {"a", "b"}
+    timer, calls = Steps("search", {"rival": lambda: order.append("r")}), []
+    for step in (1, 2, 2, 3, 4):
+        timer(Update("search", step, 4))
+        calls.append(order.count("r"))
+    assert calls == [0, 1, 1, 2, 3]
+    assert set(timer.medians()) == {"ours", "rival"}
+
+
+def test_a_child_says_how_much_memory_it_held() -> None:
+    given, memory = in_child(abs, -3)
+    assert given == 3
+    assert 0.05 < memory < 4
+
+
+def test_a_benchmark_gives_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["causalign.benchmarks.preparation"], "_COUNT", 16)
+    (row,) = BENCHMARKS["preparation"](True)
+    assert row.benchmark == "preparation"
+    assert row.ratio == pytest.approx(row.theirs / row.ours)
+    assert row.ours > 0
