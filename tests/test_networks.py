@@ -24,7 +24,7 @@ QUICK = Recipe(batch=16, check_every=5, most_steps=15, validation_trials=20)
 def test_the_zoo_makes_no_mistake(entry: Entry) -> None:
     network = ca.zoo.load(entry.name, entry.seed)
     trials = network.task.trials(500, np.random.default_rng(12345))
-    ids = network.task.vocabulary.within(network.vocabulary, whose=network.name)
+    ids = network.task.vocabulary.within(network.ids, whose=network.name)
     assert accuracy(network, replace(trials, tokens=ids[trials.tokens])) == 1
     assert entry.card.accuracy == 1
     assert (entry.card.task, entry.card.architecture, entry.card.seed) == (*entry.name.split("/"), entry.seed)

@@ -4,6 +4,7 @@ from causalign.networks import zoo
 from causalign.networks._base import Network
 from causalign.networks.checkpoint import ARCHITECTURES, Card, build, load_network, save_network
 from causalign.networks.gru import GRU
+from causalign.networks.huggingface import HuggingFace
 from causalign.networks.lstm import LSTM
 from causalign.networks.training import Recipe, accuracy, train
 from causalign.networks.transformer import Transformer
@@ -13,6 +14,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "Card",
+    "HuggingFace",
     "Network",
     "Recipe",
     "Transformer",

@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -79,7 +79,17 @@ class Network(nn.Module, ABC):
         Raises:
             CausalignError: there is no such place, or the network does not know the tokens of `task`.
         """
-        return lookup(f"site of {self.name}", at, self.site_types)(self, task or self.task)
+        return lookup(f"site of {self.name}", at, self.places)(self, task or self.task)
+
+    @property
+    def places(self) -> Mapping[str, "Callable[[Any, Task], Site]"]:
+        """What can be swapped in this network, by name: as a rule, the same in all of its class."""
+        return self.site_types
+
+    @property
+    def ids(self) -> Mapping[str, int]:
+        """The id of each token that the network knows."""
+        return self.vocabulary.ids
 
     @property
     def fingerprint(self) -> str:
@@ -87,5 +97,6 @@ class Network(nn.Module, ABC):
         digest = hashlib.sha256()
         for name, weight in sorted(self.state_dict().items()):
             digest.update(name.encode())
-            digest.update(weight.detach().cpu().contiguous().numpy().tobytes())
+            in_bytes = weight.detach().cpu().contiguous().flatten().view(torch.uint8)  # numpy has no bfloat16
+            digest.update(in_bytes.numpy().tobytes())
         return digest.hexdigest()[:16]

@@ -144,7 +144,7 @@ class _Run:
         self.file, self.about = file, about
         self.optimiser = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
         held_out = task.trials(recipe.validation_trials, numpy_stream(seed, "validation"))
-        ids = task.vocabulary.within(network.vocabulary, whose=network.name)
+        ids = task.vocabulary.within(network.ids, whose=network.name)
         self.held_out = replace(held_out, tokens=ids[held_out.tokens])
         self.step = self.streak = 0
         self.accuracy = self.seconds = 0.0

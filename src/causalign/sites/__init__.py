@@ -2,6 +2,7 @@
 
 from causalign.sites._base import Continuation, Places, Prepared, Site, finite
 from causalign.sites._checks import check
+from causalign.sites.huggingface import HuggingFaceResidual
 from causalign.sites.recurrent import Embedding, HiddenState
 from causalign.sites.reference import open_site
 from causalign.sites.transformer import Residual
@@ -10,6 +11,7 @@ __all__ = [
     "Continuation",
     "Embedding",
     "HiddenState",
+    "HuggingFaceResidual",
     "Places",
     "Prepared",
     "Residual",

@@ -69,7 +69,7 @@ class Site(ABC):
         self.name = f"{network.name}@{at}"
         self.made_for = (self.device, self.dtype)
         self.require_frozen()
-        ids = task.vocabulary.within(network.vocabulary, whose=network.name)
+        ids = task.vocabulary.within(network.ids, whose=network.name)
         self._ids = torch.from_numpy(ids).to(self.device)
 
     def require_frozen(self) -> None:

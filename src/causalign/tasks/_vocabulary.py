@@ -1,6 +1,6 @@
 """The names of tokens and their ids."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -54,15 +54,13 @@ class Vocabulary:
         """The names of token ids, space-separated, without pads."""
         return " ".join(self.tokens[i] for i in ids if i)
 
-    def within(self, other: "Vocabulary", whose: str) -> Int[np.ndarray, " tokens"]:
-        """This vocabulary's ids in `other`: `table[id here]` is the id there; tokens are matched by name.
+    def within(self, ids: Mapping[str, int], whose: str) -> Int[np.ndarray, " tokens"]:
+        """These tokens' ids elsewhere: `table[id here]` is the id there; tokens are matched by name.
 
         Raises:
-            CausalignError: `other` lacks some of these tokens.
+            CausalignError: `ids` lack some of these tokens.
         """
-        missing = [name for name in self.tokens if name not in other.ids]
+        missing = [name for name in self.tokens if name not in ids]
         if missing:
-            raise CausalignError(
-                f"{whose} does not know the tokens {', '.join(missing)}; it knows {', '.join(other.tokens)}"
-            )
-        return other.encode(self.tokens)
+            raise CausalignError(f"{whose} does not know the tokens {', '.join(missing)}; it knows {', '.join(ids)}")
+        return np.array([ids[name] for name in self.tokens], dtype=np.int64)

@@ -1,0 +1,170 @@
+"""Causal language models of Hugging Face's transformers, as networks of the project."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from typing_extensions import override
+
+from causalign.errors import CausalignError
+from causalign.networks._base import Network
+from causalign.tasks import PAD, Task, Vocabulary
+
+if TYPE_CHECKING:
+    from causalign.sites import Site
+
+Turn = tuple[Float[Tensor, "*rows half"], Float[Tensor, "*rows half"]]
+"""Cosine and sine of the angles by which rotary positions turn queries and keys."""
+
+
+@dataclass(frozen=True)
+class _Family:
+    """What a family of models calls its parts."""
+
+    layers: str = "layers"
+    norm: str = "norm"
+    """That after the last layer."""
+    positions: str | None = None
+    """Learned positions, added to the token embedding."""
+
+
+_FAMILIES = {
+    "gemma2": _Family(),
+    "gemma3_text": _Family(),
+    "gpt2": _Family(layers="h", norm="ln_f", positions="wpe"),
+    "gpt_neox": _Family(norm="final_layer_norm"),
+    "llama": _Family(),
+    "mistral": _Family(),
+    "olmo2": _Family(),
+    "phi3": _Family(),
+    "qwen2": _Family(),
+    "qwen3": _Family(),
+}
+
+
+class HuggingFace(Network):
+    """A decoder-only model that `AutoModelForCausalLM` made, frozen; its weights are shared, not copied.
+
+    Args:
+        model: The model; it is put into evaluation mode, and its weights take no gradient from now on.
+        task: Whose trials it is shown.
+        tokens: The model's id of each of the task's tokens. The pad `P` may be left out: pads come last in a trial,
+            where nothing sees them.
+        name: What it is called wherever it is reported; by default, as the model is.
+
+    Raises:
+        CausalignError: the model is of a kind that is not supported, or `tokens` are not what the task needs.
+    """
+
+    architecture = "huggingface"
+    residual_site: ClassVar["Callable[..., Site]"]
+    """What is made of each of its places; entered by the sites, as `site_types` are."""
+
+    def __init__(self, model: nn.Module, task: Task, tokens: Mapping[str, int], name: str | None = None) -> None:
+        of: Any = model  # what transformers' models have beyond modules is in no type of ours
+        self._family = _family_of(of)
+        self._ids = {PAD: 0, **tokens}
+        super().__init__(Vocabulary(tuple(self._ids)), task, of.get_input_embeddings().embedding_dim)
+        self.model = of
+        self.name = name or of.config.name_or_path or of.config.model_type
+        _require_distinct(self._ids, of.get_input_embeddings().num_embeddings, self.name)
+        task.vocabulary.within(self._ids, whose=self.name)
+        self.freeze()
+
+    @property
+    @override
+    def ids(self) -> Mapping[str, int]:
+        return self._ids
+
+    @property
+    @override
+    def places(self) -> Mapping[str, "Callable[[Any, Task], Site]"]:
+        residual = self.residual_site
+        after = {f"layer.{n}": partial(residual, at=f"layer.{n}", layer=n) for n in range(1, len(self.layers) + 1)}
+        return {"embedding": partial(residual, at="embedding", layer=0), **after}
+
+    @override
+    def forward(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time vocabulary"]:
+        logits: Tensor = self.model(input_ids=tokens, use_cache=False).logits
+        return logits
+
+    @property
+    def layers(self) -> list[Callable[..., Tensor]]:
+        """The decoder layers, the lowest first."""
+        return list(getattr(self.model.base_model, self._family.layers))
+
+    def embed(self, tokens: Int[Tensor, "*rows"], positions: Int[Tensor, "*rows"]) -> Float[Tensor, "*rows width"]:
+        """The residual stream before the first layer."""
+        residual: Tensor = self.model.get_input_embeddings()(tokens)
+        if self._family.positions is not None:
+            residual = residual + getattr(self.model.base_model, self._family.positions)(positions)
+        return residual
+
+    def turns(
+        self, residual: Float[Tensor, "trials time width"], positions: Int[Tensor, "#trials time"]
+    ) -> list[Turn | None]:
+        """How every layer turns its queries and keys: not at all, where the model has no rotary positions."""
+        rotary = getattr(self.model.base_model, "rotary_emb", None)
+        if rotary is None:
+            return [None] * len(self.layers)
+        if not isinstance(rotary.rope_type, dict):
+            return [rotary(residual, positions)] * len(self.layers)
+        of_type = {each: rotary(residual, positions, each) for each in rotary.rope_type}  # Gemma 3: by kind of layer
+        return [of_type[each] for each in self.model.config.layer_types]
+
+    def read_out(self, residual: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows vocabulary"]:
+        """The logits, from the residual stream after the last layer."""
+        normed = getattr(self.model.base_model, self._family.norm)(residual)
+        logits: Tensor = self.model.get_output_embeddings()(normed)
+        cap = getattr(self.model.config, "final_logit_softcapping", None)
+        return logits if cap is None else cap * torch.tanh(logits / cap)
+
+    @property
+    def reach(self) -> int | None:
+        """How many positions there are, or may be without the network computing differently at all of them."""
+        if self._family.positions is not None:
+            return getattr(self.model.base_model, self._family.positions).num_embeddings
+        config = self.model.config
+        rope_type = getattr(getattr(self.model.base_model, "rotary_emb", None), "rope_type", None)
+        kinds = rope_type.values() if isinstance(rope_type, dict) else [rope_type]
+        if "longrope" in kinds:
+            return config.rope_parameters["original_max_position_embeddings"]
+        return config.max_position_embeddings if "dynamic" in kinds else None
+
+    @override
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "HuggingFace":
+        """Move or cast the weights. Rotary frequencies are no weights: at half precision they would turn wrongly."""
+
+        def weights_only(tensor: Tensor) -> Tensor:
+            applied = fn(tensor)
+            cast = applied.dtype != tensor.dtype and not isinstance(tensor, nn.Parameter)
+            return tensor.to(applied.device) if cast else applied
+
+        super()._apply(weights_only, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+
+def _family_of(model: Any) -> _Family:
+    kind = getattr(getattr(model, "config", None), "model_type", type(model).__name__)
+    if kind not in _FAMILIES or getattr(model, "get_output_embeddings", lambda: None)() is None:
+        raise CausalignError(
+            f"{type(model).__name__} ({kind}) is not supported; causal language models of the types "
+            f"{', '.join(_FAMILIES)} are"
+        )
+    if getattr(model.config, "use_bidirectional_attention", False):
+        raise CausalignError(f"{type(model).__name__} looks ahead (use_bidirectional_attention): it is no causal model")
+    return _FAMILIES[kind]
+
+
+def _require_distinct(ids: Mapping[str, int], known: int, name: str) -> None:
+    """Check that every token but the pad has an id of its own, which the model knows."""
+    seen: dict[int, str] = {}
+    for token, each in ids.items():
+        if not 0 <= each < known:
+            raise CausalignError(f"{name} has the token ids 0 to {known - 1}, found {each} for {token}")
+        if token != PAD and seen.setdefault(each, token) != token:
+            raise CausalignError(f"the tokens {seen[each]} and {token} have the same id {each} in {name}")

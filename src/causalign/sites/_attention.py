@@ -1,0 +1,163 @@
+"""Attention that Hugging Face's layers are lent while a site runs them.
+
+All of them look their attention function up by name and pass on to it what they do not know themselves. So one
+function serves every family: it gets queries and keys turned to their positions, lays packed rows out a block a trial,
+and lets them see the cached keys and values before them. The layers never learn that their input is packed.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from causalign.sites._residual import KeysValues, Prefix, Rows
+
+_NAME = "causalign"
+_NOWHERE = 2**40  # a position that nothing is late enough to see
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What one layer asks of its attention."""
+
+    layer: int
+    query: Float[Tensor, "batch heads rows head"]
+    key: Float[Tensor, "batch kv_heads rows head"]
+    value: Float[Tensor, "batch kv_heads rows head"]
+    scale: float
+    window: int | None
+    """How many positions a row sees, its own included."""
+    cap: float | None
+    """What scores are bent to stay below."""
+
+    @property
+    def groups(self) -> int:
+        """How many heads share a key."""
+        return self.query.shape[1] // self.key.shape[1]
+
+
+Attending = Callable[[Asked], Float[Tensor, "batch rows heads head"]]
+
+
+class Whole:
+    """Whole trials, each row of which sees the rows before it; the keys and values are kept."""
+
+    def __init__(self) -> None:
+        self.cached: list[KeysValues] = []
+
+    def __call__(self, asked: Asked) -> Float[Tensor, "trials time heads head"]:
+        query, key, value = asked.query, asked.key, asked.value
+        self.cached.append((key.transpose(1, 2).flatten(2), value.transpose(1, 2).flatten(2)))
+        time = torch.arange(query.shape[2], device=query.device)
+        if asked.cap is None and (asked.window is None or asked.window >= len(time)):
+            attended = functional.scaled_dot_product_attention(
+                query, key, value, is_causal=True, scale=asked.scale, enable_gqa=asked.groups > 1
+            )
+        else:
+            hidden = _hidden(_visible(time[None], time[None], asked.window), asked.groups, query.dtype)
+            attended = _attend(query, key, value, hidden, asked.scale, asked.cap)
+        return attended.transpose(1, 2)
+
+
+class Packed:
+    """Packed rows, a batch of one, each of which sees the prefix and the columns of its trial up to its own."""
+
+    def __init__(self, rows: Rows, prefix: Prefix | None) -> None:
+        self._rows, self._prefix = rows, prefix
+        self._masks: dict[tuple[int | None, int], Tensor] = {}
+
+    def __call__(self, asked: Asked) -> Float[Tensor, "1 rows heads head"]:
+        packed = (asked.query, asked.key, asked.value)
+        queries, keys, values = (self._rows.blocks(part[0].transpose(0, 1)) for part in packed)
+        if self._prefix is not None:
+            earlier = (each.unflatten(2, keys.shape[2:]) for each in self._prefix.of(asked.layer, keys))
+            keys, values = (torch.cat(each, dim=1) for each in zip(earlier, (keys, values), strict=True))
+        hidden = self._mask(asked.window, asked.groups, queries.dtype)
+        queries, keys, values = (each.transpose(1, 2) for each in (queries, keys, values))
+        attended = _attend(queries, keys, values, hidden, asked.scale, asked.cap)
+        return self._rows.packed(attended.transpose(1, 2))[None]
+
+    def _mask(self, window: int | None, groups: int, dtype: torch.dtype) -> Float[Tensor, "trials 1 rows keys"]:
+        if (window, groups) not in self._masks:  # layers of a kind share theirs
+            queries, keys = self._positions
+            self._masks[window, groups] = _hidden(_visible(queries, keys, window), groups, dtype)
+        return self._masks[window, groups]
+
+    @cached_property
+    def _positions(self) -> tuple[Int[Tensor, "trials columns"], Int[Tensor, "trials keys"]]:
+        """Of every trial's queries, and of its keys; those of the prefix that it does not see are nowhere."""
+        start = self._rows.start[:, None]
+        columns = start + torch.arange(self._rows.columns, device=start.device)
+        if self._prefix is None:
+            return columns, columns
+        time = torch.arange(self._prefix.length, device=start.device)
+        return columns, torch.cat([torch.where(time < self._prefix.seen[:, None], time, _NOWHERE), columns], dim=1)
+
+
+def _visible(
+    queries: Int[Tensor, "trials columns"], keys: Int[Tensor, "trials keys"], window: int | None
+) -> Bool[Tensor, "trials columns keys"]:
+    """Which keys a query sees: those not after it and, where there is a window, among its last so many positions."""
+    behind = queries[:, :, None] - keys[:, None]
+    return behind >= 0 if window is None else (behind >= 0) & (behind < window)
+
+
+def _hidden(
+    visible: Bool[Tensor, "trials columns keys"], groups: int, dtype: torch.dtype
+) -> Float[Tensor, "trials 1 rows keys"]:
+    """What is added to scores, the heads of a group one below the other: minus infinity where nothing is seen."""
+    hidden = torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill(~visible, -torch.inf)
+    return hidden.repeat(1, groups, 1)[:, None]
+
+
+def _attend(
+    query: Float[Tensor, "trials heads columns head"],
+    key: Float[Tensor, "trials kv_heads keys head"],
+    value: Float[Tensor, "trials kv_heads keys head"],
+    hidden: Float[Tensor, "#trials 1 rows keys"],
+    scale: float,
+    cap: float | None,
+) -> Float[Tensor, "trials heads columns head"]:
+    """Attention of grouped queries: the heads of a group are so many more rows, and keys and values are not copied."""
+    stacked = query.unflatten(1, (key.shape[1], -1)).flatten(2, 3)
+    if cap is None:
+        attended = functional.scaled_dot_product_attention(stacked, key, value, attn_mask=hidden, scale=scale)
+    else:  # Gemma 2: scores beyond the cap are bent back
+        scores = cap * torch.tanh(stacked @ key.transpose(2, 3) * scale / cap) + hidden
+        attended = scores.softmax(-1, dtype=torch.float32).to(value.dtype) @ value
+    return attended.view(query.shape)
+
+
+def _called_by_layers(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *_: None,
+    scaling: float,
+    attending: Attending,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    **__: Any,
+) -> tuple[Tensor, None]:
+    return attending(Asked(module.layer_idx, query, key, value, scaling, sliding_window, softcap)), None
+
+
+@contextmanager
+def lent_attention(config: Any) -> Iterator[None]:
+    """The layers of that configuration attend as they are told by the keyword `attending`, until this is left."""
+    register: Callable[[str, Any], None] = import_module("transformers").AttentionInterface.register
+    register(_NAME, _called_by_layers)
+    before = config._attn_implementation
+    config._attn_implementation = _NAME
+    try:
+        yield
+    finally:
+        config._attn_implementation = before

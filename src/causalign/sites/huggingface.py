@@ -1,0 +1,68 @@
+"""The sites of Hugging Face's causal language models: the residual stream before the first layer and after any."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from typing_extensions import override
+
+from causalign.errors import CausalignError
+from causalign.networks import HuggingFace
+from causalign.sites._attention import Attending, Packed, Whole, lent_attention
+from causalign.sites._residual import KeysValues, Prefix, ResidualStream, Rows
+from causalign.tasks import Task
+
+
+class HuggingFaceResidual(ResidualStream):
+    """The residual stream after `layer` layers; 0 is what the first layer gets, learned positions included."""
+
+    network: HuggingFace
+
+    def __init__(self, network: HuggingFace, task: Task, *, at: str, layer: int) -> None:
+        super().__init__(network, task, at=at, layer=layer, depth=len(network.layers))
+
+    @override
+    def embed(self, tokens: Int[Tensor, "*rows"], positions: Int[Tensor, "*rows"]) -> Float[Tensor, "*rows width"]:
+        self._require_reach(int(positions.max()) + 1 if positions.numel() else 0)
+        return self.network.embed(tokens, positions)
+
+    @override
+    def run_whole(
+        self, layers: range, residual: Float[Tensor, "trials time width"]
+    ) -> tuple[Float[Tensor, "trials time width"], list[KeysValues]]:
+        whole = Whole()
+        positions = torch.arange(residual.shape[1], device=residual.device)[None]
+        return self._run(layers, residual, positions, whole), whole.cached
+
+    @override
+    def run_rows(
+        self, layers: range, residual: Float[Tensor, "rows width"], rows: Rows, prefix: Prefix | None
+    ) -> Float[Tensor, "rows width"]:
+        return self._run(layers, residual[None], rows.position[None], Packed(rows, prefix))[0]
+
+    def _run(
+        self,
+        layers: range,
+        residual: Float[Tensor, "batch time width"],
+        positions: Int[Tensor, "#batch time"],
+        attending: Attending,
+    ) -> Float[Tensor, "batch time width"]:
+        turns, modules = self.network.turns(residual, positions), self.network.layers
+        with lent_attention(self.network.model.config):
+            for index in layers:
+                residual = modules[index](
+                    residual, attention_mask=None, position_embeddings=turns[index], attending=attending
+                )
+        return residual
+
+    def _require_reach(self, time: int) -> None:
+        if self.network.reach is not None and time > self.network.reach:
+            raise CausalignError(
+                f"{self.name}: trials of {time} tokens are too long; up to {self.network.reach} positions are supported"
+            )
+
+    @override
+    def read_out(self, features: Float[Tensor, "tokens width"]) -> Float[Tensor, "tokens vocabulary"]:
+        return self.network.read_out(features)
+
+
+HuggingFace.residual_site = HuggingFaceResidual

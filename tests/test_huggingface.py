@@ -1,0 +1,208 @@
+"""Sites in Hugging Face's models against the models themselves, run whole with a forward hook on a layer."""
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import causalign as ca
+from causalign.networks import HuggingFace
+from causalign.sites import Continuation, Places, Site, check
+from causalign.tasks import MultiObject
+
+transformers = pytest.importorskip("transformers")
+
+TOKENS = {"B": 11, "E": 3, "R": 40, "D0": 7, "D1": 29, "D2": 5, "T": 2}
+SIZES = {"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4}
+GROUPED = {**SIZES, "intermediate_size": 48, "num_key_value_heads": 2, "pad_token_id": 0}
+ALTERNATING = ["sliding_attention", "full_attention", "sliding_attention"]
+WINDOW: dict[str, Any] = {"sliding_window": 5, "layer_types": ALTERNATING}
+ROTARY: dict[str, Any] = {"sliding_attention": {"rope_theta": 100.0, "rope_type": "default"}}
+ROTARY["full_attention"] = {"rope_theta": 10000.0, "rope_type": "linear", "factor": 2.0}
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama": ("Llama", GROUPED),
+    "llama-alone": ("Llama", {**GROUPED, "num_key_value_heads": 1, "tie_word_embeddings": True}),
+    "mistral": ("Mistral", {**GROUPED, "sliding_window": 5}),
+    "mistral-unbounded": ("Mistral", {**GROUPED, "sliding_window": None}),
+    "qwen2": ("Qwen2", {**GROUPED, "use_sliding_window": True, **WINDOW}),
+    "qwen3": ("Qwen3", {**GROUPED, "head_dim": 16}),
+    "gemma2": ("Gemma2", {**GROUPED, "head_dim": 16, **WINDOW, "attn_logit_softcapping": 0.5}),
+    "gemma3": ("Gemma3", {**GROUPED, "head_dim": 16, **WINDOW, "rope_parameters": ROTARY}),
+    "olmo2": ("Olmo2", GROUPED),
+    "phi3": ("Phi3", {**GROUPED, "sliding_window": 4}),
+    "gpt2": ("GPT2", {"vocab_size": 50, "n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 80}),
+    "gpt-neox": ("GPTNeoX", {**SIZES, "intermediate_size": 48}),
+    "gpt-neox-serial": ("GPTNeoX", {**SIZES, "intermediate_size": 48, "use_parallel_residual": False}),
+}
+CLASSES = {"GPT2": "GPT2LMHeadModel"}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """A second one has nothing to do in models this small, and costs more than it brings."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def model(name: str) -> nn.Module:
+    """A small model, its weights drawn wide enough for attention, caps and windows to matter."""
+    family, sizes = MODELS[name]
+    config = getattr(transformers, "Gemma3TextConfig" if family == "Gemma3" else f"{family}Config")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        made = getattr(transformers, CLASSES.get(family, f"{family}ForCausalLM"))(config(**sizes))
+        for weight in made.parameters():
+            weight.data = torch.randn(weight.shape) * (0.2 if weight.dim() > 1 else 0.1) + (weight.dim() == 1)
+    return made
+
+
+def network(name: str) -> HuggingFace:
+    return HuggingFace(model(name), MultiObject(), TOKENS, name=name)
+
+
+@contextmanager
+def replaced(of: HuggingFace, at: str, where: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Within this, the state at a place is what `where` makes of it."""
+    layers: Any = next(each for each in of.model.modules() if isinstance(each, nn.ModuleList))
+    if at == "embedding":
+        hook = layers[0].register_forward_pre_hook(lambda _, inputs: (where(inputs[0]), *inputs[1:]))
+    else:
+        hook = layers[int(at[-1]) - 1].register_forward_hook(lambda _, inputs, out: where(out))
+    yield
+    hook.remove()
+
+
+def swaps(site: Site, count: int = 12) -> tuple[Tensor, Places, Continuation]:
+    """Trials, and a swap at a random place of each, the longest continuation first."""
+    trials = site.task.trials(count, np.random.default_rng(1))
+    rng = np.random.default_rng(2)
+    positions = torch.from_numpy(rng.integers(0, trials.lengths - 1))
+    remaining = torch.from_numpy(trials.lengths) - positions - 1
+    order = remaining.argsort(descending=True, stable=True)
+    tokens = site.encode(trials.tokens)
+    rest = torch.stack([tokens[row].roll(-1 - int(positions[row])) for row in order])
+    return tokens, Places(order, positions[order]), Continuation.pack(rest, remaining[order])
+
+
+def whole_run(site: Site, tokens: Tensor, places: Places, states: Tensor, continuation: Continuation) -> Tensor:
+    """The logits of the continuation from whole runs, one a trial, one state swapped or those of all positions."""
+    assert isinstance(site.network, HuggingFace)
+    logits = []
+    for trial, position, state in zip(places.trial, places.position.tolist(), states, strict=True):
+        first = position if state.dim() == 1 else 0
+
+        def swapped(out: Tensor, first: int = first, position: int = position, state: Tensor = state) -> Tensor:
+            given = state[None] if state.dim() == 1 else state[: position + 1]
+            return torch.cat([out[:, :first], given[None], out[:, position + 1 :]], dim=1)
+
+        with replaced(site.network, site.at, swapped):
+            logits.append(site.network(tokens[trial][None])[0])
+    at = places.position[continuation.trial] + continuation.step
+    return torch.stack(logits)[continuation.trial, at]
+
+
+PLACES = ("embedding", "layer.1", "layer.2", "layer.3")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_swap_gives_the_logits_of_the_hooked_model(name: str) -> None:
+    for at in PLACES:
+        site = network(name).site(at)
+        tokens, places, continuation = swaps(site)
+        generator = torch.Generator().manual_seed(0)
+        single = torch.randn(len(tokens), site.width, generator=generator)
+        found = site.resume(site.prepare(tokens), places, single, continuation)
+        torch.testing.assert_close(found, whole_run(site, tokens, places, single, continuation), atol=1e-5, rtol=1e-5)
+        steps = torch.randn(*tokens.shape, site.width, generator=generator)
+        found = site.resume_steps(site.prepare(tokens, stepwise=True), places, steps, continuation)
+        torch.testing.assert_close(found, whole_run(site, tokens, places, steps, continuation), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_states_are_what_a_hook_sees_and_the_site_is_sound(name: str) -> None:
+    of = network(name)
+    tokens = of.site("embedding").encode(MultiObject().trials(6, np.random.default_rng(0)).tokens)
+    for at in PLACES:
+        seen: list[Tensor] = []
+        with replaced(of, at, lambda out, seen=seen: seen.append(out) or out):  # type: ignore[misc]
+            of(tokens)
+        torch.testing.assert_close(of.site(at).read(tokens), seen[0], atol=1e-5, rtol=1e-5)
+    check(of.site("layer.1"))
+    check(of.site("layer.2"), stepwise=True)
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma2"])
+def test_the_gradient_is_that_of_the_hooked_model_and_reaches_only_the_state(name: str) -> None:
+    site = network(name).site("layer.1")
+    tokens, places, continuation = swaps(site)
+    state = torch.randn(len(tokens), site.width, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    weights = torch.randn(len(continuation.tokens), 50, generator=torch.Generator().manual_seed(2))
+    found = site.resume(site.prepare(tokens), places, state, continuation)
+    expected = whole_run(site, tokens, places, state, continuation)
+    of_found, of_expected = (torch.autograd.grad((weights * each).sum(), state)[0] for each in (found, expected))
+    torch.testing.assert_close(of_found, of_expected, atol=1e-4, rtol=1e-4)
+    assert all(weight.grad is None for weight in site.network.parameters())
+
+
+def test_the_model_is_left_as_it_was() -> None:
+    of = network("llama")
+    before = of.model.config._attn_implementation
+    of.site("layer.1").read(torch.ones(1, 3, dtype=torch.long))
+    assert of.model.config._attn_implementation == before
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2"])
+def test_half_precision_casts_weights_but_not_rotary_frequencies(name: str, dtype: torch.dtype) -> None:
+    site = network(name).site("layer.1")
+    half = site.cast(dtype)
+    assert half.dtype == dtype
+    assert site.dtype == torch.float32
+    assert half.network.fingerprint != site.network.fingerprint
+    assert all(b.dtype == torch.float32 for n, b in half.network.named_buffers() if "inv_freq" in n)
+    check(half)
+
+
+def test_an_alignment_between_two_families_runs(tmp_path: Any) -> None:
+    sites = [network("llama").site("layer.2"), network("gpt2").site("embedding")]
+    settings = ca.Settings(most_steps=2, check_every=1, batch=8)
+    found = ca.align(sites, rank=3, train=40, validation=20, test=30, settings=settings)
+    found.save(tmp_path)
+    assert set(found.iia["source"]) == {"llama@layer.2", "gpt2@embedding"}
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        ({**TOKENS, "R": 50}, r"^tiny has the token ids 0 to 49, found 50 for R$"),
+        ({**TOKENS, "R": 3}, r"^the tokens E and R have the same id 3 in tiny$"),
+        ({"B": 1, "E": 2}, r"^tiny does not know the tokens .*R.*; it knows P, B, E$"),
+    ],
+)
+def test_tokens_that_do_not_fit_are_refused(tokens: dict[str, int], message: str) -> None:
+    with pytest.raises(ca.CausalignError, match=message):
+        HuggingFace(model("llama"), MultiObject(), tokens, name="tiny")
+
+
+def test_models_that_are_not_supported_are_refused() -> None:
+    config = transformers.BloomConfig(vocab_size=50, hidden_size=8, n_layer=1, n_head=2)
+    with pytest.raises(ca.CausalignError, match=r"^BloomForCausalLM \(bloom\) is not supported; .* types gemma2, "):
+        HuggingFace(transformers.BloomForCausalLM(config), MultiObject(), TOKENS)
+    with pytest.raises(ca.CausalignError, match=r"^LlamaModel \(llama\) is not supported"):
+        HuggingFace(copy.copy(network("llama").model.model), MultiObject(), TOKENS)
+    with pytest.raises(ca.CausalignError, match=r"^Linear \(Linear\) is not supported"):
+        HuggingFace(nn.Linear(2, 2), MultiObject(), TOKENS)
+    with pytest.raises(ca.CausalignError, match="unknown site of llama 'layer.4'; did you mean 'layer.3'"):
+        network("llama").site("layer.4")
+
+
+def test_trials_beyond_the_positions_of_a_model_are_refused() -> None:
+    with pytest.raises(ca.CausalignError, match="trials of 81 tokens are too long; up to 80 positions are supported"):
+        network("gpt2").site("layer.1").read(torch.ones(1, 81, dtype=torch.long))
