@@ -34,6 +34,11 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "gemma2": ("Gemma2", {**GROUPED, "head_dim": 16, **WINDOW, "attn_logit_softcapping": 0.5}),
     "gemma3": ("Gemma3", {**GROUPED, "head_dim": 16, **WINDOW, "rope_parameters": ROTARY}),
     "olmo2": ("Olmo2", GROUPED),
+    "gemma": ("Gemma", {**GROUPED, "head_dim": 16}),
+    "olmo": ("Olmo", {**GROUPED, "clip_qkv": 0.5}),
+    "olmo3": ("Olmo3", {**GROUPED, **WINDOW}),
+    "smollm3": ("SmolLM3", {**GROUPED, "no_rope_layers": [1, 0, 1]}),
+    "starcoder2": ("Starcoder2", {**GROUPED, "sliding_window": 5}),
     "phi3": ("Phi3", {**GROUPED, "sliding_window": 4}),
     "gpt2": ("GPT2", {"vocab_size": 50, "n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 80}),
     "gpt-neox": ("GPTNeoX", {**SIZES, "intermediate_size": 48}),
@@ -193,7 +198,7 @@ def test_tokens_that_do_not_fit_are_refused(tokens: dict[str, int], message: str
 
 def test_models_that_are_not_supported_are_refused() -> None:
     config = transformers.BloomConfig(vocab_size=50, hidden_size=8, n_layer=1, n_head=2)
-    with pytest.raises(ca.CausalignError, match=r"^BloomForCausalLM \(bloom\) is not supported; .* types gemma2, "):
+    with pytest.raises(ca.CausalignError, match=r"^BloomForCausalLM \(bloom\) is not supported; .* gemma, gemma2, "):
         HuggingFace(transformers.BloomForCausalLM(config), MultiObject(), TOKENS)
     with pytest.raises(ca.CausalignError, match=r"^LlamaModel \(llama\) is not supported"):
         HuggingFace(copy.copy(network("llama").model.model), MultiObject(), TOKENS)
@@ -203,6 +208,26 @@ def test_models_that_are_not_supported_are_refused() -> None:
         network("llama").site("layer.4")
 
 
-def test_trials_beyond_the_positions_of_a_model_are_refused() -> None:
-    with pytest.raises(ca.CausalignError, match="trials of 81 tokens are too long; up to 80 positions are supported"):
-        network("gpt2").site("layer.1").read(torch.ones(1, 81, dtype=torch.long))
+DYNAMIC = {"rope_type": "dynamic", "rope_theta": 100.0, "factor": 2.0}
+LONG: dict[str, Any] = {"rope_type": "longrope", "rope_theta": 100.0}
+LONG |= {"short_factor": [1.0, 1.5, 2.0, 3.0], "long_factor": [1.0, 2.0, 4.0, 8.0]}
+LIMITED: dict[str, tuple[str, dict[str, Any]]] = {
+    "gpt2": ("GPT2", {**MODELS["gpt2"][1], "n_positions": 40}),
+    "dynamic": ("Llama", {**GROUPED, "max_position_embeddings": 40, "rope_parameters": DYNAMIC}),
+    "longrope": ("Phi3", {**GROUPED, "original_max_position_embeddings": 40, "rope_parameters": LONG}),
+}
+
+
+@pytest.mark.parametrize("name", LIMITED)
+def test_trials_beyond_the_positions_of_a_model_are_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MODELS, name, LIMITED[name])
+    site = network(name).site("layer.1")
+    tokens, places, continuation = swaps(site)
+    assert tokens.shape[1] < 40
+    prepared, state = site.prepare(tokens), torch.randn(len(tokens), site.width)
+    found = site.resume(prepared, places, state, continuation)
+    torch.testing.assert_close(found, whole_run(site, tokens, places, state, continuation), atol=1e-5, rtol=1e-5)
+    with pytest.raises(ca.CausalignError, match="trials of 41 tokens are too long, it has 40 positions"):
+        site.read(torch.ones(1, 41, dtype=torch.long))
+    with pytest.raises(ca.CausalignError, match="are too long, it has 40 positions"):
+        site.resume(prepared, Places(places.trial, places.position + 30), state, continuation)

@@ -33,16 +33,21 @@ class _Family:
 
 
 _FAMILIES = {
+    "gemma": _Family(),
     "gemma2": _Family(),
     "gemma3_text": _Family(),
     "gpt2": _Family(layers="h", norm="ln_f", positions="wpe"),
     "gpt_neox": _Family(norm="final_layer_norm"),
     "llama": _Family(),
     "mistral": _Family(),
+    "olmo": _Family(),
     "olmo2": _Family(),
+    "olmo3": _Family(),
     "phi3": _Family(),
     "qwen2": _Family(),
     "qwen3": _Family(),
+    "smollm3": _Family(),
+    "starcoder2": _Family(),
 }
 
 
@@ -108,9 +113,9 @@ class HuggingFace(Network):
         self, residual: Float[Tensor, "trials time width"], positions: Int[Tensor, "#trials time"]
     ) -> list[Turn | None]:
         """How every layer turns its queries and keys: not at all, where the model has no rotary positions."""
-        rotary = getattr(self.model.base_model, "rotary_emb", None)
-        if rotary is None:
+        if self._family.positions is not None:
             return [None] * len(self.layers)
+        rotary = self.model.base_model.rotary_emb
         if not isinstance(rotary.rope_type, dict):
             return [rotary(residual, positions)] * len(self.layers)
         of_type = {each: rotary(residual, positions, each) for each in rotary.rope_type}  # Gemma 3: by kind of layer
@@ -125,15 +130,18 @@ class HuggingFace(Network):
 
     @property
     def reach(self) -> int | None:
-        """How many positions there are, or may be without the network computing differently at all of them."""
+        """How many positions a trial may have, where there is a limit.
+
+        Learned positions end, and some rotary ones turn all of a longer trial otherwise, so that what was computed of
+        its beginning would no longer hold.
+        """
+        config, base = self.model.config, self.model.base_model
         if self._family.positions is not None:
-            return getattr(self.model.base_model, self._family.positions).num_embeddings
-        config = self.model.config
-        rope_type = getattr(getattr(self.model.base_model, "rotary_emb", None), "rope_type", None)
-        kinds = rope_type.values() if isinstance(rope_type, dict) else [rope_type]
-        if "longrope" in kinds:
+            return getattr(base, self._family.positions).num_embeddings
+        kind = base.rotary_emb.rope_type
+        if kind == "longrope":
             return config.rope_parameters["original_max_position_embeddings"]
-        return config.max_position_embeddings if "dynamic" in kinds else None
+        return config.max_position_embeddings if kind == "dynamic" else None
 
     @override
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "HuggingFace":
@@ -157,6 +165,9 @@ def _family_of(model: Any) -> _Family:
         )
     if getattr(model.config, "use_bidirectional_attention", False):
         raise CausalignError(f"{type(model).__name__} looks ahead (use_bidirectional_attention): it is no causal model")
+    devices = sorted({str(weight.device) for weight in model.parameters()})
+    if len(devices) > 1:
+        raise CausalignError(f"{type(model).__name__} is spread over {', '.join(devices)}; put it on one device")
     return _FAMILIES[kind]
 
 

@@ -22,7 +22,7 @@ class HuggingFaceResidual(ResidualStream):
 
     @override
     def embed(self, tokens: Int[Tensor, "*rows"], positions: Int[Tensor, "*rows"]) -> Float[Tensor, "*rows width"]:
-        self._require_reach(int(positions.max()) + 1 if positions.numel() else 0)
+        self._require_reach(positions)
         return self.network.embed(tokens, positions)
 
     @override
@@ -54,11 +54,10 @@ class HuggingFaceResidual(ResidualStream):
                 )
         return residual
 
-    def _require_reach(self, time: int) -> None:
-        if self.network.reach is not None and time > self.network.reach:
-            raise CausalignError(
-                f"{self.name}: trials of {time} tokens are too long; up to {self.network.reach} positions are supported"
-            )
+    def _require_reach(self, positions: Int[Tensor, "*rows"]) -> None:
+        reach = self.network.reach
+        if reach is not None and len(positions) and (time := int(positions.max()) + 1) > reach:
+            raise CausalignError(f"{self.name}: trials of {time} tokens are too long, it has {reach} positions")
 
     @override
     def read_out(self, features: Float[Tensor, "tokens width"]) -> Float[Tensor, "tokens vocabulary"]:
