@@ -36,14 +36,17 @@ class Plan:
     """Multiplications and additions of a step, in matrix products."""
     prepare: float
     """Seconds before the first step."""
+    first_step: float
+    """Seconds of a step with the smaller batches that a search begins with."""
     step: float
-    """Seconds of a step."""
+    """Seconds of a step with those that it ends with."""
     look: float
     """Seconds of a look at the validation interventions."""
     score: float
     """Seconds of scoring the test interventions, and their floor."""
+    first_steps: int
     steps: int
-    """The most that the search may take; as a rule it settles earlier."""
+    """The most of both kinds that the search may take; as a rule it settles earlier."""
     looks: int
     tables: float
     """GiB of recorded states, of what precedes swaps, and of interventions."""
@@ -57,7 +60,8 @@ class Plan:
     @property
     def seconds(self) -> float:
         """Of the whole, at most."""
-        return self.prepare + self.steps * self.step + self.looks * self.look + self.score
+        searching = self.first_steps * self.first_step + self.steps * self.step
+        return self.prepare + searching + self.looks * self.look + self.score
 
     @property
     def peak(self) -> float:
@@ -102,14 +106,18 @@ def planned(request: Request, settings: Settings) -> Plan:
     spent = clock.read()
     of_states, of_interventions = _times_as_much(counts)
     steps = [_steps(request, settings, splits, maps, size) for size in _sizes(settings.batch)]
+    first = _first_steps(settings)
+    seconds = [(each.size, each.seconds) for each in steps]
     looks = [_look(request, splits[name].interventions, maps) for name in ("validation", "train")]
     return Plan(
         operations=_extended([(each.size, each.operations) for each in steps], settings.batch),
         prepare=(spent["states"] + spent["start"]) * of_states + spent["data"] * of_interventions,
-        step=_extended([(each.size, each.seconds) for each in steps], settings.batch),
+        first_step=_extended(seconds, settings.first_batch),
+        step=_extended(seconds, settings.batch),
         look=_extended([(each.size, each.seconds) for each in looks], counts.validation),
         score=2 * _extended([(each.size, each.seconds) for each in looks], counts.test),
-        steps=settings.most_steps,
+        first_steps=first,
+        steps=settings.most_steps - first,
         looks=1 + settings.most_steps // settings.check_every,
         tables=sum(_table_bytes(split, getattr(counts, name), getattr(_FEW, name)) for name, split in splits.items())
         / GIB,
@@ -125,6 +133,11 @@ def planned(request: Request, settings: Settings) -> Plan:
 
 def _sizes(batch: int) -> list[int]:
     return sorted({max(1, min(batch, _BATCH) // 4), min(batch, _BATCH)})
+
+
+def _first_steps(settings: Settings) -> int:
+    """How many steps have small batches: at least until it shows that they lead no further, and say half of all."""
+    return min(settings.most_steps, max(settings.patience * settings.check_every, settings.most_steps // 2))
 
 
 def _extended(measured: Sequence[tuple[int, float]], size: int) -> float:
@@ -163,7 +176,7 @@ def _steps(
     problem = Problem(request.sites, request.method.swap, request.objectives, train, looked_at)
 
     def run(steps: int, listener: Listener = silent) -> None:
-        so_many = replace(settings, batch=batch, most_steps=steps, check_every=steps + 1, enough=None)
+        so_many = replace(settings, batch=batch, grow=1, most_steps=steps, check_every=steps + 1, enough=None)
         search(problem, request.trainable(maps), so_many, numpy_stream(request.seed, "batches"), listener)
 
     times: list[float] = []

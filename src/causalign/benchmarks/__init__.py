@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 
 from causalign.benchmarks._measure import threads
-from causalign.benchmarks._row import Row, save_rows
+from causalign.benchmarks._row import MissingError, Row, save_rows
+from causalign.benchmarks.against_pyvene import against_pyvene
 from causalign.benchmarks.against_textbook import throughput, time_to_iia
 from causalign.benchmarks.growth import growth
 from causalign.benchmarks.planning import planning
@@ -16,6 +17,7 @@ BENCHMARKS: Mapping[str, Callable[[bool], Iterator[Row]]] = {
     "step": step,
     "throughput": throughput,
     "time-to-iia": time_to_iia,
+    "pyvene": against_pyvene,
     "preparation": preparation,
     "training": training,
     "similarity": similarity,
@@ -24,4 +26,4 @@ BENCHMARKS: Mapping[str, Callable[[bool], Iterator[Row]]] = {
 }
 """Each gives its rows as they are measured; called with True, quickly and more roughly."""
 
-__all__ = ["BENCHMARKS", "Row", "save_rows", "threads"]
+__all__ = ["BENCHMARKS", "MissingError", "Row", "save_rows", "threads"]

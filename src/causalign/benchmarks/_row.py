@@ -12,6 +12,11 @@ from pydantic import BaseModel, ConfigDict
 
 from causalign._files import write_text
 from causalign._version import __version__
+from causalign.errors import CausalignError
+
+
+class MissingError(CausalignError):
+    """What a benchmark needs is not installed."""
 
 
 class Row(BaseModel):

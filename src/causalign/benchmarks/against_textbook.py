@@ -21,7 +21,7 @@ def throughput(quick: bool) -> Iterator[Row]:
         textbook = Textbook(_pair.networks(), _RANK)
         timer = Steps("search", {"textbook": textbook.step})
         steps = 8 if quick else 25
-        settings = Settings(batch=512, most_steps=steps, check_every=steps, precision=precision)
+        settings = Settings(batch=512, grow=1, most_steps=steps, check_every=steps, precision=precision)
         alignment = align(_pair.sites(), rank=_RANK, settings=settings, progress=timer)
         taken = timer.medians()
         ours = settings.batch * len(_pair.DIRECTIONS) / taken["ours"]

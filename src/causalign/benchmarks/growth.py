@@ -61,6 +61,6 @@ def _measure(case: Case, steps: int) -> float:
     task = type("Counting", (MultiObject,), {"largest": case.longest})()
     sites = [build(task, "gru", seed, width=case.width).site("hidden") for seed in range(case.networks)]
     timer = Steps("search", {})
-    settings = Settings(batch=case.batch, most_steps=steps, check_every=steps)
+    settings = Settings(batch=case.batch, grow=1, most_steps=steps, check_every=steps)
     align(sites, rank=case.rank, train=case.interventions, validation=100, test=100, settings=settings, progress=timer)
     return timer.medians()["ours"]

@@ -38,7 +38,7 @@ def _sites(name: str) -> list[Site]:
 
 
 def _settings(steps: int) -> Settings:
-    return Settings(batch=256, most_steps=steps, patience=steps)
+    return Settings(most_steps=steps, patience=steps)
 
 
 def _planned(name: str, steps: int) -> tuple[float, float]:

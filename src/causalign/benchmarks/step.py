@@ -38,6 +38,6 @@ def step(quick: bool) -> Iterator[Row]:
 
 def _timed(precision: str, steps: int, multiply: Work) -> tuple[Seconds, Alignment]:
     timer = Steps("search", {"multiply": multiply})
-    settings = Settings(batch=_BATCH, most_steps=steps, check_every=steps, precision=precision)
+    settings = Settings(batch=_BATCH, grow=1, most_steps=steps, check_every=steps, precision=precision)
     alignment = align(_pair.sites(), rank=_RANK, settings=settings, progress=timer)
     return timer.medians(), alignment

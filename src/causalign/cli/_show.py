@@ -96,7 +96,12 @@ def show_plan(plan: Plan) -> None:
     """What an alignment will take, a figure a line."""
     table = _table("What it will take", "")
     table.add_column("", justify="right")
-    search = f"{plan.steps:,} steps of {plan.step:.3g} s, {plan.looks:,} looks of {plan.look:.3g} s"
+    stages = (
+        (plan.first_steps, plan.first_step, "steps"),
+        (plan.steps, plan.step, "steps"),
+        (plan.looks, plan.look, "looks"),
+    )
+    search = "\n".join(f"{times:,} {what} of {seconds:.2g} s" for times, seconds, what in stages)
     for name, figure in (
         ("time, at most", f"{plan.seconds:,.0f} s"),
         ("  preparation and scores", f"{plan.prepare:,.3g} s and {plan.score:,.3g} s"),

@@ -13,7 +13,7 @@ from causalign._files import output_folder
 from causalign._progress import progress_bars
 from causalign._version import __version__
 from causalign.alignment import MAPS, METHODS, RESULT, STARTS, Alignment
-from causalign.benchmarks import BENCHMARKS, Row, save_rows, threads
+from causalign.benchmarks import BENCHMARKS, MissingError, Row, save_rows, threads
 from causalign.cli._show import console, errors, show_alignment, show_benchmarks, show_plan, show_similarity, show_zoo
 from causalign.cli.spec import AlignSpec, parse_spec, read_spec
 from causalign.errors import CausalignError, SearchWarning, lookup
@@ -32,7 +32,7 @@ Network = Annotated[
     list[str] | None,
     typer.Option("--network", "-n", help="zoo:TASK/ARCH[/SEED][@SITE], or the folder of a trained network[@SITE]."),
 ]
-_MORE = "train, validation, test, memory, batch, passes, check_every, patience, enough, precision"
+_MORE = "train, validation, test, memory, batch, grow, passes, check_every, patience, enough, precision"
 Spec = Annotated[Path | None, typer.Option(help=f"A TOML or JSON file with all of these, and {_MORE}.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="The folder for what comes of it.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of all random draws.")]
@@ -193,7 +193,12 @@ def bench(
         with threads(number), warnings.catch_warnings(action="ignore", category=SearchWarning):
             for name, benchmark in chosen.items():
                 errors.print(f"{name} ...")
-                rows += benchmark(quick)
+                try:
+                    rows += benchmark(quick)
+                except MissingError as missing:
+                    if only:
+                        raise
+                    errors.print(f"{name} is left out: {missing}", soft_wrap=True)
                 if json is not None:
                     save_rows(rows, number, json)
     except KeyboardInterrupt:

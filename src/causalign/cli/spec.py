@@ -39,6 +39,7 @@ class AlignSpec(BaseModel):
     test: int = 1_000
     memory: float = DEFAULT_BUDGET
     batch: int = Settings.batch
+    grow: int = Settings.grow
     passes: int = Settings.passes
     learning_rate: float | None = None
     most_steps: int = Settings.most_steps

@@ -13,6 +13,7 @@ from causalign.interchange.recorded import (
 )
 from causalign.interchange.store import DEFAULT_BUDGET, Store, forget_mapped_pages
 from causalign.interchange.swap import Swap, interchange, interchange_rotated, keep, replace
+from causalign.interchange.upstream import Upstream
 
 __all__ = [
     "DEFAULT_BUDGET",
@@ -24,6 +25,7 @@ __all__ = [
     "Run",
     "Store",
     "Swap",
+    "Upstream",
     "draw_interventions",
     "forget_mapped_pages",
     "interchange",

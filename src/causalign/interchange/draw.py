@@ -56,7 +56,7 @@ def draw_interventions(
             _drawn(source, target, min(_CHUNK, count - done), rng, latents, stepwise)
             for done in range(0, count, _CHUNK)
         ]
-        drawn[direction] = Interventions.joined(parts, store)
+        drawn[direction] = Interventions.joined(parts, target.site, store)
     return drawn
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from causalign.interchange._predictions import next_token_loss, predictions
 from causalign.interchange.recorded import Recorded
 from causalign.interchange.store import Store
+from causalign.interchange.upstream import Upstream
 from causalign.sites import Continuation, Places, Prepared, Site
 
 
@@ -37,6 +38,8 @@ class Batch:
     lengths: Int[Tensor, " trials"]
     latents: Float[Tensor, "trials target_width"] | None
     """Recorded states of the target with the values that the swap is to bring about, where they were looked up."""
+    fed: Float[Tensor, "trials steps_fed target_width"] | None = None
+    """The continuation's tokens, all but the last, as they reach the target's site, where that took work."""
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -64,6 +67,8 @@ class Interventions:
     """Rows of the target's recorded states that have these values."""
     unmatched: Mapping[tuple[int, ...], int] | None = None
     """How many interventions were left out because no state was recorded with the values, by these."""
+    upstream: Upstream | None = None
+    """Where what is fed to the target's site is kept."""
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -87,23 +92,27 @@ class Interventions:
     def take(self, index: Int[Tensor, " chosen"]) -> Batch:
         """Some of them, on the target's device."""
         index, device = index.to(self.lengths.device), self.target.device
-        lengths = self.lengths[index]
+        lengths = self.lengths[index].to(device).long()
         steps = int(lengths.max())
+        tokens = self.tokens[index, :steps].to(device).long()
+        places = Places(*(part[index].to(device).long() for part in (self.places.trial, self.places.position)))
+        prepared = self.target.prepared
         return Batch(
             self.source.gather(self.source_rows[index]),
             self.target.gather(self.target_rows[index]),
-            self.target.prepared,
-            Places(*(part[index].to(device).long() for part in (self.places.trial, self.places.position))),
-            self.tokens[index, :steps].to(device).long(),
+            prepared,
+            places,
+            tokens,
             self.determined[index, :steps].to(device),
-            lengths.to(device).long(),
+            lengths,
             None if self.latent_rows is None else self.target.gather(self.latent_rows[index]),
+            None if self.upstream is None else self.upstream.take(index, prepared, places, tokens, lengths),
         )
 
     @classmethod
-    def joined(cls, parts: Sequence["Interventions"], store: Store) -> "Interventions":
-        """Those of one direction, one after another, in tables of the store."""
-        first = parts[0]
+    def joined(cls, parts: Sequence["Interventions"], site: Site, store: Store) -> "Interventions":
+        """Those of one direction into a site, one after another, in tables of the store."""
+        first, tokens = parts[0], store.stacked([part.tokens for part in parts])
         latents = [part.latent_rows for part in parts if part.latent_rows is not None]
         unmatched: Counter[tuple[int, ...]] = Counter()
         for part in parts:
@@ -117,12 +126,13 @@ class Interventions:
                 store.stacked([part.places.trial for part in parts]),
                 store.stacked([part.places.position for part in parts]),
             ),
-            store.stacked([part.tokens for part in parts]),
+            tokens,
             store.stacked([part.determined for part in parts]),
             store.stacked([part.lengths for part in parts]),
             {name: store.stacked([part.values[name] for part in parts]) for name in first.values},
             store.stacked(latents) if latents else None,
             None if first.unmatched is None else dict(unmatched),
+            Upstream(site, len(tokens), tokens.shape[1], store) if site.feeds else None,
         )
 
 
@@ -164,6 +174,10 @@ def run_swapped(site: Site, batches: Sequence[Batch], swapped: Sequence[Float[Te
     states = _together(swapped)[order].to(site.dtype)  # a search may run its networks at another precision
     prepared, places = _one_table(batches)
     continuation = Continuation.pack(tokens, lengths[order])
+    fed = [batch.fed for batch in batches if batch.fed is not None]
+    if len(fed) == len(batches):
+        behind, step = continuation.behind_first
+        continuation = replace(continuation, fed=_together(fed)[order[behind], step].to(site.dtype))
     run_on = site.run_on if states.dim() == 2 else site.run_on_steps
     features = run_on(prepared, places.take(order), states, continuation)
     trial = order[continuation.trial]

@@ -37,6 +37,8 @@ class Settings:
 
     batch: int = 512
     """Interventions of each direction in a step."""
+    grow: int = 4
+    """By so much smaller are the first batches; when they bring the search no further, noise stands in the way."""
     passes: int = 2
     """Directions into (and out of) each site in a step: all n^2 of two sites, a random sample of those of more."""
     learning_rate: float | None = None
@@ -55,10 +57,15 @@ class Settings:
     precision: str | None = None
     """`bfloat16` or `float32`: in which the networks are run to learn; all scores are of the networks as they are."""
 
+    @property
+    def first_batch(self) -> int:
+        """Interventions of each direction in the first steps."""
+        return max(1, self.batch // self.grow)
+
     def __post_init__(self) -> None:
         if self.precision is not None:
             lookup("precision", self.precision, PRECISIONS)
-        for name in ("batch", "passes", "check_every", "patience"):
+        for name in ("batch", "grow", "passes", "check_every", "patience"):
             if getattr(self, name) < 1:
                 raise CausalignError(f"{name} must be at least 1, found {getattr(self, name)}")
         if self.most_steps < 0:
@@ -145,7 +152,8 @@ def search(
     """Train the maps with Adam and keep those of the best look at the validation interventions.
 
     What is looked at and kept is a running average of the last steps' parameters: a constant learning rate leaves the
-    maps jittering about where they would settle.
+    maps jittering about where they would settle. The first steps are of small batches, which go as far in a fraction of
+    the time; where they get no further, larger ones do.
 
     Ctrl-C ends the search as running out of steps does: with the best so far.
     """
@@ -155,14 +163,14 @@ def search(
     averaged = [AveragedModel(each, multi_avg_fn=get_ema_multi_avg_fn(_MEMORY)) for each in maps]
     record = _Record(problem, averaged)
     learnt = problem.at(settings.precision)
-    step = 0
+    step, batch = 0, settings.first_batch
     stopped: Stopped | None = None
     try:
         record.look(0, None)
         stopped = "enough" if record.reached(settings.enough) else None
         while stopped is None and step < settings.most_steps:
             step += 1
-            loss = _learn(learnt, maps, settings, optimiser, rng)
+            loss = _learn(learnt, maps, batch, settings.passes, optimiser, rng)
             for average, each in zip(averaged, maps, strict=True):
                 average.update_parameters(each)
             if not np.isfinite(loss):
@@ -172,8 +180,10 @@ def search(
                 release_freed_memory()
                 if record.reached(settings.enough):
                     stopped = "enough"
-                elif record.settled(settings) or record.perfect:
+                elif record.perfect or (record.settled(settings) and batch == settings.batch):
                     stopped = "settled"
+                elif record.settled(settings):
+                    batch, record.idle = settings.batch, 0
             listener(Update("search", step, settings.most_steps, {"loss": loss, **record.best.figures}))
     except KeyboardInterrupt:
         stopped = "interrupted"
@@ -185,7 +195,8 @@ def search(
 def _learn(
     problem: Problem,
     maps: Sequence[TrainableMap],
-    settings: Settings,
+    batch: int,
+    passes: int,
     optimiser: torch.optim.Optimizer,
     rng: np.random.Generator,
 ) -> float:
@@ -194,10 +205,10 @@ def _learn(
     Each objective is a mean over its directions, and the loss their weighted sum (equations 6, 7 and 9).
     """
     current = [trainable() for trainable in maps]
-    chosen = sample_directions(list(problem.train), len(problem.sites), settings.passes, rng)
+    chosen = sample_directions(list(problem.train), len(problem.sites), passes, rng)
     loss: Float[Tensor, ""] = torch.stack(
         [
-            objective.weight / len(directions) * _loss(problem, objective, into, current, settings.batch, rng)
+            objective.weight / len(directions) * _loss(problem, objective, into, current, batch, rng)
             for objective, directions in problem.by_objective({d: problem.train[d] for d in chosen})
             for into in _by_target(directions)
         ]

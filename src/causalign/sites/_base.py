@@ -47,6 +47,17 @@ class Continuation:
     """How many tokens of its continuation come before it."""
     running: tuple[int, ...]
     """`running[k]`: how many trials have more than k tokens; never grows."""
+    fed: Float[Tensor, "fed width"] | None = None
+    """What `Site.feed` gives for it, where that is known already."""
+
+    @property
+    def behind_first(self) -> tuple[Int[Tensor, " fed"], Int[Tensor, " fed"]]:
+        """Trial and step of what is fed on the way: all but the last token of every trial.
+
+        A token at step k is fed where that at step k + 1 is predicted, so that these are packed alike.
+        """
+        trials = self.running[0]
+        return self.trial[trials:], self.step[trials:] - 1
 
     @classmethod
     def pack(cls, tokens: Int[Tensor, "trials steps"], lengths: Int[Tensor, " trials"]) -> "Continuation":
@@ -142,6 +153,18 @@ class Site(ABC):
             f"{self.name} cannot be swapped stepwise: each state replaces all that the ones before it carried; "
             "swap it at one position"
         )
+
+    feeds: bool = False
+    """Whether a continuation's tokens take work before they reach this site: `feed` does it for all swaps alike."""
+
+    def feed(self, prepared: Prepared, places: Places, continuation: Continuation) -> Float[Tensor, "fed width"]:
+        """The continuation's tokens as they reach this site, all but the last of every trial; no swap changes them.
+
+        Raises:
+            CausalignError: nothing that could be kept is fed here.
+        """
+        del prepared, places, continuation
+        raise CausalignError(f"{self.name} is fed nothing that could be kept")
 
     @abstractmethod
     def read_out(self, features: Float[Tensor, "tokens features"]) -> Float[Tensor, "tokens vocabulary"]:

@@ -86,6 +86,7 @@ class ResidualStream(Site):
     def __init__(self, network: Network, task: Task, *, at: str, layer: int, depth: int) -> None:
         super().__init__(network, at, task, network.width)
         self._below, self._above = range(layer), range(layer, depth)
+        self.feeds = layer > 0
 
     @abstractmethod
     def embed(self, tokens: Int[Tensor, "*rows"], positions: Int[Tensor, "*rows"]) -> Float[Tensor, "*rows width"]:
@@ -125,31 +126,26 @@ class ResidualStream(Site):
             for which, name in enumerate(("keys", "values"))
         }
 
-    def _fed(
-        self, prepared: Prepared, places: Places, continuation: Continuation
-    ) -> tuple[Float[Tensor, "fed width"], Rows]:
-        """The residual stream at this site of the continuation's tokens, all but the last: the swap never gets there.
-
-        They are the rows of the continuation behind the first token of each trial.
-        """
-        trials = continuation.running[0]
-        trial, step = continuation.trial[trials:], continuation.step[trials:]
-        laid_out = continuation.tokens.new_zeros(trials, len(continuation.running))
+    @override
+    @torch.no_grad()
+    def feed(self, prepared: Prepared, places: Places, continuation: Continuation) -> Float[Tensor, "fed width"]:
+        trial, step = continuation.behind_first
+        laid_out = continuation.tokens.new_zeros(continuation.running[0], len(continuation.running))
         laid_out[continuation.trial, continuation.step] = continuation.tokens
-        rows = Rows(trial, step - 1, places.position + 1)
-        with torch.no_grad():
-            residual = self.embed(laid_out[trial, step - 1], rows.position)
-            if len(residual) and self._below:
-                residual = self.run_rows(
-                    self._below, residual, rows, Prefix(prepared, places.trial, places.position + 1)
-                )
-        return residual, rows
+        rows = Rows(trial, step, places.position + 1)
+        residual = self.embed(laid_out[trial, step], rows.position)
+        if len(residual) and self._below:
+            residual = self.run_rows(self._below, residual, rows, Prefix(prepared, places.trial, places.position + 1))
+        return residual
+
+    def _fed(self, prepared: Prepared, places: Places, continuation: Continuation) -> Float[Tensor, "fed width"]:
+        return self.feed(prepared, places, continuation) if continuation.fed is None else continuation.fed
 
     @override
     def run_on(
         self, prepared: Prepared, places: Places, state: Float[Tensor, "trials width"], continuation: Continuation
     ) -> Float[Tensor, "tokens width"]:
-        fed, _ = self._fed(prepared, places, continuation)
+        fed = self._fed(prepared, places, continuation)
         rows = Rows(continuation.trial, continuation.step, places.position)
         prefix = Prefix(prepared, places.trial, places.position)
         return self.run_rows(self._above, torch.cat([state, fed]), rows, prefix)
@@ -162,13 +158,14 @@ class ResidualStream(Site):
         states: Float[Tensor, "trials steps width"],
         continuation: Continuation,
     ) -> Float[Tensor, "tokens width"]:
-        fed, after = self._fed(prepared, places, continuation)
+        fed = self._fed(prepared, places, continuation)
+        after, step = continuation.behind_first
         steps = torch.arange(states.shape[1], device=states.device)
         trial, position = (steps <= places.position[:, None]).nonzero(as_tuple=True)
         residual = torch.cat([states[trial, position], fed])
         # A trial's block begins at its position 0, and there is nothing before it.
-        column = torch.cat([position, after.position])
-        rows = Rows(torch.cat([trial, after.trial]), column, torch.zeros_like(places.position))
+        column = torch.cat([position, places.position[after] + 1 + step])
+        rows = Rows(torch.cat([trial, after]), column, torch.zeros_like(places.position))
         residual = self.run_rows(self._above, residual, rows, None)
         predicting = column >= places.position[rows.trial]  # the last swapped position of each trial, and what follows
         return residual[predicting]
