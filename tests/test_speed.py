@@ -1,9 +1,11 @@
 """What makes it fast, or small, must not change what comes out."""
 
+import dataclasses
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from causalign._progress import Update
 from causalign.alignment._meter import Meter
 from causalign.benchmarks import BENCHMARKS, _pair
 from causalign.benchmarks._measure import Steps, in_child, in_turn
-from causalign.interchange import Direction, Store, draw_interventions, record_all
+from causalign.interchange import Direction, Store, draw_interventions, record_all, run_swapped
 from causalign.tasks import Variable
 
 Pair = tuple[ca.networks.GRU, ca.networks.GRU]
@@ -60,6 +62,28 @@ def test_many_interventions_are_drawn_in_parts(monkeypatch: pytest.MonkeyPatch, 
     assert not parts.tokens[torch.arange(parts.tokens.shape[1]) >= parts.lengths[:, None]].any()
     batch = parts.take(torch.tensor([0, 49]))
     assert batch.tokens.shape[1] == int(parts.lengths[[0, 49]].max())
+
+
+@pytest.mark.parametrize("stepwise", [False, True])
+@pytest.mark.parametrize("room", [True, False])
+def test_what_is_fed_above_a_swap_is_kept_and_changes_nothing(
+    stepwise: bool, room: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = ca.networks.build("multi-object", "transformer", 0, width=8).site("hidden")
+    recorded, into = record_all([site], 30, 0, "x", stepwise), Direction(0, 0)
+    given = draw_interventions([site], [Variable("full")], [into], recorded, 30, 0, "x", stepwise=stepwise)[into]
+    assert given.upstream is not None
+    if not room:
+        monkeypatch.setattr(given.upstream._store, "table", Mock(side_effect=ca.CausalignError("full")))
+    feeding = Mock(wraps=site.feed)
+    monkeypatch.setattr(site, "feed", feeding)
+    for chosen in ([3, 4, 5], [5, 3, 20, 3], [4, 20]):
+        batch = given.take(torch.tensor(chosen))
+        known = run_swapped(site, [batch], [batch.target_states]).features
+        anew = run_swapped(site, [dataclasses.replace(batch, fed=None)], [batch.target_states]).features
+        torch.testing.assert_close(known, anew)
+    # The first and the second batch bring something new, the third does not; and each is fed anew for comparison.
+    assert feeding.call_count == (2 if room else 3) + 3
 
 
 def test_a_search_ends_when_it_is_good_enough(zoo_pair: Pair) -> None:

@@ -15,9 +15,9 @@ def networks() -> list[Network]:
     return [zoo.load("multi-object/gru", seed) for seed in range(2)]
 
 
-def sites() -> list[Site]:
+def sites(device: str = "cpu") -> list[Site]:
     """Their hidden states."""
-    return [network.site("hidden") for network in networks()]
+    return [network.to(device).site("hidden") for network in networks()]
 
 
 def interventions(of: list[Site], count: int) -> dict[Direction, Interventions]:

@@ -75,9 +75,11 @@ class Interventions:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all tables but those of what was recorded."""
+        """Bytes of all tables but those of what was recorded, once all interventions have been run on."""
         rows = (self.source_rows, self.target_rows, self.places.trial, self.places.position, self.lengths)
-        return sum(table.nbytes for table in (*rows, self.tokens, self.determined, *self.values.values()))
+        tables = (*rows, self.tokens, self.determined, *self.values.values())
+        fed = 0 if self.upstream is None else self.upstream.nbytes
+        return sum(table.nbytes for table in tables) + fed
 
     @property
     def source_states(self) -> Float[Tensor, "trials ... width"]:

@@ -1,5 +1,7 @@
 """What is fed to a site after a swap: it is the same whatever is swapped in, and so computed once."""
 
+from math import prod
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -23,6 +25,11 @@ class Upstream:
         self._table: Float[Tensor, "interventions steps width"] | None = None
         self._known: Bool[Tensor, " interventions"] = torch.zeros(count, dtype=torch.bool)
         self._kept = True
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the table, once it is there."""
+        return prod(self._shape) * self._site.dtype.itemsize
 
     def take(
         self,

@@ -1,0 +1,5 @@
+"""`python -m causalign` is the command."""
+
+from causalign.cli import main
+
+main()
