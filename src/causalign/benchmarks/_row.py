@@ -33,7 +33,7 @@ class Row(BaseModel):
     theirs: float
     """In the same unit."""
     ratio: float
-    """How many times better ours is, or which share of the rival it is."""
+    """How many times better ours is, or which share of the rival's rate; of growth, how many times more it is."""
     reads: Literal["share", "times"]
     goal: float | None = None
     """The least ratio that is asked for."""

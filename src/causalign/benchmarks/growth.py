@@ -7,6 +7,7 @@ from itertools import pairwise
 from causalign.alignment import align
 from causalign.benchmarks._measure import Steps, in_child
 from causalign.benchmarks._row import Row
+from causalign.interchange import DEFAULT_BUDGET
 from causalign.networks import build
 from causalign.search import Settings
 from causalign.tasks import MultiObject
@@ -22,6 +23,8 @@ class Case:
     longest: int = 20
     """The most objects a trial shows: what follows a swap grows with it."""
     interventions: int = 10_000
+    memory: float = DEFAULT_BUDGET
+    """GiB of tables that are not in files."""
     batch: int = 128
 
 
@@ -36,24 +39,29 @@ _VALUES: dict[str, tuple[list[int], list[int]]] = {
 
 
 def growth(quick: bool) -> Iterator[Row]:
-    """Seconds a step and peak memory against rank, width, networks, length and interventions."""
+    """Seconds a step and peak memory against rank, width, networks, length, interventions, and the memory allowed."""
     for name, values in _VALUES.items():
-        measured = []
-        for value in values[0 if quick else 1]:
-            taken, memory = in_child(_measure, replace(Case(), **{name: value}), 6 if quick else 12)
-            measured.append((value, taken, memory))
-        for (before, less, held), (value, taken, memory) in pairwise(measured):
-            yield Row(
-                benchmark="growth",
-                case=f"{name} {before:,} -> {value:,}",
-                ours=taken,
-                unit="s/step",
-                rival=f"{name} {before:,}",
-                theirs=less,
-                ratio=less / taken,
-                reads="share",
-                note=f"{value / before:.0f} times as much; {held:.2f} -> {memory:.2f} GiB at peak",
-            )
+        cases = [replace(Case(), **{name: value}) for value in values[0 if quick else 1]]
+        yield from _rows(name, cases, quick)
+    many = replace(Case(), interventions=_VALUES["interventions"][0 if quick else 1][-1])
+    yield from _rows("memory", [many, replace(many, memory=0.1)], quick)
+
+
+def _rows(name: str, cases: list[Case], quick: bool) -> Iterator[Row]:
+    """Each case beside the one before it."""
+    measured = [(getattr(case, name), *in_child(_measure, case, 6 if quick else 12)) for case in cases]
+    for (before, less, held), (value, taken, memory) in pairwise(measured):
+        yield Row(
+            benchmark="growth",
+            case=f"{name} {before:,} -> {value:,}",
+            ours=taken,
+            unit="s/step",
+            rival=f"{name} {before:,}",
+            theirs=less,
+            ratio=taken / less,
+            reads="times",
+            note=f"{held:.2f} -> {memory:.2f} GiB at peak",
+        )
 
 
 def _measure(case: Case, steps: int) -> float:
@@ -62,5 +70,14 @@ def _measure(case: Case, steps: int) -> float:
     sites = [build(task, "gru", seed, width=case.width).site("hidden") for seed in range(case.networks)]
     timer = Steps("search", {})
     settings = Settings(batch=case.batch, grow=1, most_steps=steps, check_every=steps)
-    align(sites, rank=case.rank, train=case.interventions, validation=100, test=100, settings=settings, progress=timer)
+    align(
+        sites,
+        rank=case.rank,
+        train=case.interventions,
+        validation=100,
+        test=100,
+        memory=case.memory,
+        settings=settings,
+        progress=timer,
+    )
     return timer.medians()["ours"]
