@@ -75,10 +75,11 @@ def test_a_method_with_an_objective_of_one_s_own_is_a_dozen_lines() -> None:
 
 
 @pytest.mark.parametrize("inaccessible", [0, 1])
+@pytest.mark.parametrize("architecture", ["gru", "transformer"])
 def test_clmas_never_runs_the_inaccessible_network_in_the_search(
-    inaccessible: int, monkeypatch: pytest.MonkeyPatch
+    inaccessible: int, architecture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sites = tiny_sites("hidden")
+    sites = tiny_sites("hidden", architecture=architecture)
     searching: list[bool] = []
 
     def refuse(*_: object) -> None:

@@ -3,7 +3,7 @@
 from causalign.alignment._request import AUTO, STARTS
 from causalign.alignment.align import align, plan
 from causalign.alignment.methods import METHODS, Method, Roles, across, every_direction, first_to_second, trained
-from causalign.alignment.plan import Plan
+from causalign.alignment.rehearsal import Plan
 from causalign.alignment.result import MAPS, RESULT, Alignment, Record, Score, load_alignment
 
 __all__ = [

@@ -12,6 +12,11 @@ from typing_extensions import override
 
 # torch's own counter knows the products that give a new matrix, and cannot be on while gradients are taken inside.
 _OPERATIONS = flop_registry | {torch.ops.aten.addmm_: flop_registry[torch.ops.aten.addmm]}
+for _of_gpu, _of_cpu in (
+    ("_scaled_dot_product_flash_attention", "_scaled_dot_product_flash_attention_for_cpu"),
+    ("_scaled_dot_product_flash_attention_backward", "_scaled_dot_product_flash_attention_for_cpu_backward"),
+):
+    _OPERATIONS[getattr(torch.ops.aten, _of_cpu)] = flop_registry[getattr(torch.ops.aten, _of_gpu)]
 
 
 class Meter(TorchDispatchMode):

@@ -179,9 +179,11 @@ class Request:
         return class_means(recorded, keys, self.variables)
 
     def trainable(self, maps: Sequence[AlignmentMap]) -> list[TrainableMap]:
-        """The parameters of these maps, on each site's device and in its precision."""
+        """The parameters of these maps, on each site's device and in its precision, but never in half."""
         return [
-            self.parametrisation(AlignmentMap(each.frame.to(site.device, site.dtype), each.scale), self.scale)
+            self.parametrisation(
+                AlignmentMap(each.frame.to(site.device, _at_least_single(site)), each.scale), self.scale
+            )
             for each, site in zip(maps, self.sites, strict=True)
         ]
 
@@ -263,6 +265,10 @@ def _roles(row: Method, sites: int, inaccessible: int | None, eps: float | None)
     if not both and (inaccessible is not None or eps is not None):
         raise CausalignError(f"{row.name} runs all of its networks or none: inaccessible and eps are for clmas")
     return roles
+
+
+def _at_least_single(site: Site) -> torch.dtype:
+    return torch.promote_types(site.dtype, torch.float32)
 
 
 def _most_dimensions(

@@ -15,8 +15,8 @@ from causalign._random import numpy_stream
 from causalign.alignment._clock import Clock
 from causalign.alignment._request import AUTO, Request
 from causalign.alignment.methods import Method
-from causalign.alignment.plan import Plan, planned
 from causalign.alignment.rank import least_rank
+from causalign.alignment.rehearsal import Plan, planned
 from causalign.alignment.result import Alignment, RankTried
 from causalign.errors import CausalignError, SearchWarning
 from causalign.interchange import DEFAULT_BUDGET, keep
@@ -78,15 +78,9 @@ def align(
     Raises:
         CausalignError: sites, variables, method, rank, or map do not fit each other; a site fails its checks.
     """
-    settings = Settings() if settings is None else settings
-    if not isinstance(settings, Settings):
-        raise CausalignError(f"settings are given as Settings(most_steps=...), found {type(settings).__name__}")
-    if not 0 <= tolerance <= 1:
-        raise CausalignError(f"tolerance is a share from 0 to 1, found {tolerance}")
     counts = {"train": train, "validation": validation, "test": test}
     request = Request.checked(sites, variable, method, rank, map, scale, start, inaccessible, eps, seed, counts, memory)
-    if not request.method.searches:
-        settings = replace(settings, most_steps=0)
+    settings = _fitting(settings, request, rank, tolerance)
     clock = Clock("data", "states", "search", "evaluate")
     with _shown(progress) as listener:
         splits = request.draw(clock, listener)
@@ -130,11 +124,25 @@ def plan(sites: Sequence[Site] | Site, **arguments: Any) -> Plan:
     asked = inspect.signature(align).bind(sites, **arguments)
     asked.apply_defaults()
     given = asked.arguments
-    settings = given["settings"] or Settings()
     counts = {split: given[split] for split in ("train", "validation", "test")}
     order = ("variable", "method", "rank", "map", "scale", "start", "inaccessible", "eps", "seed")
     request = Request.checked(sites, *(given[name] for name in order), counts, given["memory"])  # type: ignore[call-arg]
-    return planned(request, settings if request.method.searches else replace(settings, most_steps=0))
+    return planned(request, _fitting(given["settings"], request, given["rank"], given["tolerance"]))
+
+
+def _fitting(settings: Settings | None, request: Request, rank: int | str, tolerance: float) -> Settings:
+    """The settings, once it is checked that they fit the rest."""
+    settings = Settings() if settings is None else settings
+    if not isinstance(settings, Settings):
+        raise CausalignError(f"settings are given as Settings(most_steps=...), found {type(settings).__name__}")
+    if not 0 <= tolerance <= 1:
+        raise CausalignError(f"tolerance is a share from 0 to 1, found {tolerance}")
+    if settings.enough is not None:
+        if rank == AUTO:
+            raise CausalignError('rank="auto" compares how good ranks can be; leave out enough')
+        if not any(objective.runs_target for objective in request.objectives.values()):
+            raise CausalignError(f"{request.method.name} runs no network in its search, so that no IIA can be enough")
+    return settings if request.method.searches else replace(settings, most_steps=0)
 
 
 def _shown(progress: bool | Listener) -> AbstractContextManager[Listener]:

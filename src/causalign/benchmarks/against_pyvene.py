@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from causalign.benchmarks._measure import in_turn
 from causalign.benchmarks._row import MissingError, Row
+from causalign.errors import CausalignError
 from causalign.interchange import Batch, Store, Upstream, interchange
 from causalign.maps import AlignmentMap, parametrisation, random_frame
 from causalign.networks import GRU, HuggingFace
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _TIME, _POSITION, _RANK, _LAYERS, _WIDTH = 64, 40, 32, 8, 512
 _SWAP_AFTER = 4  # layers
 _POOL = 64  # trials that batches are drawn from
+_ALIKE = 1e-4
 
 
 def against_pyvene(quick: bool) -> Iterator[Row]:
@@ -36,7 +38,10 @@ def against_pyvene(quick: bool) -> Iterator[Row]:
     tokens = {name: index for index, name in enumerate(task.vocabulary.tokens)}
     block = {"layer": _SWAP_AFTER - 1, "component": "block_output"}
     for name, make in (("Llama", _llama), ("GPT-2", _gpt2)):
-        (ours, theirs), generator = (make() for _ in range(2)), torch.Generator().manual_seed(0)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            ours, theirs = make(), make()
+        generator = torch.Generator().manual_seed(0)
         theirs.load_state_dict(ours.state_dict())
         site = HuggingFace(ours, task, tokens).site(f"layer.{_SWAP_AFTER}")
         rival = PyveneDAS(theirs, block, _POSITION, _WIDTH, _RANK)
@@ -62,6 +67,9 @@ def _compared(case: str, ours: "_DAS", rival: "PyveneDAS", batch: int, goal: flo
     with torch.no_grad():
         expected = rival.logits(ours.base[chosen], ours.source[chosen])[:, ours.position : -1]
         difference = float((ours.logits(chosen) - expected).abs().max() / expected.abs().max())
+
+    if not difference < _ALIKE:
+        raise CausalignError(f"{case}: ours and pyvene's logits differ by {difference:.0e} of the largest")
 
     def pyvene_step() -> None:
         chosen = draw()
@@ -95,7 +103,7 @@ class _DAS:
         start = random_frame(site.width, _RANK, torch.Generator().manual_seed(0))
         self.map = parametrisation("gram-schmidt")(AlignmentMap(start, 1.0), False)
         self._optimiser = torch.optim.Adam(self.map.parameters(), lr=1e-3)
-        self._batch(torch.arange(len(self.base)))  # what is kept is kept from here on
+        self._batch(torch.arange(len(self.base)))[0].fed()  # kept from here on
         self.preparation = time.perf_counter() - began
 
     def _batch(self, chosen: Int[Tensor, " batch"]) -> tuple[Batch, Float[Tensor, "batch width"]]:
@@ -103,11 +111,8 @@ class _DAS:
         lengths = torch.full_like(chosen, tokens.shape[1])
         places = Places(chosen, torch.full_like(chosen, self.position))
         given, receiving = self._sources[chosen], self._targets[chosen]
-        everything = torch.ones_like(tokens, dtype=torch.bool)
-        fed = None
-        if self._upstream is not None:
-            fed = self._upstream.take(chosen, self._prepared, places, tokens, lengths)
-        batch = Batch(given, receiving, self._prepared, places, tokens, everything, lengths, None, fed)
+        all_count, kept = torch.ones_like(tokens, dtype=torch.bool), (None, chosen, self._upstream)
+        batch = Batch(given, receiving, self._prepared, places, tokens, all_count, lengths, *kept)
         frame = self.map()
         return batch, interchange(receiving, given, frame, frame)
 

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.spatial.distance import pdist
 from scipy.stats import spearmanr
 
+from causalign._memory import GIB, held
 from causalign.benchmarks._measure import in_child, seconds
 from causalign.benchmarks._row import Row
 from causalign.evaluation import cka, rsa
@@ -25,7 +26,7 @@ def similarity(quick: bool) -> Iterator[Row]:
     """At 1,000, 5,000 and 20,000 samples of 128 units."""
     for samples in (1_000, 2_000) if quick else (1_000, 5_000, 20_000):
         for name, ours in (("RSA (Spearman)", _rsa), ("CKA (linear)", _cka)):
-            taken, memory = in_child(_measured, ours, samples)
+            (taken, _), memory = in_child(_measured, ours, samples)
             yield from _beside(name, samples, (taken, memory))
 
 
@@ -35,7 +36,8 @@ def _beside(name: str, samples: int, ours: tuple[float, float]) -> Iterator[Row]
         if rival == "rsatoolbox" and find_spec("rsatoolbox") is None:
             continue
         size = min(samples, most)
-        (taken, memory), grown = in_child(_measured, measure, size), (samples / size) ** 2
+        ((taken, before), memory), grown = in_child(_measured, measure, size), (samples / size) ** 2
+        memory = before + (memory - before) * grown
         estimated = "" if size == samples else f", its figures from {size:,} samples times {grown:.0f}"
         yield Row(
             benchmark="similarity",
@@ -46,15 +48,17 @@ def _beside(name: str, samples: int, ours: tuple[float, float]) -> Iterator[Row]
             theirs=taken * grown,
             ratio=taken * grown / ours[0],
             reads="times",
-            note=f"at peak {ours[1]:.2f} GiB, beside {memory * grown:.2f}{estimated}",
+            note=f"at peak {ours[1]:.2f} GiB, beside {memory:.2f}{estimated}",
         )
 
 
-def _measured(measure: Measure, samples: int) -> float:
+def _measured(measure: Measure, samples: int) -> tuple[float, float]:
+    """Seconds, and the GiB that are held before: libraries and states."""
     rng = np.random.default_rng(0)
     x, y = (rng.standard_normal((samples, _WIDTH)) for _ in range(2))
     measure(x[:100], y[:100])
-    return median(seconds(lambda: measure(x, y)) for _ in range(5 if samples <= _REPEATED else 1))
+    before = held() / GIB
+    return median(seconds(lambda: measure(x, y)) for _ in range(5 if samples <= _REPEATED else 1)), before
 
 
 def _rsa(x: Samples, y: Samples) -> float:

@@ -8,7 +8,7 @@ from jaxtyping import Bool
 from scipy.stats import binomtest
 from torch import Tensor
 
-from causalign.interchange import Direction, Interventions, Swap, run_swapped
+from causalign.interchange import Direction, Interventions, Swap, forget_mapped_pages, run_swapped
 from causalign.maps import AlignmentMap
 from causalign.sites import Site
 from causalign.tasks import Variable
@@ -36,6 +36,7 @@ def correct_trials(
                 batch = given.take(chunk)
                 swapped = swap(batch.target_states, batch.source_states, target, source)
                 parts.append(run_swapped(sites[direction.target], [batch], [swapped]).correct())
+                forget_mapped_pages()
             correct[direction] = torch.cat(parts)
     return correct
 

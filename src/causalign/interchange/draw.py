@@ -53,8 +53,8 @@ def draw_interventions(
         rng = numpy_stream(seed, split, "pairs", *direction)
         latents = numpy_stream(seed, split, "latents", *direction) if direction in with_latents else None
         parts = [
-            _drawn(source, target, min(_CHUNK, count - done), rng, latents, stepwise)
-            for done in range(0, count, _CHUNK)
+            _drawn(source, target, len(part), rng, latents, stepwise)
+            for part in np.array_split(np.arange(count), -(-count // _CHUNK))
         ]
         drawn[direction] = Interventions.joined(parts, target.site, store)
     return drawn

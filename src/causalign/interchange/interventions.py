@@ -38,8 +38,16 @@ class Batch:
     lengths: Int[Tensor, " trials"]
     latents: Float[Tensor, "trials target_width"] | None
     """Recorded states of the target with the values that the swap is to bring about, where they were looked up."""
-    fed: Float[Tensor, "trials steps_fed target_width"] | None = None
-    """The continuation's tokens, all but the last, as they reach the target's site, where that took work."""
+    index: Int[Tensor, " trials"] | None = None
+    """Which of the interventions they are,"""
+    upstream: Upstream | None = None
+    """by which it knows what is fed to the target's site; asked only if the target is run."""
+
+    def fed(self) -> Float[Tensor, "trials steps_fed target_width"] | None:
+        """The continuation's tokens, all but the last, as they reach the target's site, where that takes work."""
+        if self.upstream is None or self.index is None:
+            return None
+        return self.upstream.take(self.index, self.prepared, self.places, self.tokens, self.lengths)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -77,7 +85,8 @@ class Interventions:
     def nbytes(self) -> int:
         """Bytes of all tables but those of what was recorded, once all interventions have been run on."""
         rows = (self.source_rows, self.target_rows, self.places.trial, self.places.position, self.lengths)
-        tables = (*rows, self.tokens, self.determined, *self.values.values())
+        latents = [] if self.latent_rows is None else [self.latent_rows]
+        tables = (*rows, self.tokens, self.determined, *self.values.values(), *latents)
         fed = 0 if self.upstream is None else self.upstream.nbytes
         return sum(table.nbytes for table in tables) + fed
 
@@ -93,22 +102,24 @@ class Interventions:
 
     def take(self, index: Int[Tensor, " chosen"]) -> Batch:
         """Some of them, on the target's device."""
-        index, device = index.to(self.lengths.device), self.target.device
-        lengths = self.lengths[index].to(device).long()
+
+        def of(table: Tensor) -> Tensor:
+            return table[index.to(table.device)]  # tables may lie in several places
+
+        device = self.target.device
+        lengths = of(self.lengths).to(device).long()
         steps = int(lengths.max())
-        tokens = self.tokens[index, :steps].to(device).long()
-        places = Places(*(part[index].to(device).long() for part in (self.places.trial, self.places.position)))
-        prepared = self.target.prepared
         return Batch(
-            self.source.gather(self.source_rows[index]),
-            self.target.gather(self.target_rows[index]),
-            prepared,
-            places,
-            tokens,
-            self.determined[index, :steps].to(device),
+            self.source.gather(of(self.source_rows)),
+            self.target.gather(of(self.target_rows)),
+            self.target.prepared,
+            Places(*(of(part).to(device).long() for part in (self.places.trial, self.places.position))),
+            of(self.tokens)[:, :steps].to(device).long(),
+            of(self.determined)[:, :steps].to(device),
             lengths,
-            None if self.latent_rows is None else self.target.gather(self.latent_rows[index]),
-            None if self.upstream is None else self.upstream.take(index, prepared, places, tokens, lengths),
+            None if self.latent_rows is None else self.target.gather(of(self.latent_rows)),
+            index,
+            self.upstream,
         )
 
     @classmethod
@@ -176,7 +187,7 @@ def run_swapped(site: Site, batches: Sequence[Batch], swapped: Sequence[Float[Te
     states = _together(swapped)[order].to(site.dtype)  # a search may run its networks at another precision
     prepared, places = _one_table(batches)
     continuation = Continuation.pack(tokens, lengths[order])
-    fed = [batch.fed for batch in batches if batch.fed is not None]
+    fed = [each for batch in batches if (each := batch.fed()) is not None]
     if len(fed) == len(batches):
         behind, step = continuation.behind_first
         continuation = replace(continuation, fed=_together(fed)[order[behind], step].to(site.dtype))

@@ -60,21 +60,22 @@ class Recorded:
         """Rows of the states, where they are needed."""
         return self.states[rows.to(self.states.device).long()].to(self.device)
 
-    def labelled(self, names: Sequence[str]) -> tuple[Int[np.ndarray, "states names"], Float[Tensor, "states width"]]:
-        """States, and what each of them stands for: the values of the named variables.
+    def labelled(self, names: Sequence[str]) -> tuple[Int[np.ndarray, "states names"], Int[Tensor, " states"]]:
+        """What states stand for, and their rows: the values of the named variables.
 
         Stepwise a state stands for one token of many, and for what that token does to the values.
         """
         if not self.stepwise:
             values = self.values
-            return np.stack([values[name] for name in names], axis=1), self.sampled
+            rows = torch.from_numpy(self.row[self.trial, self.position])
+            return np.stack([values[name] for name in names], axis=1), rows
         last = np.zeros(len(self.trials), dtype=np.int64)
         np.maximum.at(last, self.trial, self.position)
         trial, position = (np.arange(self.row.shape[1]) <= last[:, None]).nonzero()
         changes = [np.diff(self.trials.values[name], axis=1, prepend=0) for name in names]
         did = [change[trial, position] for change in changes]
         labels = np.stack([position == 0, *did], axis=1).astype(np.int64)  # B begins; whatever it does, it is alone
-        return labels, self.gather(torch.from_numpy(self.row[trial, position]))
+        return labels, torch.from_numpy(self.row[trial, position])
 
     def sample(
         self, count: int, rng: np.random.Generator, among: Bool[np.ndarray, " samples"] | None = None

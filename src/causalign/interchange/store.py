@@ -1,6 +1,7 @@
 """Where tables live: in memory up to a budget, and beyond it in temporary files that are mapped into memory."""
 
 import mmap
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -55,13 +56,19 @@ class Store:
 def _in_a_file(size: int, dtype: torch.dtype) -> Tensor:
     folder = tempfile.gettempdir()
     free = shutil.disk_usage(folder).free
-    if size > free:
-        raise CausalignError(
-            f"a table of {size / GIB:.1f} GiB fits neither into the memory allowed nor on the disk of {folder} "
-            f"({free / GIB:.1f} GiB free): set TMPDIR to another disk, or use fewer interventions"
-        )
     with tempfile.TemporaryFile(dir=folder) as file:
-        file.truncate(size)
+        try:
+            if size > free:
+                raise OSError
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)  # what was only promised would kill the process later
+            else:
+                file.truncate(size)
+        except OSError:
+            raise CausalignError(
+                f"a table of {size / GIB:.1f} GiB fits neither into the memory allowed nor on the disk of {folder} "
+                f"({free / GIB:.1f} GiB free): set TMPDIR to another disk, or use fewer interventions"
+            ) from None
         mapped = mmap.mmap(file.fileno(), size)
     _mapped.add(mapped)
     return torch.frombuffer(mapped, dtype=dtype)

@@ -28,6 +28,7 @@ def interchange(
 
     h' = h_t + V_t (c V_s^T h_s - V_t^T h_t) with c = a_s / a_t; no width x width matrix is formed.
     """
+    source_states, target_states = source_states.to(source.frame.dtype), target_states.to(target.frame.dtype)
     taken = (source.scale / target.scale) * (source_states @ source.frame)
     return target_states + (taken - target_states @ target.frame) @ target.frame.mT
 
@@ -40,7 +41,7 @@ def replace(
 ) -> Float[Tensor, "*trials target"]:
     """The whole state is replaced by the mapped source state, h' = c V_t V_s^T h_s: model stitching of that rank."""
     del target_states
-    return (source.scale / target.scale) * (source_states @ source.frame) @ target.frame.mT
+    return (source.scale / target.scale) * (source_states.to(source.frame.dtype) @ source.frame) @ target.frame.mT
 
 
 def keep(

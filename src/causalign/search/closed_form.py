@@ -17,11 +17,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from causalign.errors import CausalignError
-from causalign.interchange import Recorded
+from causalign.interchange import Recorded, forget_mapped_pages
 from causalign.maps import AlignmentMap
 from causalign.tasks import Variable
 
 _ROUNDS = 50
+_PART = 2**14  # states whose means are taken at a time
 
 
 def generalised_procrustes(
@@ -76,9 +77,9 @@ def class_means(
     """
     grouped = []
     for samples, names in zip(recorded, keys, strict=True):
-        labels, states = samples.labelled(names)
+        labels, rows = samples.labelled(names)
         values, which = np.unique(labels, axis=0, return_inverse=True)
-        grouped.append((list(map(tuple, values.tolist())), _means(states, which)))
+        grouped.append((list(map(tuple, values.tolist())), _means(samples, rows, which)))
     shared = set.intersection(*(set(values) for values, _ in grouped))
     for variable in variables:
         if variable.restricted and not recorded[0].stepwise:
@@ -88,11 +89,16 @@ def class_means(
     return [means[[values.index(value) for value in sorted(shared)]] for values, means in grouped]
 
 
-def _means(states: Float[Tensor, "samples width"], which: Int[np.ndarray, " samples"]) -> Float[Tensor, "values width"]:
+def _means(
+    recorded: Recorded, rows: Int[Tensor, " states"], which: Int[np.ndarray, " states"]
+) -> Float[Tensor, "values width"]:
     """The mean state of each class, in float64."""
     index = torch.from_numpy(which)
-    sums = torch.zeros(int(which.max()) + 1, states.shape[1], dtype=torch.float64)
-    return sums.index_add_(0, index, states.cpu().double()) / index.bincount()[:, None]
+    sums = torch.zeros(int(which.max()) + 1, recorded.states.shape[1], dtype=torch.float64)
+    for of_part, part in zip(index.split(_PART), rows.split(_PART), strict=True):
+        sums.index_add_(0, of_part, recorded.gather(part).cpu().double())
+        forget_mapped_pages()
+    return sums / index.bincount()[:, None]
 
 
 def _leading(matrix: Float[Tensor, "values width"], rank: int) -> Float[Tensor, "values rank"]:

@@ -100,7 +100,12 @@ class Site(ABC):
 
     def cast(self, dtype: torch.dtype) -> "Site":
         """The same place in a copy of the network at another precision."""
-        return self if dtype == self.dtype else deepcopy(self.network).to(dtype).site(self.at, self.task)
+        if dtype == self.dtype:
+            return self
+        found = deepcopy(self.network).to(dtype).site(self.at, self.task)
+        if type(found) is not type(self):
+            raise CausalignError(f"{self.name} is a site of one's own, and cannot be made again at another precision")
+        return found
 
     @property
     def dtype(self) -> torch.dtype:

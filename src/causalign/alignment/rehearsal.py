@@ -7,10 +7,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import inf
+from math import ceil, inf
 from statistics import median
 
-from causalign._memory import GIB, most_held, physical
+from causalign._memory import GIB, held, physical
 from causalign._progress import Listener, Update, silent
 from causalign._random import numpy_stream
 from causalign.alignment._clock import Clock
@@ -22,7 +22,7 @@ from causalign.interchange import MOST_TRIALS, Direction, Interventions
 from causalign.maps import AlignmentMap
 from causalign.search import Problem, Settings, search
 
-_FEW = Counts(train=256, validation=64, test=4)
+_FEW = Counts(train=256, validation=64, test=64)
 _BATCH = 128  # the largest that is rehearsed
 _STEPS = 4
 _LOOK = 2048  # interventions that are looked at together
@@ -30,7 +30,10 @@ _LOOK = 2048  # interventions that are looked at together
 
 @dataclass(frozen=True)
 class Plan:
-    """What an alignment will take on this machine, if its search takes all the steps it may."""
+    """What an alignment will take on this machine, if its search takes all the steps it may.
+
+    Of one search: `rank="auto"` makes one for each rank that it tries.
+    """
 
     operations: float
     """Multiplications and additions of a step, in matrix products."""
@@ -98,7 +101,7 @@ class _Measured:
 
 def planned(request: Request, settings: Settings) -> Plan:
     """Rehearse a request."""
-    process, counts = most_held() / GIB, request.counts
+    process, counts = held() / GIB, request.counts
     clock = Clock("data", "states", "start")
     splits = replace(request, counts=_FEW, memory=inf).draw(clock, silent)
     with clock("start"):
@@ -111,14 +114,14 @@ def planned(request: Request, settings: Settings) -> Plan:
     looks = [_look(request, splits[name].interventions, maps) for name in ("validation", "train")]
     return Plan(
         operations=_extended([(each.size, each.operations) for each in steps], settings.batch),
-        prepare=(spent["states"] + spent["start"]) * of_states + spent["data"] * of_interventions,
+        prepare=spent["states"] * of_states + spent["start"] + spent["data"] * of_interventions,
         first_step=_extended(seconds, settings.first_batch),
         step=_extended(seconds, settings.batch),
         look=_extended([(each.size, each.seconds) for each in looks], counts.validation),
         score=2 * _extended([(each.size, each.seconds) for each in looks], counts.test),
         first_steps=first,
         steps=settings.most_steps - first,
-        looks=1 + settings.most_steps // settings.check_every,
+        looks=1 + ceil(settings.most_steps / settings.check_every),
         tables=sum(_table_bytes(split, getattr(counts, name), getattr(_FEW, name)) for name, split in splits.items())
         / GIB,
         working=max(
@@ -136,8 +139,8 @@ def _sizes(batch: int) -> list[int]:
 
 
 def _first_steps(settings: Settings) -> int:
-    """How many steps have small batches: at least until it shows that they lead no further, and say half of all."""
-    return min(settings.most_steps, max(settings.patience * settings.check_every, settings.most_steps // 2))
+    """How many steps have small batches at least: until it shows that they lead no further."""
+    return min(settings.most_steps, settings.patience * settings.check_every)
 
 
 def _extended(measured: Sequence[tuple[int, float]], size: int) -> float:
@@ -169,15 +172,19 @@ def _steps(
     """A few steps; they look at next to nothing."""
     train, looked_at = (
         {direction: splits[name].interventions[direction] for direction in request.objectives}
-        for name in ("train", "test")
+        for name in ("train", "validation")
     )
-    if any(objective.uses_latents for objective in request.objectives.values()):
-        looked_at = train
+    looked_at = {
+        direction: given if request.objectives[direction].uses_latents else splits["test"].interventions[direction]
+        for direction, given in looked_at.items()
+    }
     problem = Problem(request.sites, request.method.swap, request.objectives, train, looked_at)
 
     def run(steps: int, listener: Listener = silent) -> None:
-        so_many = replace(settings, batch=batch, grow=1, most_steps=steps, check_every=steps + 1, enough=None)
-        search(problem, request.trainable(maps), so_many, numpy_stream(request.seed, "batches"), listener)
+        so_many = replace(settings, batch=batch, grow=1, most_steps=steps, check_every=max(1, steps), enough=None)
+        found = search(problem, request.trainable(maps), so_many, numpy_stream(request.seed, "batches"), listener)
+        if found.stopped == "interrupted":
+            raise KeyboardInterrupt
 
     times: list[float] = []
 
@@ -186,10 +193,13 @@ def _steps(
             times.append(time.perf_counter())
 
     run(_STEPS, listen)
+    with Meter() as looking:
+        run(0)
     with Meter() as meter:
-        run(1)
+        run(1)  # and two looks
+    operations = meter.operations - 2 * looking.operations
     seconds = median(after - before for before, after in pairwise(times))
-    return _Measured(batch, seconds, float(meter.peak), float(meter.operations))
+    return _Measured(batch, seconds, float(meter.peak), float(operations))
 
 
 def _look(request: Request, given: Mapping[Direction, Interventions], maps: Sequence[AlignmentMap]) -> _Measured:
