@@ -1,6 +1,5 @@
 """What makes it fast, or small, must not change what comes out."""
 
-import copy
 import dataclasses
 import sys
 import tempfile
