@@ -22,7 +22,7 @@ from causalign.sites import Places, Site
 from causalign.tasks import Values, Variable, counterfactual
 
 _ATTEMPTS = 50
-_CHUNK = 50_000  # interventions drawn at a time
+_CHUNK = 20_000  # interventions drawn at a time
 
 
 def draw_interventions(
@@ -52,10 +52,11 @@ def draw_interventions(
         source, target = (sides[index] for index in direction)
         rng = numpy_stream(seed, split, "pairs", *direction)
         latents = numpy_stream(seed, split, "latents", *direction) if direction in with_latents else None
-        parts = [
-            _drawn(source, target, len(part), rng, latents, stepwise)
-            for part in np.array_split(np.arange(count), -(-count // _CHUNK))
-        ]
+        parts = []
+        for part in np.array_split(np.arange(count), -(-count // _CHUNK)):
+            parts.append(_drawn(source, target, len(part), rng, latents, stepwise))
+            if count > _CHUNK:  # parts wait in files until they are joined
+                parts[-1] = Interventions.joined(parts[-1:], target.site, Store(0.0))
         drawn[direction] = Interventions.joined(parts, target.site, store)
     return drawn
 
