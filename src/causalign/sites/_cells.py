@@ -48,7 +48,23 @@ class Cell(ABC):
 
 
 class Stepper(ABC):
-    """A cell's step with a derivative of its own: what `retreat` needs of it is kept as factors, one a gate."""
+    """A cell's step with a derivative of its own: what `retreat` needs of it is kept as factors, one a gate.
+
+    tanh(x) is 2 sigmoid(2 x) - 1, which is several times faster: the 2 is in the weights of the new state's gate, which
+    is the third of either cell.
+    """
+
+    def __init__(
+        self,
+        gates: Float[Tensor, "vocabulary gates"],
+        weight: Float[Tensor, "gates hidden"],
+        bias: Float[Tensor, " gates"],
+    ) -> None:
+        h = self._hidden = weight.shape[1]
+        doubled = torch.ones_like(bias)
+        doubled[2 * h : 3 * h] = 2
+        self._weight = weight.detach() * doubled[:, None]
+        self._gates, self._bias = gates.detach() * doubled, bias.detach() * doubled
 
     @abstractmethod
     def advance(
@@ -92,7 +108,7 @@ class GRUCell(Cell):
 
 
 class _GRUStepper(Stepper):
-    """tanh(x) is 2 sigmoid(2 x) - 1, which is several times faster; the 2 is in the weights of the new state's gate."""
+    """The gates stand as reset, update, new."""
 
     def __init__(
         self,
@@ -100,11 +116,8 @@ class _GRUStepper(Stepper):
         weight: Float[Tensor, "gates hidden"],
         bias: Float[Tensor, " gates"],
     ) -> None:
-        h = self._hidden = weight.shape[1]
-        doubled = torch.ones_like(bias)
-        doubled[2 * h :] = 2
-        self._weight = weight.detach() * doubled[:, None]
-        gates, bias = gates.detach() * doubled, bias.detach() * doubled
+        super().__init__(gates, weight, bias)
+        h, gates, bias = self._hidden, self._gates, self._bias
         self._given = torch.cat([gates[:, : 2 * h] + bias[: 2 * h], bias[2 * h :].expand(len(gates), -1)], dim=1)
         self._new = gates[:, 2 * h :].contiguous()
 
@@ -166,7 +179,7 @@ class LSTMCell(Cell):
 
 
 class _LSTMStepper(Stepper):
-    """The gates stand as enter, forget, new, leave; tanh is computed as in the GRU."""
+    """The gates stand as enter, forget, new, leave."""
 
     def __init__(
         self,
@@ -174,11 +187,8 @@ class _LSTMStepper(Stepper):
         weight: Float[Tensor, "gates hidden"],
         bias: Float[Tensor, " gates"],
     ) -> None:
-        h = self._hidden = weight.shape[1]
-        doubled = torch.ones_like(bias)
-        doubled[2 * h : 3 * h] = 2
-        self._weight = weight.detach() * doubled[:, None]
-        self._given = (gates.detach() + bias.detach()) * doubled
+        super().__init__(gates, weight, bias)
+        self._given = self._gates + self._bias
 
     @override
     def advance(
