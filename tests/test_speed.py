@@ -15,7 +15,9 @@ from causalign._progress import Update
 from causalign.alignment._meter import Meter
 from causalign.benchmarks import BENCHMARKS, _pair
 from causalign.benchmarks._measure import Steps, in_child, in_turn
+from causalign.benchmarks.growth import Case, _measure
 from causalign.interchange import Direction, Store, draw_interventions, record_all, run_swapped
+from causalign.interchange.store import rows_of
 from causalign.tasks import Variable
 
 Pair = tuple[ca.networks.GRU, ca.networks.GRU]
@@ -46,6 +48,34 @@ def test_a_store_counts_its_budget_and_says_when_the_disk_is_full(monkeypatch: p
     monkeypatch.setattr(tempfile, "gettempdir", lambda: "/")
     with pytest.raises(ca.CausalignError, match="fits neither into the memory allowed nor on the disk of /"):
         store.table([2**60], torch.float32, torch.device("cpu"))
+
+
+def test_columns_lie_side_by_side_and_rows_come_back_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = torch.Generator().manual_seed(0)
+    parts = {
+        "flag": [torch.rand(n, 3, generator=rng) < 0.5 for n in (5, 2)],
+        "number": [torch.randint(9, (n,), generator=rng, dtype=torch.int32) for n in (5, 2)],
+        "wide": [torch.randn(5, 2, dtype=torch.float64), torch.randn(2, 4, dtype=torch.float64)],
+    }
+    monkeypatch.setattr(sys.modules["causalign.interchange.store"], "_ROWS", 2)
+    for store in (Store(1.0), Store(0.0)):
+        columns = store.columns(parts)
+        assert len({each.untyped_storage().data_ptr() for each in columns.values()}) == 1
+        assert torch.equal(columns["flag"], torch.cat(parts["flag"]))
+        assert torch.equal(columns["number"], torch.cat(parts["number"]))
+        assert torch.equal(columns["wide"][:5, :2], parts["wide"][0])
+        assert torch.equal(columns["wide"][5:], parts["wide"][1])
+        assert not columns["wide"][:5, 2:].any()
+        index = torch.tensor([[6, 0], [0, 3], [1, 1]])
+        for chosen in (index, index[:0]):
+            for name, rows in rows_of(columns, chosen).items():
+                assert torch.equal(rows, columns[name][chosen])
+
+
+def test_memory_does_not_grow_with_interventions_that_lie_in_files() -> None:
+    held = {count: in_child(_measure, Case(interventions=count, memory=0.01), 4)[1] for count in (5_000, 100_000)}
+    tables = 4 * 95_000 * 150 / 2**30  # GiB, at the very least
+    assert held[100_000] - held[5_000] < tables / 2
 
 
 def test_many_interventions_are_drawn_in_parts(monkeypatch: pytest.MonkeyPatch, tiny_pair: Pair) -> None:
@@ -181,6 +211,15 @@ def test_a_benchmark_gives_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert row.benchmark == "preparation"
     assert row.ratio == pytest.approx(row.theirs / row.ours)
     assert row.ours > 0
+
+
+def test_growth_sets_each_case_beside_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        sys.modules["causalign.benchmarks.growth"], "_VALUES", {"width": ([16, 64], []), "interventions": ([100], [])}
+    )
+    memory, width = BENCHMARKS["growth"](True)
+    assert (memory.case, width.case) == ("memory 4.0 -> 0.1", "width 16 -> 64")
+    assert width.ratio == pytest.approx(width.ours / width.theirs)
 
 
 def test_a_network_of_half_precision_is_aligned_by_maps_that_are_not() -> None:

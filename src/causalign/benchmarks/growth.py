@@ -43,7 +43,7 @@ def growth(quick: bool) -> Iterator[Row]:
     many = replace(Case(), interventions=_VALUES["interventions"][0 if quick else 1][-1])
     yield from _rows("memory", [many, replace(many, memory=0.1)], quick)
     for name, values in _VALUES.items():
-        usual = Case(interventions=1_000) if name == "width" else Case()  # wide networks take minutes to read
+        usual = Case(interventions=250, batch=32) if name == "width" else Case()  # wide ones take minutes otherwise
         cases = [replace(usual, **{name: value}) for value in values[0 if quick else 1]]
         yield from _rows(name, cases, quick)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from causalign.interchange._predictions import next_token_loss, predictions
 from causalign.interchange.recorded import Recorded
-from causalign.interchange.store import Store
+from causalign.interchange.store import Store, rows_of
 from causalign.interchange.upstream import Upstream
 from causalign.sites import Continuation, Places, Prepared, Site
 
@@ -84,11 +84,8 @@ class Interventions:
     @property
     def nbytes(self) -> int:
         """Bytes of all tables but those of what was recorded, once all interventions have been run on."""
-        rows = (self.source_rows, self.target_rows, self.places.trial, self.places.position, self.lengths)
-        latents = [] if self.latent_rows is None else [self.latent_rows]
-        tables = (*rows, self.tokens, self.determined, *self.values.values(), *latents)
         fed = 0 if self.upstream is None else self.upstream.nbytes
-        return sum(table.nbytes for table in tables) + fed
+        return sum(table.nbytes for table in self._tables().values()) + fed
 
     @property
     def source_states(self) -> Float[Tensor, "trials ... width"]:
@@ -102,51 +99,61 @@ class Interventions:
 
     def take(self, index: Int[Tensor, " chosen"]) -> Batch:
         """Some of them, on the target's device."""
-
-        def of(table: Tensor) -> Tensor:
-            return table[index.to(table.device)]  # tables may lie in several places
-
         device = self.target.device
-        lengths = of(self.lengths).to(device).long()
+        rows = rows_of(self._tables(), index)
+        lengths = rows["lengths"].to(device).long()
         steps = int(lengths.max())
         return Batch(
-            self.source.gather(of(self.source_rows)),
-            self.target.gather(of(self.target_rows)),
+            self.source.gather(rows["source_rows"]),
+            self.target.gather(rows["target_rows"]),
             self.target.prepared,
-            Places(*(of(part).to(device).long() for part in (self.places.trial, self.places.position))),
-            of(self.tokens)[:, :steps].to(device).long(),
-            of(self.determined)[:, :steps].to(device),
+            Places(rows["trial"].to(device).long(), rows["position"].to(device).long()),
+            rows["tokens"][:, :steps].to(device).long(),
+            rows["determined"][:, :steps].to(device),
             lengths,
-            None if self.latent_rows is None else self.target.gather(of(self.latent_rows)),
+            self.target.gather(rows["latent_rows"]) if "latent_rows" in rows else None,
             index,
             self.upstream,
         )
 
     @classmethod
     def joined(cls, parts: Sequence["Interventions"], site: Site, store: Store) -> "Interventions":
-        """Those of one direction into a site, one after another, in tables of the store."""
-        first, tokens = parts[0], store.stacked([part.tokens for part in parts])
-        latents = [part.latent_rows for part in parts if part.latent_rows is not None]
+        """Those of one direction into a site, one after another, in a table of the store."""
+        first = parts[0]
         unmatched: Counter[tuple[int, ...]] = Counter()
         for part in parts:
             unmatched.update(part.unmatched or {})
+        tables = [part._tables() for part in parts]
+        joined = store.columns({name: [table[name] for table in tables] for name in tables[0]})
         return cls(
             first.source,
             first.target,
-            store.stacked([part.source_rows for part in parts]),
-            store.stacked([part.target_rows for part in parts]),
-            Places(
-                store.stacked([part.places.trial for part in parts]),
-                store.stacked([part.places.position for part in parts]),
-            ),
-            tokens,
-            store.stacked([part.determined for part in parts]),
-            store.stacked([part.lengths for part in parts]),
-            {name: store.stacked([part.values[name] for part in parts]) for name in first.values},
-            store.stacked(latents) if latents else None,
+            joined["source_rows"],
+            joined["target_rows"],
+            Places(joined["trial"], joined["position"]),
+            joined["tokens"],
+            joined["determined"],
+            joined["lengths"],
+            {name: joined[f"value of {name}"] for name in first.values},
+            joined.get("latent_rows"),
             None if first.unmatched is None else dict(unmatched),
-            Upstream(site, len(tokens), tokens.shape[1], store) if site.feeds else None,
+            Upstream(site, len(joined["tokens"]), joined["tokens"].shape[1], store) if site.feeds else None,
         )
+
+    def _tables(self) -> dict[str, Tensor]:
+        """All that there is a row of for each of them."""
+        tables = {
+            "source_rows": self.source_rows,
+            "target_rows": self.target_rows,
+            "trial": self.places.trial,
+            "position": self.places.position,
+            "tokens": self.tokens,
+            "determined": self.determined,
+            "lengths": self.lengths,
+        }
+        values = {f"value of {name}": value for name, value in self.values.items()}
+        latents = {} if self.latent_rows is None else {"latent_rows": self.latent_rows}
+        return tables | values | latents
 
 
 @dataclass(frozen=True, eq=False)

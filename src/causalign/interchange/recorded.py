@@ -10,7 +10,7 @@ from torch import Tensor
 
 from causalign._random import numpy_stream
 from causalign.errors import CausalignError
-from causalign.interchange.store import Store, forget_mapped_pages
+from causalign.interchange.store import Store, forget_mapped_pages, rows_of
 from causalign.sites import Prepared, Site, finite
 from causalign.tasks import END, Sequences, Task, Values
 
@@ -58,7 +58,7 @@ class Recorded:
 
     def gather(self, rows: Int[Tensor, "*rows"]) -> Float[Tensor, "*rows width"]:
         """Rows of the states, where they are needed."""
-        return self.states[rows.to(self.states.device).long()].to(self.device)
+        return rows_of({"states": self.states}, rows)["states"].to(self.device)
 
     def labelled(self, names: Sequence[str]) -> tuple[Int[np.ndarray, "states names"], Int[Tensor, " states"]]:
         """What states stand for, and their rows: the values of the named variables.

@@ -4,7 +4,7 @@ import mmap
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from weakref import WeakSet
 
@@ -15,6 +15,7 @@ from causalign._memory import GIB
 from causalign.errors import CausalignError
 
 DEFAULT_BUDGET = 4.0
+_ROWS = 64
 _mapped: WeakSet[mmap.mmap] = WeakSet()
 
 
@@ -40,17 +41,40 @@ class Store:
             return torch.zeros(*shape, dtype=dtype, device=device)
         return _in_a_file(size, dtype).view(*shape)
 
-    def stacked(self, parts: Sequence[Tensor]) -> Tensor:
-        """One after another, the second dimension of all but vectors widened with zeros to the widest."""
-        rows = sum(len(part) for part in parts)
-        inner = [max(sizes) for sizes in zip(*(part.shape[1:] for part in parts), strict=True)]
-        table = self.table([rows, *inner], parts[0].dtype, parts[0].device)
-        first = 0
-        for part in parts:
-            table[(slice(first, first + len(part)), *(slice(size) for size in part.shape[1:]))] = part
-            first += len(part)
-            forget_mapped_pages()
-        return table
+    def columns(self, parts: Mapping[str, Sequence[Tensor]]) -> dict[str, Tensor]:
+        """Tables of the same rows, each made of its parts one after another, widened with zeros to the widest.
+
+        They are columns of one table: what is needed of a row lies together, and where it lies in a file only its page
+        is touched.
+        """
+        firsts = {name: of[0] for name, of in parts.items()}
+        inner = {
+            name: [max(sizes) for sizes in zip(*(p.shape[1:] for p in of), strict=True)] for name, of in parts.items()
+        }
+        size = {name: prod(inner[name]) * first.element_size() for name, first in firsts.items()}
+        in_order = sorted(parts, key=lambda name: -firsts[name].element_size())  # so that each column is aligned
+        widest = firsts[in_order[0]].element_size()
+        rows = sum(len(part) for part in parts[in_order[0]])
+        width = -(-sum(size.values()) // widest) * widest
+        table = self.table([rows, width], torch.uint8, firsts[in_order[0]].device)
+        columns, begin = {}, 0
+        for name in in_order:
+            of_type = table.view(firsts[name].dtype)
+            each = firsts[name].element_size()
+            columns[name] = of_type[:, begin // each : (begin + size[name]) // each].unflatten(1, inner[name] or [1])
+            if not inner[name]:
+                columns[name] = columns[name].squeeze(1)
+            begin += size[name]
+            _fill(columns[name], parts[name])
+        return columns
+
+
+def _fill(table: Tensor, parts: Sequence[Tensor]) -> None:
+    first = 0
+    for part in parts:
+        table[(slice(first, first + len(part)), *(slice(size) for size in part.shape[1:]))] = part
+        first += len(part)
+        forget_mapped_pages()
 
 
 def _in_a_file(size: int, dtype: torch.dtype) -> Tensor:
@@ -72,6 +96,23 @@ def _in_a_file(size: int, dtype: torch.dtype) -> Tensor:
         mapped = mmap.mmap(file.fileno(), size)
     _mapped.add(mapped)
     return torch.frombuffer(mapped, dtype=dtype)
+
+
+def rows_of(tables: Mapping[str, Tensor], index: Tensor) -> dict[str, Tensor]:
+    """`table[index]` of each, on the tables' device; where tables are mapped, some rows at a time.
+
+    A row that is touched brings up to a mebibyte of its file into memory, and a large batch would hold them all.
+    """
+    index = index.to(next(iter(tables.values())).device).long()
+    if not _mapped or len(index) <= _ROWS:
+        return {name: table[index] for name, table in tables.items()}
+    rows = {name: table.new_empty(*index.shape, *table.shape[1:]) for name, table in tables.items()}
+    for first in range(0, len(index), _ROWS):
+        chunk = slice(first, first + _ROWS)
+        for name, table in tables.items():
+            rows[name][chunk] = table[index[chunk]]
+        forget_mapped_pages()
+    return rows
 
 
 def forget_mapped_pages() -> None:

@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from causalign._progress import Listener, Update, silent
 from causalign.errors import CausalignError, lookup
 from causalign.evaluation import correct_trials, worst
-from causalign.interchange import Batch, Direction, Interventions, Swap
+from causalign.interchange import Batch, Direction, Interventions, Swap, forget_mapped_pages
 from causalign.maps import AlignmentMap, TrainableMap
 from causalign.search._memory import release_freed_memory
 from causalign.search.objective import Objective
@@ -173,6 +173,7 @@ def search(
             loss = _learn(learnt, maps, batch, settings.passes, optimiser, rng)
             for average, each in zip(averaged, maps, strict=True):
                 average.update_parameters(each)
+            forget_mapped_pages()
             if not np.isfinite(loss):
                 stopped = "diverged"
             elif step % settings.check_every == 0 or step == settings.most_steps:
