@@ -255,7 +255,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_work(
     run: Run, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setattr("causalign.cli.spec.align", lambda *a, **k: pytest.fail("work was done"))
+    monkeypatch.setattr("causalign.alignment.spec.align", lambda *a, **k: pytest.fail("work was done"))
     monkeypatch.setattr(commands, "compare_sites", lambda *a, **k: pytest.fail("work was done"))
     arguments = {"align": PAIR, "compare": PAIR, "train": ["multi-object", "gru"], "quickstart": []}[command]
     code, _, err = run(command, *arguments, "--out", tmp_path / "file" / "below")
@@ -365,7 +365,7 @@ def test_ctrl_c_outside_the_search_says_what_is_saved(
     code, _, err = run("align", *PAIR, *QUICK, "--out", tmp_path)
     assert code == 130
     assert f"interrupted; maps and scores are in {tmp_path}" in err.replace("\n", "")
-    monkeypatch.setattr("causalign.cli.spec.AlignSpec.open", stop)
+    monkeypatch.setattr("causalign.alignment.spec.AlignSpec.open", stop)
     code, _, err = run("align", *PAIR, *QUICK, "--out", tmp_path)
     assert (code, "interrupted; nothing was saved" in err) == (130, True)
 

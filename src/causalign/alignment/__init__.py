@@ -5,6 +5,7 @@ from causalign.alignment.align import align, plan
 from causalign.alignment.methods import METHODS, Method, Roles, across, every_direction, first_to_second, trained
 from causalign.alignment.rehearsal import Plan
 from causalign.alignment.result import MAPS, RESULT, Alignment, Record, Score, load_alignment
+from causalign.alignment.spec import AlignSpec, parse_spec, read_spec
 
 __all__ = [
     "AUTO",
@@ -12,6 +13,7 @@ __all__ = [
     "METHODS",
     "RESULT",
     "STARTS",
+    "AlignSpec",
     "Alignment",
     "Method",
     "Plan",
@@ -23,6 +25,8 @@ __all__ = [
     "every_direction",
     "first_to_second",
     "load_alignment",
+    "parse_spec",
     "plan",
+    "read_spec",
     "trained",
 ]

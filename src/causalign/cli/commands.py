@@ -12,10 +12,9 @@ from causalign import networks, tasks
 from causalign._files import output_folder
 from causalign._progress import progress_bars
 from causalign._version import __version__
-from causalign.alignment import MAPS, METHODS, RESULT, STARTS, Alignment
+from causalign.alignment import MAPS, METHODS, RESULT, STARTS, Alignment, AlignSpec, parse_spec, read_spec
 from causalign.benchmarks import BENCHMARKS, MissingError, Row, save_rows, threads
 from causalign.cli._show import console, errors, show_alignment, show_benchmarks, show_plan, show_similarity, show_zoo
-from causalign.cli.spec import AlignSpec, parse_spec, read_spec
 from causalign.errors import CausalignError, SearchWarning, lookup
 from causalign.evaluation import compare as compare_sites
 from causalign.maps import PARAMETRISATIONS

@@ -1,4 +1,4 @@
-"""What `causalign align` is asked to do, from options or from a file."""
+"""An alignment that is asked for in words: the arguments of `align`, its sites by reference."""
 
 import json
 import tomllib
@@ -10,7 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import PydanticCustomError
 
 from causalign._progress import Listener
-from causalign.alignment import AUTO, Alignment, Plan, align, plan
+from causalign.alignment._request import AUTO
+from causalign.alignment.align import align, plan
+from causalign.alignment.rehearsal import Plan
+from causalign.alignment.result import Alignment
 from causalign.errors import CausalignError, invalid, unknown
 from causalign.interchange import DEFAULT_BUDGET
 from causalign.maps import DEFAULT
