@@ -135,7 +135,7 @@ def test_result_json_has_what_is_promised(rough: ca.Alignment, tmp_path: Path) -
     promised = {"schema_version", "method", "task", "variable", "rank", "map", "sites", "iia", "worst_iia", "steps"}
     promised |= {"seed", "seconds", "versions"}
     assert promised <= set(result)
-    assert set(result["seconds"]) == {"data", "states", "search", "evaluate", "total"}
+    assert set(result["seconds"]) == {"data", "states", "search", "evaluate", "controls", "total"}
     assert result["seconds"]["total"] >= result["seconds"]["search"]
     assert result["sites"][0]["fingerprint"] == ca.networks.build("multi-object", "gru", seed=0, width=6).fingerprint
 

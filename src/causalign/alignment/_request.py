@@ -17,7 +17,9 @@ from causalign._version import __version__
 from causalign.alignment._clock import Clock
 from causalign.alignment.methods import Method, Roles, method_of
 from causalign.alignment.result import (
+    ControlScore,
     Counts,
+    DepartureRecord,
     LookRecord,
     RankTried,
     Record,
@@ -27,7 +29,7 @@ from causalign.alignment.result import (
     Unmatched,
 )
 from causalign.errors import CausalignError, unknown
-from causalign.evaluation import correct_trials, iia_table
+from causalign.evaluation import correct_trials, departures, iia_table
 from causalign.interchange import (
     Direction,
     Interventions,
@@ -54,6 +56,16 @@ class Split:
 
     recorded: Sequence[Recorded]
     interventions: Mapping[Direction, Interventions]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What the test interventions say of maps."""
+
+    scores: tuple[Score, ...]
+    floor: tuple[Score, ...]
+    """With nothing swapped."""
+    departures: tuple[DepartureRecord, ...]
 
 
 @dataclass(frozen=True)
@@ -197,6 +209,16 @@ class Request:
         table = iia_table(self.names, self.variables, correct)
         return tuple(Score.model_validate(row) for row in table.to_dict("records"))
 
+    def departures(self, maps: Sequence[AlignmentMap], splits: Mapping[str, Split]) -> tuple[DepartureRecord, ...]:
+        """How far the swaps of the trained directions lead from natural states."""
+        natural, test = splits["train"].interventions, splits["test"].interventions
+        held_out = {direction: test[direction] for direction in self.objectives}
+        found = departures(maps, self.method.swap, natural, held_out, self.seed)
+        return tuple(
+            DepartureRecord(source=self.names[source], target=self.names[target], **departure._asdict())
+            for (source, target), departure in found.items()
+        )
+
     def _unmatched(self, splits: Mapping[str, Split]) -> tuple[Unmatched, ...]:
         return tuple(
             Unmatched(
@@ -217,8 +239,8 @@ class Request:
         ranks: Sequence[RankTried],
         tolerance: float,
         splits: Mapping[str, Split],
-        scores: tuple[Score, ...],
-        floor: tuple[Score, ...],
+        scored: Scored,
+        controls: tuple[ControlScore, ...],
         clock: Clock,
     ) -> Record:
         """All there is to be said of what was found."""
@@ -234,10 +256,12 @@ class Request:
             scale=self.scale,
             start=self.start,
             sites=tuple(map(_about, self.sites, self.names, self.variables)),
-            iia=scores[:trained],
-            worst_iia=min(score.iia for score in scores[:trained]),
-            unswapped=floor[:trained],
-            untrained=scores[trained:],
+            iia=scored.scores[:trained],
+            worst_iia=min(score.iia for score in scored.scores[:trained]),
+            unswapped=scored.floor[:trained],
+            untrained=scored.scores[trained:],
+            controls=controls,
+            departures=scored.departures,
             inaccessible=self.names[min(latents)] if latents else None,
             eps=latents[min(latents)].weight if beside else None,
             unmatched=self._unmatched(splits),

@@ -11,17 +11,18 @@ from dataclasses import replace
 from typing import Any
 
 from causalign._progress import Listener, progress_bars, silent
-from causalign._random import numpy_stream
 from causalign.alignment._clock import Clock
-from causalign.alignment._request import AUTO, Request
+from causalign.alignment._request import AUTO, Request, Scored
+from causalign.alignment._searched import searched
+from causalign.alignment.controls import control_scores
 from causalign.alignment.methods import Method
 from causalign.alignment.rank import least_rank
 from causalign.alignment.rehearsal import Plan, planned
-from causalign.alignment.result import Alignment, RankTried
+from causalign.alignment.result import Alignment, ControlScore, RankTried
 from causalign.errors import CausalignError, SearchWarning
 from causalign.interchange import DEFAULT_BUDGET, keep
 from causalign.maps import DEFAULT, AlignmentMap
-from causalign.search import Found, Problem, Settings, search
+from causalign.search import Found, Settings
 from causalign.sites import Site
 from causalign.tasks import Variable
 
@@ -40,6 +41,7 @@ def align(
     inaccessible: int | None = None,
     eps: float | None = None,
     tolerance: float = 0.01,
+    controls: bool = False,
     seed: int = 0,
     train: int = 10_000,
     validation: int = 1_000,
@@ -64,6 +66,8 @@ def align(
             by default the last.
         eps: for `clmas`, the weight of the latent objective (equation 9); by default 100.
         tolerance: for `rank="auto"`, how much lower than at the best rank the worst IIA may be, on validation.
+        controls: whether to score, beside the alignment, the same search with the first network untrained, with the
+            continuations shuffled, and a random start that is left as it is; two more searches, of as many steps.
         seed: of all random draws; the same seed gives the same alignment on the same machine and threads.
         train: interventions of each direction that are trained on.
         validation: interventions of each direction on which the best step is chosen.
@@ -81,36 +85,39 @@ def align(
     counts = {"train": train, "validation": validation, "test": test}
     request = Request.checked(sites, variable, method, rank, map, scale, start, inaccessible, eps, seed, counts, memory)
     settings = _fitting(settings, request, rank, tolerance)
-    clock = Clock("data", "states", "search", "evaluate")
+    clock = Clock("data", "states", "search", "evaluate", "controls")
     with _shown(progress) as listener:
         splits = request.draw(clock, listener)
         with clock("search"):
-            swap, recorded = request.method.swap, splits["train"].recorded
-            seen = (splits["train"].interventions, splits["validation"].interventions)
-            problem = Problem(request.sites, swap, request.objectives, *seen)
+            recorded, ranks = splits["train"].recorded, list[RankTried]()
 
-            def searched(maps: Sequence[AlignmentMap]) -> Found:
-                rng = numpy_stream(seed, "batches")
-                return search(problem, request.trainable(maps), settings, rng, listener)
+            def find(maps: Sequence[AlignmentMap]) -> Found:
+                return searched(request, splits, maps, settings, listener)
 
-            ranks: list[RankTried] = []
             if rank == AUTO:
-                found, ranks = least_rank(searched, request.starting_maps(recorded), request.means(recorded), tolerance)
+                found, ranks = least_rank(find, request.starting_maps(recorded), request.means(recorded), tolerance)
+                request = replace(request, rank=found.maps[0].rank)
             else:
-                found = searched(request.starting_maps(recorded))
+                found = find(request.starting_maps(recorded))
             if not request.method.searches:
                 found = replace(found, stopped="closed-form")
         with clock("evaluate"):
-            held_out = splits["test"].interventions
-            scores = request.scores(found.maps, swap, held_out)
-            floor = request.scores(found.maps, keep, held_out)
+            swap, held_out = request.method.swap, splits["test"].interventions
+            scored = Scored(
+                request.scores(found.maps, swap, held_out),
+                request.scores(found.maps, keep, held_out),
+                request.departures(found.maps, splits),
+            )
+        with clock("controls"):
+            asked = controls and found.stopped not in _ENDS
+            beside = tuple(control_scores(request, splits, settings, found.steps, listener)) if asked else ()
     if found.stopped in ("interrupted", "diverged"):
         warnings.warn(
             f"the search {_ENDS[found.stopped]} at step {found.steps}; this is its best until then",
             SearchWarning,
             stacklevel=2,
         )
-    return Alignment(found.maps, request.record(found, ranks, tolerance, splits, scores, floor, clock))
+    return Alignment(found.maps, request.record(found, ranks, tolerance, splits, scored, beside, clock))
 
 
 def plan(sites: Sequence[Site] | Site, **arguments: Any) -> Plan:
@@ -121,13 +128,32 @@ def plan(sites: Sequence[Site] | Site, **arguments: Any) -> Plan:
     Raises:
         CausalignError: as `align`.
     """
+    request, settings, _ = _asked(sites, arguments)
+    return planned(request, settings)
+
+
+def controls_of(sites: Sequence[Site] | Site, steps: int, **arguments: Any) -> tuple[ControlScore, ...]:
+    """The controls of an alignment with these arguments whose search took so many steps.
+
+    Raises:
+        CausalignError: as `align`.
+    """
+    request, settings, progress = _asked(sites, arguments)
+    with _shown(progress) as listener:
+        splits = request.draw(Clock("data", "states"), listener)
+        return tuple(control_scores(request, splits, settings, steps, listener))
+
+
+def _asked(sites: Sequence[Site] | Site, arguments: dict[str, Any]) -> tuple[Request, Settings, bool | Listener]:
+    """The request, settings and progress of a call of `align` with these arguments."""
     asked = inspect.signature(align).bind(sites, **arguments)
     asked.apply_defaults()
     given = asked.arguments
     counts = {split: given[split] for split in ("train", "validation", "test")}
     order = ("variable", "method", "rank", "map", "scale", "start", "inaccessible", "eps", "seed")
     request = Request.checked(sites, *(given[name] for name in order), counts, given["memory"])  # type: ignore[call-arg]
-    return planned(request, _fitting(given["settings"], request, given["rank"], given["tolerance"]))
+    settings = _fitting(given["settings"], request, given["rank"], given["tolerance"])
+    return request, settings, given["progress"]
 
 
 def _fitting(settings: Settings | None, request: Request, rank: int | str, tolerance: float) -> Settings:

@@ -1,6 +1,8 @@
 """What an alignment is once it has been found: maps, scores, and how they came about."""
 
+from collections import Counter
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from causalign._files import output_folder, read_tensors, write_tensors, write_text
 from causalign.errors import CausalignError, invalid
 from causalign.maps import AlignmentMap
-from causalign.search import Stopped
+from causalign.search import Look, Stopped
 
 RESULT, MAPS = "result.json", "maps.safetensors"
 
@@ -46,6 +48,28 @@ class Score(_Part):
     ci_low: float
     ci_high: float
     trials: int
+
+
+class ControlScore(Score):
+    """The same of a control: an alignment that differs in one respect and took at most as many steps."""
+
+    control: str
+    """`untrained`: the first network replaced by an untrained one of its shape; `shuffled`: the continuations shuffled
+    among the interventions; `random`: the subspaces left where a random start puts them."""
+    steps: int
+
+
+class DepartureRecord(_Part):
+    """How far the swapped states of one direction are from natural ones, and how far held-out natural states are."""
+
+    source: str
+    target: str
+    outside: float
+    """Share of variance outside the components that hold 99 % of the natural states'."""
+    outside_natural: float
+    energy: float
+    """Energy distance as a share of its largest value."""
+    energy_natural: float
 
 
 class LookRecord(_Part):
@@ -94,6 +118,7 @@ class Seconds(_Part):
     states: float
     search: float
     evaluate: float
+    controls: float = 0.0
     total: float
 
 
@@ -116,6 +141,9 @@ class Record(_Part):
     """The same interventions with nothing swapped: what a network scores that ignores its source."""
     untrained: tuple[Score, ...] = ()
     """Directions that the method did not train."""
+    controls: tuple[ControlScore, ...] = ()
+    """Of the trained directions, if controls were asked for."""
+    departures: tuple[DepartureRecord, ...] = ()
     inaccessible: str | None = None
     """The site whose states were brought near counterfactual latents, its network not run in the search."""
     eps: float | None = None
@@ -134,6 +162,23 @@ class Record(_Part):
     versions: dict[str, str]
     history: tuple[LookRecord, ...]
 
+    @property
+    def best(self) -> Look:
+        """The look at the validation interventions whose maps were kept."""
+        looks = [Look(**dict(look)) for look in self.history]
+        return reduce(lambda best, look: look if look.better_than(best) else best, looks)
+
+    @property
+    def control_scores(self) -> dict[str, list[float]]:
+        """The IIA of each control: of all directions, but with a network untrained of those into the others."""
+        into_first = [score.target == self.sites[0].name for score in self.iia]
+        found: dict[str, list[float]] = {}
+        for control in dict.fromkeys(score.control for score in self.controls):
+            scores = [score.iia for score in self.controls if score.control == control]
+            others = [iia for iia, lost in zip(scores, into_first, strict=True) if not lost]
+            found[control] = others if control == "untrained" and others else scores
+        return found
+
     @model_validator(mode="after")
     def _whole(self) -> "Record":
         names = {site.name for site in self.sites}
@@ -142,6 +187,8 @@ class Record(_Part):
             raise ValueError("iia and unswapped must score the same directions, at least one")
         if not names.issuperset(name for direction in directions for name in direction):
             raise ValueError("a score is of a site that is not listed")
+        if any(count != len(directions) for count in Counter(score.control for score in self.controls).values()):
+            raise ValueError("each control must score the directions of iia")
         return self
 
 
@@ -166,6 +213,31 @@ class Alignment:
     def untrained(self) -> pd.DataFrame:
         """The same table for the directions that the method scores without having trained them; often empty."""
         return pd.DataFrame([dict(score) for score in self.record.untrained], columns=list(Score.model_fields))
+
+    @property
+    def controls(self) -> pd.DataFrame:
+        """What the same search finds where there is nothing to be found: the table with `control` and `steps`.
+
+        `untrained` has the first network replaced by an untrained one of its shape, `shuffled` the continuations
+        shuffled among the interventions, and `random` the subspaces left where a random start puts them.
+        """
+        columns = ["control", *(name for name in ControlScore.model_fields if name != "control")]
+        return pd.DataFrame([dict(score) for score in self.record.controls], columns=columns)
+
+    @property
+    def worst_controls(self) -> dict[str, float]:
+        """The score of each control: its worst direction, into a trained network where there is one."""
+        return {control: min(scores) for control, scores in self.record.control_scores.items()}
+
+    @property
+    def departures(self) -> pd.DataFrame:
+        """How far swapped states leave the natural ones, a row a direction: `source, target` and the figures.
+
+        `outside` is the share of their variance outside the principal components that hold 99 % of the natural states',
+        `energy` their energy distance to natural states (0: one distribution, 1: as far as can be); `outside_natural`
+        and `energy_natural` are those of natural states that were held out.
+        """
+        return pd.DataFrame([dict(each) for each in self.record.departures], columns=list(DepartureRecord.model_fields))
 
     @property
     def unmatched(self) -> pd.DataFrame:

@@ -11,9 +11,9 @@ from pydantic_core import PydanticCustomError
 
 from causalign._progress import Listener
 from causalign.alignment._request import AUTO
-from causalign.alignment.align import align, plan
+from causalign.alignment.align import align, controls_of, plan
 from causalign.alignment.rehearsal import Plan
-from causalign.alignment.result import Alignment
+from causalign.alignment.result import Alignment, ControlScore
 from causalign.errors import CausalignError, invalid, unknown
 from causalign.interchange import DEFAULT_BUDGET
 from causalign.maps import DEFAULT
@@ -36,6 +36,7 @@ class AlignSpec(BaseModel):
     inaccessible: int | None = None
     eps: float | None = None
     tolerance: float = 0.01
+    controls: bool = False
     seed: int = Field(0, ge=0)
     train: int = 10_000
     validation: int = 1_000
@@ -65,6 +66,10 @@ class AlignSpec(BaseModel):
     def align(self, sites: Sequence[Site], listener: Listener) -> Alignment:
         """Align them as the spec says."""
         return align(sites, **self._arguments(), progress=listener)
+
+    def controls_of(self, sites: Sequence[Site], steps: int, listener: Listener) -> tuple[ControlScore, ...]:
+        """The controls of such an alignment whose search took so many steps."""
+        return controls_of(sites, steps, **self._arguments(), progress=listener)
 
     def plan(self, sites: Sequence[Site]) -> Plan:
         """What that will take."""

@@ -2,15 +2,18 @@
 
 from causalign.evaluation.cka import cka
 from causalign.evaluation.iia import correct_trials, iia_table, worst
+from causalign.evaluation.naturalness import Departure, departures
 from causalign.evaluation.procrustes import procrustes
 from causalign.evaluation.rsa import rdm, rsa
 from causalign.evaluation.similarity import MEASURES, compare, stratified
 
 __all__ = [
     "MEASURES",
+    "Departure",
     "cka",
     "compare",
     "correct_trials",
+    "departures",
     "iia_table",
     "procrustes",
     "rdm",

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -139,6 +140,15 @@ class Interventions:
             None if first.unmatched is None else dict(unmatched),
             Upstream(site, len(joined["tokens"]), joined["tokens"].shape[1], store) if site.feeds else None,
         )
+
+    def shuffled(self, rng: np.random.Generator, site: Site, store: Store) -> "Interventions":
+        """The same swaps, each with the continuation and the counterfactual latent of another one."""
+        order = torch.from_numpy(rng.permutation(len(self))).to(self.tokens.device)
+        latents = None if self.latent_rows is None else self.latent_rows[order]
+        values = {name: value[order] for name, value in self.values.items()}
+        tokens, determined, lengths = self.tokens[order], self.determined[order], self.lengths[order]
+        moved = replace(self, tokens=tokens, determined=determined, lengths=lengths, values=values, latent_rows=latents)
+        return self.joined([moved], site, store)
 
     def _tables(self) -> dict[str, Tensor]:
         """All that there is a row of for each of them."""

@@ -69,6 +69,11 @@ class Network(nn.Module, ABC):
         network.name = f"untrained:{network.name}/{seed}"
         return network.freeze()
 
+    def untrained(self, seed: int) -> "Network":
+        """A network of this shape with freshly drawn weights, where these are and at their precision: a control."""
+        weight = next(self.parameters())
+        return type(self).initialised(self.task, seed, self.width).to(weight.device, weight.dtype)
+
     def freeze(self) -> "Network":
         """This network in evaluation mode and without weight gradients, as every search wants it."""
         return self.eval().requires_grad_(False)

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from typing_extensions import override
 
+from causalign._random import torch_stream
 from causalign.errors import CausalignError
 from causalign.networks._base import Network
 from causalign.tasks import PAD, Task, Vocabulary
@@ -79,6 +80,15 @@ class HuggingFace(Network):
         _require_distinct(self._ids, of.get_input_embeddings().num_embeddings, self.name)
         task.vocabulary.within(self._ids, whose=self.name)
         self.freeze()
+
+    @override
+    def untrained(self, seed: int) -> "HuggingFace":
+        weight = next(self.parameters())
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # transformers draws from the global generator
+            torch.manual_seed(int(torch_stream(seed, "initialise").initial_seed()))
+            model = type(self.model)(self.model.config)
+        model = model.to(weight.device, weight.dtype)
+        return HuggingFace(model, self.task, self._ids, f"untrained:{self.name}/{seed}")
 
     @property
     @override

@@ -1,7 +1,7 @@
 """Reports: figures and a page from what an alignment saved."""
 
 from causalign.report.figures import iia_matrix, learning_curve, similarity_bars
-from causalign.report.page import FIGURES, PAGE, SIMILARITY, save_similarity, write_report
+from causalign.report.page import FIGURES, PAGE, SIMILARITY, save_similarity, svg, template, write_report
 
 __all__ = [
     "FIGURES",
@@ -11,5 +11,7 @@ __all__ = [
     "learning_curve",
     "save_similarity",
     "similarity_bars",
+    "svg",
+    "template",
     "write_report",
 ]

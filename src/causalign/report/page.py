@@ -42,12 +42,13 @@ def write_report(folder: Path | str) -> Path:
         with replacing(folder / f"{name}.png") as temporary:
             figure.savefig(temporary, dpi=_PIXELS_PER_INCH, format="png")
     worst = alignment.iia.nsmallest(1, "iia").iloc[0]
-    page = _template().render(
+    page = template("causalign.report", "page.html.j2").render(
         record=alignment.record,
+        controls=alignment.worst_controls,
         worst=worst.to_dict(),
         scores=list(zip(alignment.record.iia, alignment.record.unswapped, strict=True)),
         similarity=[] if similarity is None else similarity.to_dict("records"),
-        figures={name: _svg(figure) for name, figure in figures.items()},
+        figures={name: svg(figure) for name, figure in figures.items()},
     )
     write_text(folder / PAGE, page)
     return folder / PAGE
@@ -66,14 +67,15 @@ def _read_similarity(folder: Path, sites: set[str]) -> pd.DataFrame | None:
     return table if len(table) and {*table["a"], *table["b"]} <= sites else None
 
 
-def _svg(figure: Figure) -> Markup:
+def svg(figure: Figure) -> Markup:
     """The figure as an element of a page, its text as paths so that it looks the same everywhere."""
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None})
     return Markup(text.getvalue()[text.getvalue().index("<svg") :])
 
 
-def _template() -> Template:
-    loader = PackageLoader("causalign.report", ".")
+def template(package: str, name: str) -> Template:
+    """A page's template, which lies in a package."""
+    loader = PackageLoader(package, ".")
     environment = Environment(loader=loader, autoescape=select_autoescape(["j2"]), undefined=StrictUndefined)
-    return environment.get_template("page.html.j2")
+    return environment.get_template(name)

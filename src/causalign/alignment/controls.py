@@ -1,0 +1,79 @@
+"""Controls: what the same search finds where there is nothing to be found.
+
+Each control is an alignment that differs from the one it stands beside in one respect, and may take as many steps.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+from causalign._progress import Listener, Update
+from causalign._random import numpy_stream
+from causalign.alignment._clock import Clock
+from causalign.alignment._request import Request, Split
+from causalign.alignment._searched import searched
+from causalign.alignment.result import ControlScore
+from causalign.interchange import Store
+from causalign.search import Settings
+
+Splits = Mapping[str, Split]
+Control = Callable[[Request, Splits, Settings, Listener], tuple[Request, Splits, Settings]]
+"""What is changed: the request, its interventions, or the settings of its search."""
+
+
+def untrained(
+    request: Request, splits: Splits, settings: Settings, listener: Listener
+) -> tuple[Request, Splits, Settings]:
+    """The first network is replaced by an untrained one of the same shape."""
+    del splits
+    first, *others = request.sites
+    network = first.network.untrained(request.seed)
+    changed = replace(request, sites=[network.site(first.at, first.task), *others])
+    return changed, changed.draw(Clock("data", "states"), listener), settings
+
+
+def shuffled(
+    request: Request, splits: Splits, settings: Settings, listener: Listener
+) -> tuple[Request, Splits, Settings]:
+    """The counterfactual continuations, and latents, are shuffled among the interventions of each direction."""
+    del listener
+    store = Store(request.memory)
+    changed = {}
+    for name, split in splits.items():
+        of = {
+            direction: given.shuffled(
+                numpy_stream(request.seed, name, "shuffled", *direction), request.sites[direction.target], store
+            )
+            for direction, given in split.interventions.items()
+        }
+        changed[name] = replace(split, interventions=of)
+    return request, changed, settings
+
+
+def random_start(
+    request: Request, splits: Splits, settings: Settings, listener: Listener
+) -> tuple[Request, Splits, Settings]:
+    """The subspaces are left where a random start puts them."""
+    del listener
+    return replace(request, start="random"), splits, replace(settings, most_steps=0)
+
+
+CONTROLS: dict[str, Control] = {"untrained": untrained, "shuffled": shuffled, "random": random_start}
+
+
+def control_scores(
+    request: Request, splits: Splits, settings: Settings, steps: int, listener: Listener
+) -> Iterator[ControlScore]:
+    """The scores of every control of an alignment whose search took so many steps; fewer if Ctrl-C ends them."""
+    for name, control in CONTROLS.items():
+
+        def told(update: Update, name: str = name) -> None:
+            listener(replace(update, stage=f"{name} (control)"))
+
+        changed, its_splits, its_settings = control(request, splits, replace(settings, most_steps=steps), told)
+        start = changed.starting_maps(its_splits["train"].recorded)
+        found = searched(changed, its_splits, start, its_settings, told)
+        if found.stopped == "interrupted":
+            return
+        held_out = {direction: its_splits["test"].interventions[direction] for direction in request.objectives}
+        for score in changed.scores(found.maps, changed.method.swap, held_out):
+            yield ControlScore(control=name, steps=found.steps, **dict(score))

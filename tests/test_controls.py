@@ -1,0 +1,110 @@
+"""Controls and departures: what a score has to be set beside."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import energy_distance
+
+import causalign as ca
+from causalign._random import numpy_stream
+from causalign.evaluation.naturalness import departure, energy
+from causalign.interchange import Direction, Store, draw_interventions, record_all
+from causalign.tasks import Variable
+
+Pair = tuple[ca.networks.GRU, ca.networks.GRU]
+
+
+@pytest.fixture(scope="module")
+def controlled(zoo_pair: Pair) -> ca.Alignment:
+    settings = ca.Settings(most_steps=30, batch=128)
+    sites = [network.site("hidden") for network in zoo_pair]
+    return ca.align(sites, train=2000, validation=200, test=300, controls=True, settings=settings)
+
+
+def test_controls_do_not_reach_what_was_found(controlled: ca.Alignment) -> None:
+    assert controlled.worst_iia > 0.95
+    assert set(controlled.worst_controls) == {"untrained", "shuffled", "random"}
+    assert max(controlled.worst_controls.values()) < 0.5
+    table = controlled.controls
+    assert (table["trials"] == 300).all()
+    assert (table["steps"] <= controlled.record.steps).all()
+    assert (table.loc[table["control"] == "random", "steps"] == 0).all()
+
+
+def test_an_untrained_network_gives_nothing_but_the_other_still_takes_itself(controlled: ca.Alignment) -> None:
+    untrained = controlled.controls[controlled.controls["control"] == "untrained"]
+    first, second = (site.name for site in controlled.record.sites)
+    scores = untrained.set_index(["source", "target"])["iia"]
+    assert scores[second, second] > 0.9
+    assert scores["untrained:multi-object/gru/0@hidden", second] == controlled.worst_controls["untrained"] < 0.5
+    assert first not in set(untrained["source"])
+
+
+def test_controls_are_saved(controlled: ca.Alignment, tmp_path: object) -> None:
+    again = ca.load_alignment(controlled.save(str(tmp_path)))
+    assert again.controls.equals(controlled.controls)
+    assert again.departures.equals(controlled.departures)
+    assert again.worst_controls == controlled.worst_controls
+
+
+def test_swapped_states_leave_the_natural_ones_more_than_others_do(controlled: ca.Alignment) -> None:
+    found = controlled.departures
+    assert len(found) == 4
+    assert (found["outside"] > found["outside_natural"]).all()
+    assert (found["outside_natural"] < 0.05).all()
+    assert (found["energy_natural"] < 0.02).all()
+
+
+@pytest.mark.parametrize("method", ["das", "clmas", "stitch", "mas-stepwise", "procrustes"])
+def test_every_method_has_controls(tiny_pair: Pair, method: str) -> None:
+    at = "embedding" if method == "mas-stepwise" else "hidden"
+    sites = [network.site(at) for network in tiny_pair][: 1 if method == "das" else 2]
+    settings = ca.Settings(most_steps=2, check_every=1, batch=8)
+    found = ca.align(sites, method=method, rank=3, train=40, validation=20, test=30, settings=settings, controls=True)
+    assert set(found.worst_controls) == {"untrained", "shuffled", "random"}
+    assert len(found.controls) == 3 * len(found.iia)
+
+
+def test_shuffling_moves_continuations_as_they_are(tiny_pair: Pair) -> None:
+    site = tiny_pair[0].site("hidden")
+    into = Direction(0, 0)
+    given = draw_interventions([site], [Variable("full")], [into], record_all([site], 50, 0, "x"), 50, 0, "x")[into]
+    moved = given.shuffled(numpy_stream(0, "test"), site, Store())
+    assert torch.equal(moved.source_rows, given.source_rows)
+    assert not torch.equal(moved.tokens, given.tokens)
+
+    def whole(of: ca.Interventions) -> list[tuple[object, ...]]:
+        return sorted(
+            (*of.tokens[i].tolist(), *of.determined[i].tolist(), int(of.lengths[i]), int(of.values["count"][i]))
+            for i in range(len(of))
+        )
+
+    assert whole(moved) == whole(given)
+
+
+def test_an_untrained_network_is_another_of_the_same_shape(tiny_pair: Pair) -> None:
+    again = tiny_pair[0].untrained(5)
+    assert {n: w.shape for n, w in again.named_parameters()} == {n: w.shape for n, w in tiny_pair[0].named_parameters()}
+    assert again.fingerprint != tiny_pair[0].fingerprint
+    assert again.fingerprint == tiny_pair[0].untrained(5).fingerprint
+
+
+def test_energy_distance_is_scipys_in_one_dimension() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal(400), 1 + 2 * rng.standard_normal(300)
+    ours = energy(torch.from_numpy(x)[:, None], torch.from_numpy(y)[:, None])
+    biased = energy_distance(x, y) ** 2 / (2 * np.abs(x[:, None] - y).mean())
+    assert ours == pytest.approx(biased, abs=0.01)  # scipy counts the pairs of a point with itself
+    assert ours > 0.1
+
+
+def test_departure_sees_what_lies_outside() -> None:
+    rng = torch.Generator().manual_seed(0)
+    plane = torch.zeros(2000, 5)
+    plane[:, :2] = torch.randn(2000, 2, generator=rng)
+    off = plane[:1000].clone()
+    off[:, 4] = torch.randn(1000, generator=rng)
+    found = departure(off, plane[:1000], plane[1000:])
+    assert found.outside == pytest.approx(1 / 3, abs=0.05)
+    assert found.outside_natural == pytest.approx(0, abs=1e-6)
+    assert found.energy > 5 * found.energy_natural
