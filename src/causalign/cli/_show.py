@@ -11,11 +11,17 @@ from rich.text import Text
 from causalign.alignment import Alignment, Plan
 from causalign.benchmarks import Row
 from causalign.networks.zoo import Entry
+from causalign.studies import Verdict
 
 # No markup: names and paths are the user's, and square brackets in them are no styles.
 console = Console(highlight=False, markup=False)
 errors = Console(stderr=True, highlight=False, markup=False)
 
+_CONTROLS = {
+    "untrained": "first network untrained, into the others",
+    "shuffled": "continuations shuffled",
+    "random": "random subspaces",
+}
 _TAKES_BACK = 0.5  # a network that does worse with its own states is no measure for another's
 
 
@@ -47,6 +53,7 @@ def show_alignment(alignment: Alignment) -> None:
     for tried in record.ranks:
         cut = ", cut off: more steps may do more" if tried.stopped == "steps" else ""
         console.print(f"rank {tried.rank}: {tried.worst_iia:.3f} on validation after {tried.steps} steps{cut}")
+    _show_controls(alignment)
     if record.unmatched:
         left_out = sum(each.count for each in record.unmatched)
         into = {(each.source, each.target) for each in record.unmatched}
@@ -66,6 +73,21 @@ def show_alignment(alignment: Alignment) -> None:
         "determined token. No swap: the same with nothing swapped, which is the floor.\n",
         style="dim",
     )
+
+
+def _show_controls(alignment: Alignment) -> None:
+    """The worst direction of each control, into networks that were trained."""
+    for name, score in alignment.worst_controls.items():
+        reached = ", which is no less" if score >= alignment.worst_iia else ""
+        console.print(f"Control, {_CONTROLS[name]}: {score:.3f}{reached}")
+
+
+def show_verdicts(verdicts: Sequence[Verdict]) -> None:
+    """The claims of the paper, and whether they were borne out."""
+    table = _table("The paper's claims", "figure", "claim", "borne out")
+    for verdict in verdicts:
+        table.add_row(verdict.figure, verdict.claim.text, Text("yes", "green") if verdict.holds else Text("no", "red"))
+    console.print(table)
 
 
 def show_similarity(similarity: pd.DataFrame) -> None:

@@ -1,5 +1,6 @@
 """The commands."""
 
+import os
 import re
 import warnings
 from collections.abc import Sequence
@@ -14,12 +15,23 @@ from causalign._progress import progress_bars
 from causalign._version import __version__
 from causalign.alignment import MAPS, METHODS, RESULT, STARTS, Alignment, AlignSpec, parse_spec, read_spec
 from causalign.benchmarks import BENCHMARKS, MissingError, Row, save_rows, threads
-from causalign.cli._show import console, errors, show_alignment, show_benchmarks, show_plan, show_similarity, show_zoo
+from causalign.cli._show import (
+    console,
+    errors,
+    show_alignment,
+    show_benchmarks,
+    show_plan,
+    show_similarity,
+    show_verdicts,
+    show_zoo,
+)
 from causalign.errors import CausalignError, SearchWarning, lookup
 from causalign.evaluation import compare as compare_sites
 from causalign.maps import PARAMETRISATIONS
 from causalign.report import FIGURES, PAGE, SIMILARITY, save_similarity, write_report
 from causalign.sites import Site, open_site
+from causalign.studies import BUDGETS, COMPARISONS, STUDIES, TABLE, Protocol
+from causalign.studies import reproduce as run_studies
 
 app = typer.Typer(
     add_completion=False,
@@ -85,6 +97,10 @@ def align(
     tolerance: Annotated[
         float | None, typer.Option(help=f"--rank auto: how much lower the IIA may be; {_USUAL['tolerance']}.")
     ] = None,
+    controls: Annotated[
+        bool | None,
+        typer.Option("--controls", help="Score beside it what there should not be to find."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help=f"Of all random draws; {_USUAL['seed']}.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of Adam; what suits the map.")] = None,
     most_steps: Annotated[int | None, typer.Option(help=f"Of the search; {_USUAL['most_steps']}.")] = None,
@@ -101,6 +117,7 @@ def align(
         "inaccessible": inaccessible,
         "eps": eps,
         "tolerance": tolerance,
+        "controls": controls,
         "seed": seed,
         "learning_rate": learning_rate,
         "most_steps": most_steps,
@@ -174,6 +191,34 @@ def train(
     if card.accuracy < 1:
         errors.print(f"it still makes mistakes after {card.steps:,} steps, the most the recipe allows")
         raise typer.Exit(1)
+
+
+@app.command()
+def reproduce(
+    out: Out,
+    studies: Annotated[
+        list[str] | None, typer.Argument(metavar="[STUDY]...", help=f"{', '.join(STUDIES)}, or all.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes, which share the processor's threads; one for each core.")
+    ] = None,
+    budget: Annotated[str, typer.Option(help=f"How long searches go on: {', '.join(BUDGETS)}.")] = "settled",
+    controls: Annotated[bool, typer.Option(help="Whether to score controls beside every causal score.")] = True,
+) -> None:
+    """Run the paper's figures again: a table with its numbers beside ours, verdicts, figures and a page.
+
+    What is finished is kept: the same command goes on from there, however it was stopped.
+    """
+    names = list(STUDIES) if not studies or "all" in studies else studies
+    protocol = Protocol(controls=controls, search=lookup("budget", budget, BUDGETS))
+    try:
+        with progress_bars() as listener:
+            found = run_studies(names, out, protocol, workers or os.cpu_count() or 1, listener)
+    except KeyboardInterrupt:
+        errors.print(f"stopped; the same command goes on, from what is in {out / COMPARISONS}", soft_wrap=True)
+        raise typer.Exit(INTERRUPTED) from None
+    show_verdicts(found.verdicts)
+    console.print(f"\nThe table is {out / TABLE}.\nOpen {found.page} in a browser.", soft_wrap=True)
 
 
 @app.command()

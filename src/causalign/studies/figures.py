@@ -1,0 +1,105 @@
+"""The panels of the paper, drawn from the table alone."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from causalign.studies.study import Panel
+
+# Okabe and Ito's colours, in an order in which neighbours differ in lightness as well.
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7")
+_CONTROLS = {"control_untrained": "untrained", "control_shuffled": "shuffled", "control_random": "random start"}
+_GREYS = ("#4D4D4D", "#8C8C8C", "#C2C2C2")
+_LONGEST = 22  # characters of a label's line
+
+
+def draw(panel: Panel, rows: pd.DataFrame) -> Figure:
+    """The rows of one panel."""
+    rows = rows[(rows["panel"] == panel.name) & rows["ours"].notna()]
+    return _lines(panel, rows) if panel.lines else _bars(panel, rows)
+
+
+def _bars(panel: Panel, rows: pd.DataFrame) -> Figure:
+    """A group of bars for each comparison (or site), a colour for each metric, its controls in grey beside it."""
+    groups, metrics = _kinds(rows, panel.groups), _kinds(rows, "metric")
+    slots = max(sum(_slots(row) for row in _of(rows, panel.groups, group)) for group in groups) + 1
+    figure = Figure(figsize=(max(4.6, 1.6 + 0.34 * slots * len(groups)), 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    centres = []
+    for index, group in enumerate(groups):
+        at = float(index * slots)
+        first = at
+        for row in _of(rows, panel.groups, group):
+            colour = _COLOURS[metrics.index(row["metric"]) % len(_COLOURS)]
+            error = None if np.isnan(row["sem"]) else [row["sem"]]
+            axes.bar(at, row["ours"], 0.9, color=colour, yerr=error, capsize=3, label=row["metric"])
+            at += 1
+            for (name, label), grey in zip(_CONTROLS.items(), _GREYS, strict=True):
+                if name in row and not np.isnan(row[name]):
+                    axes.bar(at - 0.2, row[name], 0.45, color=grey, label=f"control: {label}")
+                    at += 0.5
+            if row["paper"] is not None and not np.isnan(row["paper"]):
+                axes.hlines(row["paper"], first - 0.6, at, color="black", linestyle=":", label="the paper's number")
+        centres.append((first + at - 1) / 2)
+    axes.set_xticks(centres, [_label(group) for group in groups], fontsize=9)
+    axes.set_xlabel(panel.axis)
+    _finish(figure, axes, panel.title)
+    return figure
+
+
+def _slots(row: pd.Series) -> float:
+    return 1 + 0.5 * sum(name in row and not np.isnan(row[name]) for name in _CONTROLS)
+
+
+def _lines(panel: Panel, rows: pd.DataFrame) -> Figure:
+    """A line for each metric over numbers; controls are points."""
+    figure = Figure(figsize=(5.6, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    for index, metric in enumerate(_kinds(rows, "metric")):
+        of = rows[rows["metric"] == metric]
+        where = of["comparison"].astype(int).to_numpy() * 1.03 ** (index - 1)  # so that error bars stand side by side
+        colour = _COLOURS[index % len(_COLOURS)]
+        axes.errorbar(
+            where, of["ours"], of["sem"].fillna(0), color=colour, marker="os^D"[index % 4], capsize=3, label=metric
+        )
+        for (name, label), grey, marker in zip(_CONTROLS.items(), _GREYS, "xv+", strict=True):
+            if name in of and of[name].notna().any():
+                axes.scatter(where, of[name], color=grey, marker=marker, label=f"control: {label}", zorder=3)
+    axes.set_xscale("log", base=2)
+    ranks = sorted(rows["comparison"].astype(int).unique())
+    axes.set_xticks(ranks, [str(rank) for rank in ranks])
+    axes.minorticks_off()
+    axes.set_xlabel(panel.axis)
+    _finish(figure, axes, panel.title)
+    return figure
+
+
+def _finish(figure: Figure, axes: Axes, title: str) -> None:
+    axes.set_ylim(0, 1.04)
+    axes.set_ylabel("IIA, or correlation; bars: standard error")
+    axes.set_title(title)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", alpha=0.3)
+    axes.set_axisbelow(True)
+    handles, labels = axes.get_legend_handles_labels()
+    once = dict(zip(labels, handles, strict=True))
+    figure.legend(
+        once.values(), once.keys(), loc="outside lower center", ncols=min(3, len(once)), frameon=False, fontsize=8
+    )
+
+
+def _kinds(rows: pd.DataFrame, column: str) -> list[str]:
+    return list(dict.fromkeys(rows[column]))
+
+
+def _of(rows: pd.DataFrame, column: str, value: str) -> Sequence[pd.Series]:
+    return [row for _, row in rows[rows[column] == value].iterrows()]
+
+
+def _label(name: str) -> str:
+    """A name on short lines, broken where a second network or a site begins."""
+    lines = name.replace(" x ", "\nx ").replace(", ", ",\n").split("\n")
+    return "\n".join(line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…" for line in lines)

@@ -1,0 +1,87 @@
+"""`reproduce`: studies run, judged, drawn and written down.
+
+studies --declare--> comparisons --run--> outcomes --table--> verdicts --figures--> page
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from causalign._files import output_folder, replacing, write_text
+from causalign._progress import Listener, silent
+from causalign.errors import lookup
+from causalign.studies.fig2a import FIG2A
+from causalign.studies.fig2b import FIG2B
+from causalign.studies.fig2d import FIG2D
+from causalign.studies.fig3a import FIG3A
+from causalign.studies.fig3b import FIG3B
+from causalign.studies.fig6 import FIG6
+from causalign.studies.figures import draw
+from causalign.studies.page import PAGE, page
+from causalign.studies.runner import run_all
+from causalign.studies.study import Protocol, Study
+from causalign.studies.table import COLUMNS, Verdict, judged, table
+from causalign.studies.text32 import TEXT32
+
+STUDIES = {study.name: study for study in (FIG2A, FIG2B, TEXT32, FIG2D, FIG3A, FIG3B, FIG6)}
+TABLE, VERDICTS, COMPARISONS = "table.csv", "verdicts.csv", "comparisons"
+_PIXELS_PER_INCH = 160
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What came of some studies."""
+
+    table: pd.DataFrame
+    verdicts: tuple[Verdict, ...]
+    page: Path
+
+
+def reproduce(
+    names: Sequence[str], folder: Path, protocol: Protocol, workers: int, listener: Listener = silent
+) -> Reproduction:
+    """Run studies, and write `table.csv`, `verdicts.csv`, a PNG and a PDF for each panel, and a page.
+
+    What was finished in `folder` before is not run again.
+
+    Raises:
+        CausalignError: a study is unknown, or a comparison cannot be run.
+    """
+    studies = [lookup("study", name, STUDIES) for name in dict.fromkeys(names)]
+    output_folder(folder, TABLE, VERDICTS, PAGE)
+    measured = {study.name: study.measured(protocol) for study in studies}
+    comparisons = [each for rows in measured.values() for row in rows for each in row.comparisons]
+    outcomes = run_all(comparisons, folder / COMPARISONS, workers, listener)
+    verdicts = {study.name: judged(study, measured[study.name], outcomes) for study in studies}
+    tables = [table(study, measured[study.name], outcomes, verdicts[study.name]) for study in studies]
+    whole = pd.concat(tables, ignore_index=True)
+    every = tuple(verdict for each in verdicts.values() for verdict in each)
+    write_text(folder / TABLE, whole.to_csv(index=False, columns=_in_order(whole), float_format="%.6g"))
+    write_text(folder / VERDICTS, _listed(every).to_csv(index=False))
+    _draw(studies, whole, folder)
+    write_text(folder / PAGE, page(studies, whole, every))
+    return Reproduction(whole, every, folder / PAGE)
+
+
+def _in_order(whole: pd.DataFrame) -> list[str]:
+    return [*COLUMNS, *(name for name in whole.columns if name not in COLUMNS)]
+
+
+def _listed(verdicts: Sequence[Verdict]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {"figure": each.figure, "claim": each.claim.text, "rule": each.claim.rule, "borne_out": each.holds}
+            for each in verdicts
+        ]
+    )
+
+
+def _draw(studies: Sequence[Study], whole: pd.DataFrame, folder: Path) -> None:
+    for study in studies:
+        for panel in study.panels:
+            figure = draw(panel, whole[whole["figure"] == study.name])
+            for kind in ("png", "pdf"):
+                with replacing(folder / f"{study.name}-{panel.name.replace(' ', '-')}.{kind}") as temporary:
+                    figure.savefig(temporary, dpi=_PIXELS_PER_INCH, format=kind)

@@ -1,0 +1,193 @@
+"""What a study is: the comparisons of one figure, the claims that they decide, and how they are drawn."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from causalign.alignment import AlignSpec
+from causalign.errors import CausalignError
+from causalign.studies.comparison import Aligned, AlignedOutcome, Compared, ComparedOutcome, Comparison, Outcome
+
+WORST = "worst"
+Read = str | tuple[int, int]
+"""Which figure of an outcome counts: the worst direction, one direction by its sites, or a measure by its name."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How much is run: the paper's protocol, unless said otherwise."""
+
+    networks: str = "zoo:"
+    """What stands before `TASK/ARCHITECTURE/SEED` in the references."""
+    seeds: tuple[int, ...] = (0, 1)
+    more: tuple[int, ...] = (2, 3)
+    """Additional seeds, for comparisons within a kind of network."""
+    ranks: tuple[int, ...] = (16, 32)
+    """The better of them counts, on validation."""
+    contented: float = 0.995
+    """The worst IIA on validation at which the next rank is not tried: it could gain next to nothing."""
+    sweep: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128)
+    controlled: tuple[int, ...] = (4, 16)
+    """The ranks of the sweep that controls stand beside."""
+    controls: bool = True
+    search: Mapping[str, object] = field(default_factory=dict)
+    """Entries of `AlignSpec` that say how searches run, and on how many interventions."""
+    similarity: Mapping[str, int] = field(default_factory=dict)
+    """Entries of `Compared` that say on how many samples."""
+
+    def within(self, network: str, at: str) -> list[tuple[str, str]]:
+        """The pairs of one kind of network: every seed with every additional one."""
+        return [(self.site(network, a, at), self.site(network, b, at)) for a, b in product(self.seeds, self.more)]
+
+    def between(self, a: str, b: str, at: str) -> list[tuple[str, str]]:
+        """The pairs of two kinds of network: every seed with every seed."""
+        return [(self.site(a, i, at), self.site(b, j, at)) for i, j in product(self.seeds, self.seeds)]
+
+    def site(self, network: str, seed: int, at: str) -> str:
+        """A site's reference."""
+        return f"{self.networks}{network}/{seed}@{at}"
+
+    def align(
+        self,
+        sites: Sequence[str],
+        ranks: Sequence[int] | None = None,
+        controls: bool = True,
+        **spec: object,
+    ) -> Aligned:
+        """An alignment of these sites; `spec` is what differs from the protocol's search."""
+        given = {**spec, **self.search, "network": list(sites), "controls": self.controls and controls}
+        asked = AlignSpec.model_validate(given)
+        return Aligned(spec=asked, ranks=tuple(ranks or self.ranks), contented=self.contented)
+
+    def compare(self, sites: tuple[str, str]) -> Compared:
+        """The correlational measures of these sites."""
+        return Compared.model_validate({"sites": sites, **self.similarity})
+
+
+BUDGETS: Mapping[str, Mapping[str, object]] = {
+    "settled": {"most_steps": 600, "enough": 0.998},
+    "paper": {
+        "most_steps": 20_000,
+        "check_every": 20,
+        "patience": 1_000,
+        "learning_rate": 1e-3,
+        "batch": 512,
+        "grow": 1,
+        "start": "random",
+    },
+}
+"""How long searches go on: until the worst direction stops improving, or for the paper's 1,000 epochs (A.2), which end
+sooner only where no validation intervention is left to be gained."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A row of the table: one metric of some pairs of networks that differ by their seeds alone."""
+
+    panel: str
+    comparison: str
+    site: str
+    metric: str
+    comparisons: tuple[Comparison, ...]
+    read: Read = WORST
+
+    @property
+    def name(self) -> tuple[str, str, str, str]:
+        """What it is called in the table."""
+        return self.panel, self.comparison, self.site, self.metric
+
+    def values(self, outcomes: Mapping[str, Outcome]) -> Float[np.ndarray, " pairs"]:
+        """Its figure in each of the pairs."""
+        return np.array([_value(outcomes[each.key], self.read) for each in self.comparisons])
+
+    def controls(self, outcomes: Mapping[str, Outcome]) -> dict[str, float]:
+        """The mean over pairs of each control of that figure, where it has some."""
+        rows = [_controls(outcomes[each.key], self.read) for each in self.comparisons]
+        return {str(name): float(value) for name, value in pd.DataFrame(rows).mean().items()}
+
+
+def _value(outcome: Outcome, read: Read) -> float:
+    if isinstance(outcome, ComparedOutcome):
+        return outcome.measures[str(read)]
+    record = outcome.record
+    if read == WORST:
+        return record.worst_iia
+    names = tuple(record.sites[int(index)].name for index in read)
+    (score,) = [score.iia for score in (*record.iia, *record.untrained) if (score.source, score.target) == names]
+    return score
+
+
+def _controls(outcome: Outcome, read: Read) -> dict[str, float]:
+    if not isinstance(outcome, AlignedOutcome) or not outcome.record.controls:
+        return {}
+    record = outcome.record
+    if read == WORST:
+        return {control: min(scores) for control, scores in record.control_scores.items()}
+    names = tuple(record.sites[int(index)].name for index in read)
+    at = [index for index, score in enumerate(record.iia) if (score.source, score.target) == names]
+    kinds = dict.fromkeys(score.control for score in record.controls)
+    return {
+        kind: [score.iia for score in record.controls if score.control == kind][index] for kind in kinds for index in at
+    }
+
+
+class Values:
+    """The figures of a study's rows, pair by pair, for rules to look at."""
+
+    def __init__(self, measured: Sequence[Measured], outcomes: Mapping[str, Outcome]) -> None:
+        self._rows = [(each.name, each.values(outcomes)) for each in measured]
+
+    def __call__(self, **named: str) -> Float[np.ndarray, " pairs"]:
+        """The pairs of the one row with this panel, comparison, site or metric."""
+        fields = ("panel", "comparison", "site", "metric")
+        found = [values for name, values in self._rows if named.items() <= dict(zip(fields, name, strict=True)).items()]
+        if len(found) != 1:
+            raise CausalignError(f"{len(found)} rows are {named}, one is needed")
+        return found[0]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the paper says that a figure shows, and the rule, written before any run, by which ours bears it out."""
+
+    text: str
+    rule: str
+    """The rule in words."""
+    holds: Callable[[Values], bool]
+    rows: Callable[[Measured], bool]
+    """Which rows of the table carry its verdict."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """How a panel is drawn."""
+
+    name: str
+    title: str
+    groups: Literal["comparison", "site"] = "comparison"
+    """What stands along the horizontal axis; metrics are told apart by colour."""
+    axis: str = ""
+    """What the horizontal axis says."""
+    lines: bool = False
+    """Whether the groups are numbers, and the metrics lines over them."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """One figure of the paper."""
+
+    name: str
+    title: str
+    measured: Callable[[Protocol], Sequence[Measured]]
+    claims: Sequence[Claim]
+    panels: Sequence[Panel]
+
+
+def sem(values: Float[np.ndarray, " pairs"]) -> float:
+    """The standard error of the mean over pairs; NaN for one."""
+    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")

@@ -1,0 +1,81 @@
+"""The table of a reproduction: the paper's numbers beside ours, with error bars, controls and verdicts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from causalign.studies.comparison import AlignedOutcome, Outcome
+from causalign.studies.paper import CITED, cited
+from causalign.studies.study import Claim, Measured, Study, Values, sem
+
+COLUMNS = ("figure", "panel", "comparison", "site", "metric", "paper", "ours", "sem", "n", "verdict")
+_DEPARTURES = ("outside", "outside_natural", "energy", "energy_natural")
+BORNE_OUT, NOT_BORNE_OUT, LEFT_OUT = "borne out", "not borne out", "left out"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a rule says of a claim."""
+
+    figure: str
+    claim: Claim
+    holds: bool
+
+
+def judged(study: Study, measured: Sequence[Measured], outcomes: Mapping[str, Outcome]) -> list[Verdict]:
+    """Every claim of a study, by its rule."""
+    values = Values(measured, outcomes)
+    return [Verdict(study.name, claim, claim.holds(values)) for claim in study.claims]
+
+
+def table(
+    study: Study, measured: Sequence[Measured], outcomes: Mapping[str, Outcome], verdicts: Sequence[Verdict]
+) -> pd.DataFrame:
+    """One row a metric of a comparison: `COLUMNS`, then controls, departures, and what it took.
+
+    A row carries the verdict of its claims: borne out if all of them are. `reached` names the controls that come up to
+    the score; `outside` and `energy` are means over pairs and directions, and so are those of held-out natural states.
+    `seconds` are of all pairs and ranks, one after another, without the controls, which have `control_seconds`.
+    """
+    rows = [_row(study, each, outcomes, verdicts) for each in measured]
+    named = {tuple(row[name] for name in COLUMNS[:5]) for row in rows}
+    for cited_row, number in CITED.items():
+        if cited_row[0] == study.name and cited_row not in named:
+            rows.append({**dict(zip(COLUMNS, cited_row, strict=False)), "paper": number.value, "verdict": LEFT_OUT})
+    return pd.DataFrame(rows)
+
+
+def _row(
+    study: Study, measured: Measured, outcomes: Mapping[str, Outcome], verdicts: Sequence[Verdict]
+) -> dict[str, object]:
+    values, controls = measured.values(outcomes), measured.controls(outcomes)
+    paper = cited(study.name, *measured.name)
+    held = [verdict.holds for verdict in verdicts if verdict.claim.rows(measured)]
+    found = [outcomes[each.key] for each in measured.comparisons]
+    return {
+        **dict(zip(COLUMNS, (study.name, *measured.name), strict=False)),
+        "paper": None if paper is None else paper.value,
+        "ours": values.mean(),
+        "sem": sem(values),
+        "n": len(values),
+        "verdict": "" if not held else BORNE_OUT if all(held) else NOT_BORNE_OUT,
+        **{f"control_{name}": value for name, value in controls.items()},
+        "reached": ", ".join(name for name, value in controls.items() if value >= values.mean()),
+        **_about([each for each in found if isinstance(each, AlignedOutcome)]),
+        "seconds": sum(each.seconds for each in found),
+    }
+
+
+def _about(found: Sequence[AlignedOutcome]) -> dict[str, object]:
+    """How the alignments of a row were come by, and how far their swaps leave the natural states."""
+    if not found:
+        return {}
+    departures = pd.DataFrame([dict(each) for outcome in found for each in outcome.record.departures])
+    return {
+        **{name: float(departures[name].mean()) for name in _DEPARTURES},
+        "rank": " ".join(str(outcome.record.rank) for outcome in found),
+        "steps": " ".join(str(outcome.record.steps) for outcome in found),
+        "cut_off": sum(outcome.record.stopped == "steps" for outcome in found),
+        "control_seconds": sum(outcome.control_seconds for outcome in found),
+    }

@@ -1,0 +1,256 @@
+"""The paper's figures: every study through the same code on small networks, killed and resumed, judged and drawn."""
+
+import ast
+import html
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from jaxtyping import Float
+
+import causalign as ca
+from causalign.cli import main
+from causalign.networks import Card, save_network
+from causalign.studies import COMPARISONS, STUDIES, TABLE, VERDICTS, Protocol, Reproduction, reproduce
+from causalign.studies.comparison import Aligned, AlignedOutcome
+from causalign.studies.paper import CITED
+from causalign.studies.runner import run_all
+from causalign.studies.study import sem
+from causalign.studies.table import BORNE_OUT, COLUMNS, LEFT_OUT, NOT_BORNE_OUT
+
+SEARCH: dict[str, object] = {"train": 30, "validation": 20, "test": 20, "batch": 8, "most_steps": 2, "check_every": 1}
+KINDS = (
+    ("multi-object", "gru", 2),
+    ("multi-object", "transformer", 2),
+    ("multi-object", "lstm", 1),
+    ("same-object", "gru", 1),
+    ("modulo", "gru", 1),
+    ("rounding", "gru", 1),
+    ("arithmetic", "gru", 2),
+)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Protocol:
+    """All networks of the studies, untrained and 8 wide, in folders; few seeds, interventions and ranks."""
+    root = tmp_path_factory.mktemp("networks")
+    card = json.loads((ca.zoo.entries()[0].folder / "card.json").read_text())
+    for task, architecture, seeds in KINDS:
+        for seed in range(seeds):
+            network = ca.networks.build(task, architecture, seed, width=8)
+            about = {"task": task, "architecture": architecture, "seed": seed, "width": 8}
+            about |= {"vocabulary": network.vocabulary.tokens}
+            save_network(network, Card.model_validate(card | about), root / task / architecture / str(seed))
+    few = {"draws": 2, "samples": 20, "trials_each": 1}
+    return Protocol(f"{root}/", (0,), (1,), (2,), sweep=(2, 4), controlled=(4,), search=SEARCH, similarity=few)
+
+
+@pytest.fixture(scope="module")
+def everything(tiny: Protocol, tmp_path_factory: pytest.TempPathFactory) -> tuple[Reproduction, Path]:
+    folder = tmp_path_factory.mktemp("reproduction")
+    return reproduce(list(STUDIES), folder, tiny, workers=2), folder  # workers are faster: nothing checks their shapes
+
+
+def test_every_study_gives_rows_figures_and_verdicts(everything: tuple[Reproduction, Path]) -> None:
+    found, folder = everything
+    written = pd.read_csv(folder / TABLE)
+    assert tuple(written.columns[: len(COLUMNS)]) == COLUMNS
+    assert set(written["figure"]) == set(STUDIES)
+    measured = written[written["verdict"] != LEFT_OUT]
+    assert measured["ours"].between(-1, 1).all()
+    assert not measured.duplicated(list(COLUMNS[:5])).any()
+    assert (measured["n"] >= 1).all()
+    causal = measured["metric"].str.contains("MAS|DAS|stitch")
+    swept = measured["figure"] == "fig2d"
+    trained = causal & ~((measured["figure"] == "fig3a") & measured["metric"].str.contains("stitch"))
+    assert measured.loc[trained & ~swept, "control_shuffled"].notna().all()
+    assert list(measured.loc[swept & measured["control_random"].notna(), "comparison"].unique()) == ["4"]
+    assert measured.loc[causal, "outside_natural"].between(0, 1).all()
+    assert (measured["seconds"] > 0).all()
+    assert len(pd.read_csv(folder / VERDICTS)) == len(found.verdicts) == sum(len(s.claims) for s in STUDIES.values())
+    for study in STUDIES.values():
+        assert all(any(claim.rows(row) for row in study.measured(Protocol())) for claim in study.claims)
+        for panel in study.panels:
+            for kind in ("png", "pdf"):
+                assert (folder / f"{study.name}-{panel.name.replace(' ', '-')}.{kind}").stat().st_size > 2000
+    page = html.unescape(found.page.read_text())
+    assert all(verdict.claim.text in page and verdict.claim.rule in page for verdict in found.verdicts)
+
+
+def test_numbers_that_were_not_measured_are_left_out_by_name(everything: tuple[Reproduction, Path]) -> None:
+    rows = everything[0].table
+    left_out = rows[rows["verdict"] == LEFT_OUT]
+    assert list(left_out["comparison"]) == ["multi-object/gru x DeepSeek-R1-Distill-Llama-8B"]
+    assert left_out["ours"].isna().all()
+
+
+def test_a_stitch_is_trained_into_the_accessible_network(everything: tuple[Reproduction, Path]) -> None:
+    _, folder = everything
+    table = pd.read_csv(folder / TABLE)
+    for metric, into in (("stitch", "accessible"), ("latent stitch", "without access")):
+        rows = table[(table["figure"] == "fig3a") & (table["metric"] == metric)]
+        trained = rows[rows["comparison"].str.contains(into)]
+        assert trained["control_shuffled"].notna().all()
+        assert rows[~rows["comparison"].str.contains(into)]["control_shuffled"].isna().all()
+
+
+def outcomes(folder: Path) -> dict[str, dict[str, Any]]:
+    return {path.name: json.loads(path.read_text()) for path in folder.glob("*.json")}
+
+
+def test_killed_anywhere_it_goes_on_to_the_same_table(
+    tiny: Protocol, everything: tuple[Reproduction, Path], tmp_path: Path
+) -> None:
+    again = f"""
+from pathlib import Path
+from causalign.studies import Protocol, reproduce
+if __name__ == "__main__":
+    reproduce(["fig3b"], Path({str(tmp_path)!r}), {tiny!r}, workers=2)
+"""
+    script = tmp_path / "run.py"
+    script.write_text(again)
+    running = subprocess.Popen([sys.executable, str(script)])
+    finished = tmp_path / COMPARISONS
+    deadline = time.monotonic() + 120
+    while not list(finished.glob("*.json")) and running.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    before = {path.name: path.stat().st_mtime_ns for path in finished.glob("[!.]*.json")}
+    assert before
+    assert all(json.loads((finished / name).read_text()) for name in before)
+    assert not (tmp_path / TABLE).exists()
+    found = reproduce(["fig3b"], tmp_path, tiny, workers=1)
+    after = {path.name: path.stat().st_mtime_ns for path in finished.glob("[!.]*.json")}
+    assert before.items() <= after.items()
+    whole = everything[0].table
+    columns = ["panel", "comparison", "metric", "ours", "control_shuffled", "outside", "steps", "verdict"]
+    expected = whole.loc[whole["figure"] == "fig3b", columns].reset_index(drop=True)
+    pd.testing.assert_frame_equal(found.table[columns], expected)
+
+
+def test_a_broken_file_is_run_again_and_an_error_loses_nothing(tiny: Protocol, tmp_path: Path) -> None:
+    plain = replace(tiny, controls=False)
+    site = plain.site("multi-object/gru", 0, "hidden")
+    good, bad = plain.align([site], [2], method="das"), plain.align([site], [9], method="das")
+    (tmp_path / f"{good.key}.json").write_text('{"kind": "alignment"')
+    with pytest.raises(ca.CausalignError, match="rank must be a whole number from 1 to 8"):
+        run_all([good, bad], tmp_path, workers=1)
+    assert set(outcomes(tmp_path)) == {f"{good.key}.json"}
+    changed = (tmp_path / f"{good.key}.json").stat().st_mtime_ns
+    assert set(run_all([good], tmp_path, workers=1)) == {good.key}
+    assert (tmp_path / f"{good.key}.json").stat().st_mtime_ns == changed
+
+
+def test_the_better_rank_on_validation_counts(tiny: Protocol) -> None:
+    plain = replace(tiny, controls=False, contented=1.1)
+    asked = plain.align([plain.site("multi-object/gru", seed, "hidden") for seed in (0, 1)], [1, 8])
+    each = {rank: Aligned(spec=asked.spec, ranks=(rank,)).run().record for rank in (1, 8)}
+    best = max(each.values(), key=lambda record: (record.best.worst_iia, record.best.mean_iia))
+    assert asked.run().record.rank == best.rank
+    contented = asked.model_copy(update={"contented": 0.0})
+    assert contented.run().record.rank == 1
+
+
+def test_controls_take_as_many_steps_as_their_score(tiny: Protocol) -> None:
+    outcome = tiny.align([tiny.site("multi-object/gru", 0, "hidden")], [2], method="das").run()
+    assert isinstance(outcome, AlignedOutcome)
+    steps = {score.control: score.steps for score in outcome.record.controls}
+    assert steps == {"untrained": outcome.record.steps, "shuffled": outcome.record.steps, "random": 0}
+
+
+Row = tuple[str | None, str | None, str | None]  # comparison, site, metric
+
+
+class Given:
+    """Values of rows, as a rule sees them."""
+
+    def __init__(self, **values: Callable[[Mapping[str, str]], list[float]]) -> None:
+        self._of = values["of"]
+
+    def __call__(self, **named: str) -> Float[np.ndarray, " pairs"]:
+        return np.array(self._of(named))
+
+
+def high_but(**low: float) -> Callable[[Mapping[str, str]], list[float]]:
+    """Nearly perfect everywhere but in rows that are named so."""
+
+    def of(named: Mapping[str, str]) -> list[float]:
+        found = [value for name, value in low.items() if name.replace("_", " ") in named.values()]
+        return [found[0]] * 2 if found else [0.996, 0.998]
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("study", "as_in_the_paper", "otherwise"),
+    [
+        ("fig3a", {"latent_stitch": 0.6, "stitch": 0.2, "CLMAS": 0.99}, {"latent_stitch": 0.1, "stitch": 0.2}),
+        ("fig2d", {}, {"MAS": 0.4}),
+        ("fig3b", {"multi-object_x_rounding": 0.5, "multi-object_x_modulo": 0.5, "rounding_x_modulo": 0.5}, {}),
+    ],
+)
+def test_rules_tell_the_paper_from_something_else(
+    study: str, as_in_the_paper: dict[str, float], otherwise: dict[str, float]
+) -> None:
+    claims = STUDIES[study].claims
+    assert all(claim.holds(Given(of=high_but(**as_in_the_paper))) for claim in claims)  # type: ignore[arg-type]
+    assert not all(claim.holds(Given(of=high_but(**otherwise))) for claim in claims)  # type: ignore[arg-type]
+
+
+def test_a_row_carries_the_verdicts_of_its_claims(everything: tuple[Reproduction, Path], tiny: Protocol) -> None:
+    found, _ = everything
+    for name, study in STUDIES.items():
+        rows = found.table[(found.table["figure"] == name) & (found.table["verdict"] != LEFT_OUT)]
+        for row, measured in zip(rows.to_dict("records"), study.measured(tiny), strict=True):
+            held = [v.holds for v in found.verdicts if v.figure == name and v.claim.rows(measured)]
+            assert row["verdict"] == ("" if not held else BORNE_OUT if all(held) else NOT_BORNE_OUT)
+
+
+def test_the_standard_error_is_that_of_the_mean() -> None:
+    assert sem(np.array([1.0, 2.0, 4.0])) == pytest.approx(pd.Series([1.0, 2.0, 4.0]).sem())
+    assert np.isnan(sem(np.array([1.0])))
+
+
+def test_numbers_of_the_paper_stand_in_one_table_only() -> None:
+    root = Path(ca.__file__).parent
+    stated = {cited.value for cited in CITED.values()}
+    for path in root.rglob("*.py"):
+        if path == root / "studies" / "paper.py":
+            continue
+        text = path.read_text()
+        assert not any(f"{cited.value:.3f}" in text for cited in CITED.values() if cited.relation == "="), path
+        if path.parent.name == "studies":
+            numbers = {node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)}
+            assert not {number for number in numbers if isinstance(number, float)} & stated, path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fig9"], "unknown study 'fig9'"),
+        (["fig3b", "--budget", "papers"], "unknown budget 'papers'; did you mean 'paper'"),
+    ],
+)
+def test_the_command_names_what_it_does_not_know(
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["causalign", "reproduce", *arguments, "--out", str(tmp_path / "x")])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
