@@ -62,22 +62,27 @@ class Wrapped(Network):
         require_sound(module, self.name)
         task.vocabulary.within(ids, whose=self.name)
         self._ids, self.module = ids, module
-        self.head, known = self._first_run()
+        self._head, known = self._first_run()
         require_distinct(ids, known, self.name)
         self.freeze()
 
-    def _first_run(self) -> tuple[nn.Linear | None, int]:
-        """The last layer, if the logits are a linear layer's very output, and how many tokens are predicted among."""
-        outputs: dict[nn.Module, Tensor] = {}
+    @property
+    def head(self) -> nn.Module | None:
+        """The last layer, if the logits are a linear layer's very output."""
+        return None if self._head is None else self.module.get_submodule(self._head)
+
+    def _first_run(self) -> tuple[str | None, int]:
+        """The path of that layer, and how many tokens are predicted among."""
+        outputs: dict[str, Tensor] = {}
         hooks = [
-            each.register_forward_hook(lambda linear, _, out: outputs.update({linear: out}))
-            for each in self.module.modules()
+            each.register_forward_hook(lambda _, __, out, path=path: outputs.update({path: out}))
+            for path, each in submodules(self.module).items()
             if isinstance(each, nn.Linear)
         ]
         tokens = few_tokens(self.module)
         try:
             with torch.no_grad():
-                output = first_run(self.module, tokens, self.name)
+                output = run(self.module, tokens, self.name)
         finally:
             for hook in hooks:
                 hook.remove()
@@ -87,8 +92,7 @@ class Wrapped(Network):
                 f"{self.name} gives {list(logits.shape)} for {list(tokens.shape)} token ids; "
                 "expected logits [trials, time, vocabulary]"
             )
-        heads = [linear for linear, out in outputs.items() if out is logits and isinstance(linear, nn.Linear)]
-        return (heads[0] if heads else None), logits.shape[2]
+        return next((path for path, out in outputs.items() if out is logits), None), logits.shape[2]
 
     @property
     @override
@@ -102,18 +106,19 @@ class Wrapped(Network):
 
     @override
     def forward(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time vocabulary"]:
-        return _logits_of(run(self.module, tokens), self.name)
+        return _logits_of(run(self.module, tokens, self.name), self.name)
 
     def before_head(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time features"]:
         """What the last layer gets; the run ends there, because the logits of whole trials can be gigabytes."""
-        assert self.head is not None
+        head = self.head
+        assert head is not None
 
         def stop(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             raise _Reached(inputs[0])
 
-        hook = self.head.register_forward_pre_hook(stop)
+        hook = head.register_forward_pre_hook(stop)
         try:
-            run(self.module, tokens)
+            run(self.module, tokens, self.name)
         except _Reached as reached:
             return reached.features
         finally:
@@ -150,28 +155,25 @@ def few_tokens(module: nn.Module) -> Int[Tensor, "trials time"]:
     return torch.zeros(FEW, dtype=torch.long, device=next(module.parameters()).device)
 
 
-def run(module: nn.Module, tokens: Int[Tensor, "trials time"]) -> Any:
-    """What the module gives, run as it was written: in compiled code no hook would be called."""
-    compiles = "torch._dynamo" in sys.modules  # it takes seconds to import, and nothing is compiled without it
-    eager: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager") if compiles else nullcontext()
-    options = {"use_cache": False} if "use_cache" in inspect.signature(module.forward).parameters else {}
-    with eager:
-        return module(tokens, **options)
-
-
-def first_run(module: nn.Module, tokens: Int[Tensor, "trials time"], name: str) -> Any:
-    """The same, for a module that may not be one to be called so.
+def run(module: nn.Module, tokens: Int[Tensor, "trials time"], name: str) -> Any:
+    """What the module gives, run as it was written: in compiled code no hook would be called.
 
     Raises:
         CausalignError: the module raised something.
     """
+    compiles = "torch._dynamo" in sys.modules  # it takes seconds to import, and nothing is compiled without it
+    eager: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager") if compiles else nullcontext()
+    options = {"use_cache": False} if "use_cache" in inspect.signature(module.forward).parameters else {}
     try:
-        return run(module, tokens)
+        with eager:
+            return module(tokens, **options)
+    except CausalignError:
+        raise
     except Exception as error:
         reason = (str(error).strip().splitlines() or [""])[0]
         raise CausalignError(
             f"{name} cannot be run on token ids {list(tokens.shape)} alone: {type(error).__name__}: {reason}"
-        ) from None
+        ) from error
 
 
 def _logits_of(output: Any, name: str) -> Tensor:

@@ -25,7 +25,7 @@ def require_next_tokens(network: Wrapped, tokens: Int[Tensor, "trials time"], to
     trials, time = (size // 2 for size in tokens.shape)
     for part, alone, other in (
         (logits[:, :time], network(tokens[:, :time]), "later tokens (is it an encoder?): it predicts no next token"),
-        (logits[:trials], network(tokens[:trials]), "other trials (are time and trials mixed up?)"),
+        (logits[trials:], network(tokens[trials:]), "other trials (are time and trials mixed up?)"),
     ):
         difference = float((part - alone).abs().max())
         if not difference <= tolerance * max(1.0, float(logits.abs().max())):

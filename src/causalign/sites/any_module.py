@@ -1,8 +1,7 @@
 """The site at a place of anybody's module."""
 
 from collections.abc import Mapping
-
-from torch import nn
+from typing import Any
 
 from causalign.errors import lookup
 from causalign.networks import HuggingFace, Wrapped
@@ -14,7 +13,7 @@ from causalign.tasks import Task
 
 
 def site_in(
-    module: nn.Module,
+    module: Any,
     at: str,
     *,
     task: Task,

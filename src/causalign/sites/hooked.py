@@ -113,12 +113,13 @@ class Hooked(Site):
         rest = self._ids[0].expand(trials, steps).clone()
         rest[continuation.trial, continuation.step] = continuation.tokens
         swap = (places.position - first)[:, None]
-        column = torch.arange(int(swap.max()) + 1 + steps, device=rest.device)
+        end = swap + continuation.trial.bincount()[:, None]
+        column = torch.arange(int(end.max()) + 1, device=rest.device)
         table = prepared["tokens"]
         prefix = table[places.trial.to(table.device)].to(rest.device)
         prefix = prefix.gather(1, (first[:, None] + column).clamp(max=prefix.shape[1] - 1))
         after = rest.gather(1, (column - swap - 1).clamp(0, steps - 1))
-        return torch.where(column <= swap, prefix, torch.where(column <= swap + steps, after, self._ids[0]))
+        return torch.where(column <= swap, prefix, torch.where(column <= end, after, self._ids[0]))
 
     def _swapped(
         self,

@@ -9,13 +9,13 @@ from torch import nn
 
 from causalign.errors import CausalignError
 from causalign.networks import Wrapped
-from causalign.networks.wrapped import FEW, few_tokens, first_run, submodules, unwrapped
+from causalign.networks.wrapped import FEW, few_tokens, run, submodules, unwrapped
 from causalign.sites._carried import Carried, is_recurrence
 from causalign.sites._output import Output
 from causalign.sites._place import Place, require_one_call
 
 
-def sites_of(module: nn.Module) -> pd.DataFrame:
+def sites_of(module: Any) -> pd.DataFrame:
     """The submodules of a module from token ids to logits, and which of them can be swapped, found in a run of it.
 
     Returns:
@@ -67,7 +67,7 @@ def _outputs(module: nn.Module, paths: Iterable[str], name: str) -> dict[str, li
     ]
     try:
         with torch.no_grad():
-            first_run(module, few_tokens(module), name)
+            run(module, few_tokens(module), name)
     finally:
         for hook in hooks:
             hook.remove()
