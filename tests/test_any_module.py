@@ -443,6 +443,10 @@ class Masked(Transformer):
 
 
 def quantised() -> nn.Module:
+    return torch.ao.quantization.quantize_dynamic(Recurrent(nn.GRU).eval(), {nn.Linear})
+
+
+def of_whole_numbers() -> nn.Module:
     module = Recurrent(nn.GRU)
     module.out.weight = nn.Parameter(module.out.weight.round().to(torch.int8), requires_grad=False)
     return module
@@ -469,13 +473,15 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str, str]] = {
     "last only": (lambda: Transformer(give=lambda x: x[:, -1]), "blocks.0", r"gives \[3, 10\] for \[3, 7\] token ids"),
     "not on ids": (lambda: nn.Linear(7, 7), "weight", "Linear cannot be run on token ids .3, 7. alone: RuntimeError"),
     "no weights": (nn.Identity, "x", "Identity has no weights"),
-    "quantised": (quantised, "rnn", r"Recurrent is quantised .out.weight is torch.int8.; load it in"),
+    "quantised": (quantised, "embed", r"Recurrent is quantised \(out\); load it in"),
+    "whole numbers": (of_whole_numbers, "rnn", r"Recurrent is quantised \(out.weight is torch.int8\); load it in"),
     "elsewhere": (lambda: Recurrent(nn.GRU).to("meta"), "rnn", "the weights of Recurrent are on meta"),
     "scripted": (lambda: torch.jit.trace(Recurrent(nn.GRU), torch.ones(1, 4).long()), "rnn", "compiled by torch.jit"),
 }
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning")
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_work_is_refused_in_one_line(case: str) -> None:
     make, at, message = REFUSED[case]
@@ -497,8 +503,17 @@ def test_training_mode_and_other_things_than_modules_are_refused() -> None:
         ca.align(site(seeded(lambda: Recurrent(nn.GRU)), "rnn"), method="das", rank=9)
 
 
+class Stretched(Recurrent):
+    """Whose logits depend a little on how long trials are."""
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return super().forward(ids) * (1 + 1e-4 * ids.shape[1])
+
+
 def test_what_differs_by_less_than_the_tolerance_is_taken() -> None:
-    encoder = seeded(lambda: Transformer(causal=False))
-    with pytest.raises(ca.CausalignError, match="with later tokens"):
-        site(encoder, "blocks.0", tolerance=1e-3)
-    assert site(encoder, "blocks.0", tolerance=2.0).tolerance == 2.0
+    stretched = seeded(lambda: Stretched(nn.GRU))
+    with pytest.raises(ca.CausalignError, match="the logits of Stretched change by .* with the length of a trial"):
+        site(stretched, "rnn")
+    taken = site(stretched, "rnn", tolerance=1e-2)
+    assert taken.tolerance == 1e-2
+    assert taken.how == "runs the whole module for every swap"

@@ -137,7 +137,7 @@ def unwrapped(module: Any) -> nn.Module:
     Raises:
         CausalignError: it is no module.
     """
-    if type(module).__module__.partition(".")[0] == "nnsight":
+    if any(kind.__module__.partition(".")[0] == "nnsight" for kind in type(module).__mro__):
         module = module._module
     module = getattr(module, "_orig_mod", module)
     if not isinstance(module, nn.Module):
@@ -205,9 +205,10 @@ def require_sound(module: nn.Module, name: str) -> None:
     weights = dict(module.named_parameters())
     if not weights:
         raise CausalignError(f"{name} has no weights")
-    for path, weight in weights.items():
-        if not weight.is_floating_point():
-            raise CausalignError(f"{name} is quantised ({path} is {weight.dtype}); load it in bfloat16 or float32")
+    quantised = [f"{path} is {weight.dtype}" for path, weight in weights.items() if not weight.is_floating_point()]
+    quantised += [path for path, each in submodules(module).items() if "quantized" in type(each).__module__]
+    if quantised:
+        raise CausalignError(f"{name} is quantised ({quantised[0]}); load it in bfloat16 or float32")
     devices = sorted({str(weight.device) for weight in weights.values()})
     if len(devices) > 1 or devices == ["meta"]:
         raise CausalignError(f"the weights of {name} are on {', '.join(devices)}; put them on one device")

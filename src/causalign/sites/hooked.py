@@ -12,13 +12,12 @@ from causalign._random import numpy_stream
 from causalign.networks import Wrapped
 from causalign.sites._base import Continuation, Places, Prepared, Site
 from causalign.sites._checks import Few, check, moved
-from causalign.sites._next_token import require_next_tokens
+from causalign.sites._next_token import ROUNDING, require_next_tokens
 from causalign.sites._place import require_one_call
 from causalign.sites.listing import place_in
 from causalign.tasks import Task
 
 _AT_ONCE = 2**14  # tokens read in one pass, so that what the module needs beside the states stays small
-_ROUNDING = 64  # times what a precision can tell apart: two runs of one computation differ by less
 
 
 class Hooked(Site):
@@ -57,7 +56,7 @@ class Hooked(Site):
         whole = self.resume(*swap)
         self._from_swap = True
         difference = float((self.resume(*swap) - whole).abs().max())
-        return difference <= _ROUNDING * torch.finfo(whole.dtype).eps * max(1.0, float(whole.abs().max()))
+        return difference <= ROUNDING * torch.finfo(whole.dtype).eps * max(1.0, float(whole.abs().max()))
 
     @property
     def how(self) -> str:
