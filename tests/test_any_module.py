@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import causalign as ca
+from causalign.networks._tokens import require_distinct, with_pad
 from causalign.sites import Continuation, Hooked, Places, Site, check
 from causalign.tasks import MultiObject
 
@@ -490,6 +491,18 @@ def test_what_cannot_work_is_refused_in_one_line(case: str) -> None:
     assert "\n" not in str(refused.value)
 
 
+def test_a_module_that_is_refused_is_left_as_it_was_and_one_that_is_taken_is_frozen() -> None:
+    module = seeded(lambda: Transformer(causal=False))
+    with pytest.raises(ca.CausalignError, match="with later tokens"):
+        site(module, "blocks.0")
+    assert all(weight.requires_grad for weight in module.parameters())
+    assert not any(each._forward_hooks or each._forward_pre_hooks for each in module.modules())
+    of = site(seeded(Transformer), "blocks.0")
+    assert not any(weight.requires_grad for weight in of.network.parameters())
+    of.read(torch.ones(2, 5, dtype=torch.long))
+    assert not any(each._forward_hooks or each._forward_pre_hooks for each in of.network.modules())
+
+
 def test_training_mode_and_other_things_than_modules_are_refused() -> None:
     module = seeded(lambda: Recurrent(nn.GRU, num_layers=2, dropout=0.5))
     with pytest.raises(ca.CausalignError, match=r"^Recurrent is in training mode \(Recurrent\); call its \.eval"):
@@ -499,8 +512,23 @@ def test_training_mode_and_other_things_than_modules_are_refused() -> None:
         site(module, "rnn")
     with pytest.raises(ca.CausalignError, match=r"^a site is a place in a torch\.nn\.Module; found function"):
         site(lambda x: x, "rnn")
+    with pytest.raises(ca.CausalignError, match=r"^unknown task 'multi-objet'; did you mean 'multi-object'"):
+        ca.Site(seeded(Transformer), "embed", task="multi-objet", tokens=TOKENS)
     with pytest.raises(ca.CausalignError, match="from 1 to 8, the width of Recurrent@rnn, or auto; found 9"):
         ca.align(site(seeded(lambda: Recurrent(nn.GRU)), "rnn"), method="das", rank=9)
+
+
+def test_tokens_that_do_not_fit_are_refused() -> None:
+    for tokens, message in (
+        ({**TOKENS, "R": 3}, "the tokens E and R have the same id 3 in Transformer"),
+        ({"B": 1, "E": 2}, "Transformer does not know the tokens .*R.*; it knows P, B, E"),
+    ):
+        with pytest.raises(ca.CausalignError, match=message):
+            ca.Site(seeded(Transformer), "embed", task=TASK, tokens=tokens)
+    with pytest.raises(ca.CausalignError, match=r"^tokens gives an id of mine by token, \{\"B\": 1, ...\}; found list"):
+        with_pad(["B", "E"], "mine")
+    with pytest.raises(ca.CausalignError, match=r"^mine has the token ids 0 to 9, found '3' for R"):
+        require_distinct({**TOKENS, "R": "3"}, 10, "mine")
 
 
 class Stretched(Recurrent):

@@ -14,8 +14,8 @@ from typing_extensions import override
 
 from causalign.errors import CausalignError
 from causalign.networks._base import Network
-from causalign.networks._tokens import require_distinct
-from causalign.tasks import PAD, Task, Vocabulary
+from causalign.networks._tokens import require_distinct, with_pad
+from causalign.tasks import Task, Vocabulary
 
 if TYPE_CHECKING:
     from causalign.sites import Site
@@ -55,9 +55,10 @@ class Wrapped(Network):
         tolerance: float | None = None,
     ) -> None:
         module = unwrapped(module)
-        ids = {PAD: 0, **tokens}
+        name = name or type(module).__name__
+        ids = with_pad(tokens, name)
         super().__init__(Vocabulary(tuple(ids)), task, width=0)  # each of its places has a width of its own
-        self.name = name or type(module).__name__
+        self.name = name
         self.tolerance = tolerance
         require_sound(module, self.name)
         task.vocabulary.within(ids, whose=self.name)
