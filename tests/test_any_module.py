@@ -94,6 +94,7 @@ WRAPS: dict[str, tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]]] = {
     "dict": (lambda x: {"ids": x[:, :, 0] > 0, "hidden": x}, lambda out: out["hidden"]),
     "named tuple": (lambda x: Named(None, x), lambda out: out.hidden),
     "nested": (lambda x: ({"hidden": x}, "label"), lambda out: out[0]["hidden"]),
+    "twice": (lambda x: (x, {"again": x}), lambda out: out[1]["again"]),
     "time first": (lambda x: x.transpose(0, 1), lambda out: out.transpose(0, 1)),
     "heads": (lambda x: x.unflatten(2, (2, 4)), lambda out: out.flatten(2)),
 }
@@ -313,7 +314,9 @@ def test_an_alignment_with_a_users_module_is_that_of_the_shipped_network(tmp_pat
     again = ca.load_alignment(tmp_path / "saved")
     assert again.record.sites[0].fingerprint == ours.network.fingerprint
     assert again.worst_iia == found.worst_iia
-    ours_compared, compared = (ca.compare(each, b.site("hidden"), draws=2) for each in (ours, a.site("hidden")))
+    ours_compared, compared = (
+        ca.compare(each, b.site("hidden"), draws=2, samples=100, trials_each=2) for each in (ours, a.site("hidden"))
+    )
     np.testing.assert_allclose(ours_compared["value"], compared["value"], atol=1e-3)
     assert ca.plan([ours, b.site("hidden")], **few).seconds > 0
 

@@ -42,11 +42,11 @@ class _Leaf:
         return states.transpose(0, 1) if self.time_first else states
 
     def put(self, output: Any, states: Float[Tensor, "trials time width"]) -> Any:
-        """The output with other states, in the same container."""
+        """The output with other states, in the same container, wherever that has them."""
         leaves, containers = pytree.tree_flatten(output)
         shaped = states.unflatten(2, self.entry)
-        leaves[self.index] = shaped.transpose(0, 1) if self.time_first else shaped
-        return pytree.tree_unflatten(leaves, containers)
+        new, old = shaped.transpose(0, 1) if self.time_first else shaped, leaves[self.index]
+        return pytree.tree_unflatten([new if leaf is old else leaf for leaf in leaves], containers)
 
 
 class Output(Place):
