@@ -194,7 +194,9 @@ def test_what_a_recurrence_carries_is_swapped_as_in_a_run_token_by_token(
     assert isinstance(module, Recurrent)
     of = site(module, "rnn")
     assert of.width == width
-    assert of.how == ("runs the whole module for every swap" if positions else "runs on from the swap")
+    alone = kind is not nn.RNN and not options
+    shortest = "runs the recurrence alone" if alone else "runs on from the swap"
+    assert of.how == ("runs the whole module for every swap" if positions else shortest)
     tokens, places, continuation = swaps(of)
     states = drawn(len(tokens), width)
     with torch.no_grad():
@@ -205,9 +207,9 @@ def test_what_a_recurrence_carries_is_swapped_as_in_a_run_token_by_token(
     torch.testing.assert_close(of.read(tokens), read, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("positions", [False, True])
-def test_the_gradient_at_a_recurrence_is_that_of_a_run_token_by_token(positions: bool) -> None:
-    module = seeded(lambda: Recurrent(nn.LSTM, positions, num_layers=2))
+@pytest.mark.parametrize(("layers", "positions"), [(1, False), (2, False), (1, True)])
+def test_the_gradient_at_a_recurrence_is_that_of_a_run_token_by_token(layers: int, positions: bool) -> None:
+    module = seeded(lambda: Recurrent(nn.LSTM, positions, num_layers=layers))
     assert isinstance(module, Recurrent)
     of = site(module, "rnn")
     tokens, places, continuation = swaps(of, 3)
@@ -217,6 +219,49 @@ def test_the_gradient_at_a_recurrence_is_that_of_a_run_token_by_token(positions:
     weights = drawn(*found.shape)
     of_found, of_ours = (torch.autograd.grad((weights * each).sum(), states)[0] for each in (found, ours))
     torch.testing.assert_close(of_found, of_ours, atol=1e-5, rtol=1e-4)
+
+
+class Around(Recurrent):
+    """Which shows its readout the token beside the state, and its recurrence what another makes of the token."""
+
+    def __init__(self, kind: Callable[..., nn.RNNBase], second: bool, **options: Any) -> None:
+        super().__init__(kind, **options)
+        self.beside, self.second = nn.Embedding(VOCABULARY, 8), nn.GRU(6, 6, batch_first=True) if second else None
+
+    def forward(self, ids: Tensor) -> Tensor:
+        embedded = self.embed(ids)
+        embedded = embedded if self.second is None else self.second(embedded)[0]
+        turned = embedded if self.rnn.batch_first else embedded.transpose(0, 1)
+        states = self.rnn(turned)[0]
+        states = states if self.rnn.batch_first else states.transpose(0, 1)
+        logits: Tensor = self.out(states + self.beside(ids))
+        return logits
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize(("kind", "second"), [(nn.GRU, False), (nn.LSTM, False), (nn.GRU, True)])
+def test_a_shortcut_is_the_whole_run_or_is_not_taken(
+    kind: Callable[..., nn.RNNBase], second: bool, batch_first: bool
+) -> None:
+    module = seeded(lambda: Around(kind, second, batch_first=batch_first))
+    of = site(module, "rnn")
+    assert of.how == ("runs the whole module for every swap" if second else "runs the recurrence alone")
+    tokens, places, continuation = swaps(of)
+    states = drawn(len(tokens), of.width)
+    found = of.resume(of.prepare(tokens), places, states, continuation)
+
+    def in_two_parts(rank: int, ids: Tensor, position: int) -> Tensor:
+        """The module's own run, its recurrence cut in two at the swap."""
+        assert isinstance(module, Around)
+        embedded = module.embed(ids) if module.second is None else module.second(module.embed(ids))[0]
+        h, *c = (part.view(1, 1, 8) for part in states[rank].split(8))
+        turned = embedded if batch_first else embedded.transpose(0, 1)
+        later = turned[:, position + 1 :] if batch_first else turned[position + 1 :]
+        after = module.rnn(later, (h, c[0]) if c else h)[0].reshape(-1, 8)
+        logits: Tensor = module.out(torch.cat([h[0], after]) + module.beside(ids[0, position:]))
+        return functional.pad(logits, (0, 0, position, 0))
+
+    torch.testing.assert_close(found, expected(tokens, places, continuation, in_two_parts), atol=1e-5, rtol=1e-5)
 
 
 def by_hand(module: Transformer, ids: Tensor, at: str, first: int, states: Tensor) -> Tensor:

@@ -73,6 +73,40 @@ class Carried(Place):
         finally:
             hook.remove()
 
+    @contextmanager
+    def receiving(self) -> Iterator[list[Float[Tensor, "trials input"]]]:
+        """A list to which the recurrence adds what it is given, in runs of trials of one token."""
+        received: list[Tensor] = []
+
+        def receive(_: nn.Module, args: Any, options: Any) -> None:
+            received.append(_arguments(*args, **options)[0].squeeze(self._time))
+
+        hook = self.submodule.register_forward_pre_hook(receive, with_kwargs=True)
+        try:
+            yield received
+        finally:
+            hook.remove()
+
+    @contextmanager
+    def giving(self, states: Float[Tensor, "trials width"]) -> Iterator[None]:
+        """In runs of trials of one token, the recurrence gives what it would with these states after the token."""
+        carry = self._layered(states)
+        output = (carry[0] if isinstance(carry, tuple) else carry)[-1].unsqueeze(self._time)
+
+        def skip(_: nn.Module, args: Any, options: Any) -> tuple[Any, Any]:
+            return (_arguments(*args, **options)[0].narrow(1 - self._time, 0, 1),), {}  # what comes of it is not used
+
+        def give(_: nn.Module, __: Any, ___: Any) -> tuple[Tensor, Carry]:
+            return output, carry
+
+        before = self.submodule.register_forward_pre_hook(skip, with_kwargs=True)
+        after = self.submodule.register_forward_hook(give)
+        try:
+            yield
+        finally:
+            before.remove()
+            after.remove()
+
     @override
     @contextmanager
     def swapping(self, position: Int[Tensor, " trials"], states: Float[Tensor, "trials width"]) -> Iterator[None]:

@@ -3,14 +3,19 @@
 A swap is a run of the module on a trial's tokens up to it and on the continuation, in which a hook replaces the state.
 """
 
+from contextlib import suppress
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from typing_extensions import override
 
 from causalign._random import numpy_stream
+from causalign.errors import CausalignError
 from causalign.networks import Wrapped
+from causalign.sites._alone import Alone
 from causalign.sites._base import Continuation, Places, Prepared, Site
+from causalign.sites._carried import Carried
 from causalign.sites._checks import Few, check, moved
 from causalign.sites._next_token import ROUNDING, require_next_tokens
 from causalign.sites._place import require_one_call
@@ -23,8 +28,9 @@ _AT_ONCE = 2**14  # tokens read in one pass, so that what the module needs besid
 class Hooked(Site):
     """The state at a submodule: what it gives or, of PyTorch's own recurrences, what they carry.
 
-    Where the rest of the module works on each position by itself, a carried state is all that a trial leaves behind,
-    and only the continuation is run. Random swaps show whether it is so: they have to give what the whole run gives.
+    Where the rest of the module works on each position by itself, a carried state is all that a trial leaves behind:
+    only the continuation is run, and a recurrence of one layer apart from the rest. Random swaps show whether it is so:
+    they have to give what the whole run gives.
     """
 
     network: Wrapped
@@ -35,11 +41,13 @@ class Hooked(Site):
         if network.tolerance is not None:
             self.tolerance = network.tolerance
         self._to_head = self._from_swap = False
+        self._alone: Alone | None = None
         tokens = self.encode(task.trials(16, numpy_stream(0, "check")).tokens)
         require_next_tokens(network, tokens, self.tolerated(torch.ones(1)))
         self._to_head = self._heads(tokens)
         check(self)
-        self._from_swap = self._place.carries and self._needs_no_prefix()
+        if isinstance(self._place, Carried):
+            self._find_shortcut(self._place)
 
     def _heads(self, tokens: Int[Tensor, "trials time"]) -> bool:
         """Whether a run that ends before the last layer comes by here."""
@@ -50,17 +58,29 @@ class Hooked(Site):
         return len(states) == 1
 
     @torch.no_grad()
-    def _needs_no_prefix(self) -> bool:
+    def _find_shortcut(self, place: Carried) -> None:
+        """Take the shortest way that gives what the whole run does: the recurrence alone, or no prefix."""
         few = Few.drawn(self, 0)
         swap = (self.prepare(few.tokens), few.places, moved(few.at_places, 0), few.continuation)
         whole = self.resume(*swap)
-        self._from_swap = True
-        difference = float((self.resume(*swap) - whole).abs().max())
-        return difference <= ROUNDING * torch.finfo(whole.dtype).eps * max(1.0, float(whole.abs().max()))
+        most = ROUNDING * torch.finfo(whole.dtype).eps * max(1.0, float(whole.abs().max()))
+
+        def same() -> bool:
+            found = self.resume(*swap)
+            return found.shape == whole.shape and float((found - whole).abs().max()) <= most
+
+        with suppress(CausalignError):  # a module may not run on trials of one token
+            self._alone = Alone.of(place, self._run, self._ids)
+            if self._alone is not None and same():
+                return
+        self._alone, self._from_swap = None, True
+        self._from_swap = same()
 
     @property
     def how(self) -> str:
         """What a swap takes."""
+        if self._alone is not None:
+            return "runs the recurrence alone"
         return "runs on from the swap" if self._from_swap else "runs the whole module for every swap"
 
     @override
@@ -87,6 +107,10 @@ class Hooked(Site):
     def run_on(
         self, prepared: Prepared, places: Places, state: Float[Tensor, "trials width"], continuation: Continuation
     ) -> Float[Tensor, "tokens features"]:
+        if self._alone is not None:
+            table = prepared["tokens"]
+            at_swap = table[places.trial.to(table.device), places.position.to(table.device)].to(state.device)
+            return self._alone.run_on(state, at_swap, continuation)
         first = places.position if self._from_swap else torch.zeros_like(places.position)
         tokens = self._laid_out(prepared, places, first, continuation)
         return self._swapped(tokens, places.position - first, state, continuation)
