@@ -363,7 +363,6 @@ def test_an_alignment_with_a_users_module_is_that_of_the_shipped_network(tmp_pat
         ca.compare(each, b.site("hidden"), draws=2, samples=100, trials_each=2) for each in (ours, a.site("hidden"))
     )
     np.testing.assert_allclose(ours_compared["value"], compared["value"], atol=1e-3)
-    assert ca.plan([ours, b.site("hidden")], **few).seconds > 0
 
 
 def test_stepwise_swaps_and_learning_in_bfloat16_go_through_align() -> None:
@@ -373,9 +372,10 @@ def test_stepwise_swaps_and_learning_in_bfloat16_go_through_align() -> None:
     other = ca.networks.build("multi-object", "gru", seed=0, width=6)
     stepwise = ca.align([embedded, other.site("embedding")], method="mas-stepwise", **few)
     assert stepwise.iia["iia"].between(0, 1).all()
-    assert ca.align(site(seeded(lambda: Recurrent(nn.GRU)), "rnn"), method="das", **few).record.steps == 2
+    recurrent = site(seeded(lambda: Recurrent(nn.GRU)), "rnn")
+    assert ca.align(recurrent, method="das", **few).record.steps == 2
     with pytest.raises(ca.CausalignError, match="cannot be swapped stepwise: each state replaces all"):
-        ca.align(site(seeded(lambda: Recurrent(nn.GRU)), "rnn"), method="das-stepwise", **few)
+        ca.align(recurrent, method="das-stepwise", **few)
 
 
 def test_logits_of_whole_trials_are_never_needed_where_a_linear_layer_gives_them() -> None:

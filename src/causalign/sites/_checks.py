@@ -99,5 +99,6 @@ def check(site: Site, seed: int = 0, stepwise: bool = False) -> None:
 
 
 def _learns(logits: Float[Tensor, "tokens vocabulary"], state: Float[Tensor, "trials ... width"]) -> bool:
-    (gradient,) = torch.autograd.grad(logits.float().square().sum(), state, allow_unused=True)
+    with torch.enable_grad():
+        (gradient,) = torch.autograd.grad(logits.float().square().sum(), state, allow_unused=True)
     return gradient is not None and bool(torch.isfinite(gradient).all()) and bool(gradient.any())
