@@ -28,7 +28,7 @@ SMALL: dict[str, Any] = {"train": 60, "validation": 40, "test": 30, "settings": 
 FULL = Variable.of("full")
 
 
-def tiny_sites(at: str, count: int = 2, architecture: str = "gru", task: str = "multi-object") -> list[ca.Site]:
+def tiny_sites(at: str, count: int = 2, architecture: str = "gru", task: str = "multi-object") -> list[ca.sites.Site]:
     return [ca.networks.build(task, architecture, seed=i, width=6 + 2 * i).site(at) for i in range(count)]
 
 
@@ -60,7 +60,7 @@ def test_every_task_aligns(task: str, architecture: str) -> None:
 
 
 def test_a_method_with_an_objective_of_one_s_own_is_a_dozen_lines() -> None:
-    def near(site: ca.Site, batches: Sequence[Batch], swapped: Sequence[Tensor]) -> Tensor:
+    def near(site: ca.sites.Site, batches: Sequence[Batch], swapped: Sequence[Tensor]) -> Tensor:
         return sum((s - b.target_states).square().mean() for s, b in zip(swapped, batches, strict=True))  # type: ignore[return-value]
 
     staying = Objective("staying", near, runs_target=True)
@@ -222,7 +222,7 @@ def test_a_narrow_range_is_drawn_like_any_other() -> None:
     assert set(drawn.values["count"].tolist()) == {20}
 
 
-def _spelt(site: ca.Site, states: Tensor) -> list[list[str]]:
+def _spelt(site: ca.sites.Site, states: Tensor) -> list[list[str]]:
     """The tokens whose embeddings these are."""
     ids = torch.arange(len(site.task.vocabulary))[None]
     table = site.read(ids)[0]

@@ -142,7 +142,7 @@ def test_ctrl_c_keeps_the_best_so_far(zoo_pair: tuple[ca.networks.GRU, ca.networ
 def test_a_search_that_diverges_keeps_the_best_so_far(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
     calls: list[int] = []
 
-    def exploding(site: ca.Site, batches: Sequence[Batch], swapped: Sequence[torch.Tensor]) -> torch.Tensor:
+    def exploding(site: ca.sites.Site, batches: Sequence[Batch], swapped: Sequence[torch.Tensor]) -> torch.Tensor:
         calls.append(1)
         return behaviour.loss(site, batches, swapped) * (float("nan") if len(calls) > 4 else 1.0)
 

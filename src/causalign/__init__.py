@@ -15,7 +15,8 @@ from causalign.interchange import Direction, Interventions, interchange, replace
 from causalign.maps import AlignmentMap
 from causalign.networks import Network, load_network, train, zoo
 from causalign.search import Settings
-from causalign.sites import Site
+from causalign.sites import site_in as Site  # noqa: N812 (what one asks for is a site)
+from causalign.sites import sites_of
 
 __all__ = [
     "METHODS",
@@ -42,6 +43,7 @@ __all__ = [
     "replace",
     "rsa",
     "sites",
+    "sites_of",
     "tasks",
     "train",
     "zoo",

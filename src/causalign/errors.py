@@ -9,6 +9,9 @@ from pydantic import ValidationError
 Entry = TypeVar("Entry")
 
 
+_MOST_NAMED = 20  # of what there is, where nothing is near what was asked for
+
+
 class CausalignError(ValueError):
     """Something given to causalign cannot work; the message is one line and is shown as it is."""
 
@@ -18,10 +21,11 @@ class SearchWarning(UserWarning):
 
 
 def unknown(what: str, found: str, known: Iterable[str]) -> CausalignError:
-    """The error for a name that is not known, with its nearest matches (or all names, if none is near)."""
+    """The error for a name that is not known, with its nearest matches (or what there is, if none is near)."""
     names = list(known)
     near = get_close_matches(found.lower(), names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(names)}"
+    known_ones = ", ".join(names[:_MOST_NAMED]) + (", ..." if len(names) > _MOST_NAMED else "")
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {known_ones}"
     return CausalignError(f"unknown {what} {found!r}; {hint}")
 
 

@@ -8,6 +8,7 @@ from causalign.networks.huggingface import HuggingFace
 from causalign.networks.lstm import LSTM
 from causalign.networks.training import Recipe, accuracy, train
 from causalign.networks.transformer import Transformer
+from causalign.networks.wrapped import Wrapped
 
 __all__ = [
     "ARCHITECTURES",
@@ -18,6 +19,7 @@ __all__ = [
     "Network",
     "Recipe",
     "Transformer",
+    "Wrapped",
     "accuracy",
     "build",
     "load_network",

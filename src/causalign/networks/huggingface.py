@@ -13,6 +13,7 @@ from typing_extensions import override
 from causalign._random import torch_stream
 from causalign.errors import CausalignError
 from causalign.networks._base import Network
+from causalign.networks._tokens import require_distinct
 from causalign.tasks import PAD, Task, Vocabulary
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class HuggingFace(Network):
         super().__init__(Vocabulary(tuple(self._ids)), task, of.get_input_embeddings().embedding_dim)
         self.model = of
         self.name = name or of.config.name_or_path or of.config.model_type
-        _require_distinct(self._ids, of.get_input_embeddings().num_embeddings, self.name)
+        require_distinct(self._ids, of.get_input_embeddings().num_embeddings, self.name)
         task.vocabulary.within(self._ids, whose=self.name)
         self.freeze()
 
@@ -166,9 +167,18 @@ class HuggingFace(Network):
         return self
 
 
+def is_supported(model: Any) -> bool:
+    """Whether a model is of a kind that `HuggingFace` takes."""
+    return _kind(model) in _FAMILIES and getattr(model, "get_output_embeddings", lambda: None)() is not None
+
+
+def _kind(model: Any) -> str:
+    return getattr(getattr(model, "config", None), "model_type", type(model).__name__)
+
+
 def _family_of(model: Any) -> _Family:
-    kind = getattr(getattr(model, "config", None), "model_type", type(model).__name__)
-    if kind not in _FAMILIES or getattr(model, "get_output_embeddings", lambda: None)() is None:
+    kind = _kind(model)
+    if not is_supported(model):
         raise CausalignError(
             f"{type(model).__name__} ({kind}) is not supported; causal language models of the types "
             f"{', '.join(_FAMILIES)} are"
@@ -179,13 +189,3 @@ def _family_of(model: Any) -> _Family:
     if len(devices) > 1:
         raise CausalignError(f"{type(model).__name__} is spread over {', '.join(devices)}; put it on one device")
     return _FAMILIES[kind]
-
-
-def _require_distinct(ids: Mapping[str, int], known: int, name: str) -> None:
-    """Check that every token but the pad has an id of its own, which the model knows."""
-    seen: dict[int, str] = {}
-    for token, each in ids.items():
-        if not 0 <= each < known:
-            raise CausalignError(f"{name} has the token ids 0 to {known - 1}, found {each} for {token}")
-        if token != PAD and seen.setdefault(each, token) != token:
-            raise CausalignError(f"the tokens {seen[each]} and {token} have the same id {each} in {name}")

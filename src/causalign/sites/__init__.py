@@ -2,7 +2,10 @@
 
 from causalign.sites._base import Continuation, Places, Prepared, Site, finite
 from causalign.sites._checks import check
+from causalign.sites.any_module import site_in
+from causalign.sites.hooked import Hooked
 from causalign.sites.huggingface import HuggingFaceResidual
+from causalign.sites.listing import sites_of
 from causalign.sites.recurrent import Embedding, HiddenState
 from causalign.sites.reference import open_site
 from causalign.sites.transformer import Residual
@@ -11,6 +14,7 @@ __all__ = [
     "Continuation",
     "Embedding",
     "HiddenState",
+    "Hooked",
     "HuggingFaceResidual",
     "Places",
     "Prepared",
@@ -19,4 +23,6 @@ __all__ = [
     "check",
     "finite",
     "open_site",
+    "site_in",
+    "sites_of",
 ]

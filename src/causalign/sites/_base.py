@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from causalign.errors import CausalignError
 from causalign.networks import Network
 from causalign.tasks import Task
 
-Prepared = dict[str, Float[Tensor, "recorded ..."]]
+Prepared = dict[str, Shaped[Tensor, "recorded ..."]]
 """All that may precede a swap in some trials, computed once, a row a trial; what it holds is the site's own affair."""
 
 
@@ -75,6 +75,9 @@ class Site(ABC):
     prediction of x_{t+1} is the first that can change.
     """
 
+    tolerance: float = 1e-4
+    """How much of the largest logit a run that goes on from a state may differ from the plain run."""
+
     def __init__(self, network: Network, at: str, task: Task, width: int) -> None:
         self.network, self.at, self.task, self.width = network, at, task, width
         self.name = f"{network.name}@{at}"
@@ -106,6 +109,13 @@ class Site(ABC):
         if type(found) is not type(self):
             raise CausalignError(f"{self.name} is a site of one's own, and cannot be made again at another precision")
         return found
+
+    def tolerated(self, logits: Float[Tensor, "..."]) -> float:
+        """By how much logits of a run that goes on from a state may differ from these, of the plain run.
+
+        That is `tolerance` of the largest, or at half precision what that can tell apart.
+        """
+        return max(self.tolerance, 4 * torch.finfo(self.dtype).eps) * max(1.0, float(logits.abs().max()))
 
     @property
     def dtype(self) -> torch.dtype:

@@ -1,14 +1,68 @@
 """What a site has to show before it is trusted with a search."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from causalign._random import numpy_stream, torch_stream
 from causalign.errors import CausalignError
 from causalign.sites._base import Continuation, Places, Site, finite
 
-TOLERANCE = 1e-4
 _TRIALS = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Few:
+    """A few trials, and a place in each where a swap may happen, the longest continuation first."""
+
+    tokens: Int[Tensor, "trials time"]
+    places: Places
+    continuation: Continuation
+    states: Float[Tensor, "trials time width"]
+
+    @classmethod
+    def drawn(cls, site: Site, seed: int) -> "Few":
+        """From a stream of their own.
+
+        Raises:
+            CausalignError: two readings differ, states are NaN or infinite, or no trial has such a place.
+        """
+        rng = numpy_stream(seed, "check")
+        trials = site.task.trials(_TRIALS, rng)
+        tokens = site.encode(trials.tokens)
+        states = finite(site.read(tokens), site)
+        if not torch.equal(states, site.read(tokens)):
+            raise CausalignError(
+                f"{site.name}: two readings of the same trials differ; is something still random in it?"
+            )
+        trial, position = rng.permutation(np.argwhere(site.task.swappable(trials.tokens))).T
+        chosen, first = np.unique(trial, return_index=True)
+        if len(chosen) == 0:
+            raise CausalignError(f"{site.task.name} writes none of the tokens {site.task.swap_at} that a swap follows")
+        remaining = trials.lengths[chosen] - position[first] - 1
+        order = np.argsort(-remaining, kind="stable")
+        rows, positions, lengths = (
+            torch.from_numpy(part[order]).to(site.device) for part in (chosen, position[first], remaining)
+        )
+        tokens = tokens[rows]
+        rest = torch.stack([row.roll(-1 - int(at)) for row, at in zip(tokens, positions, strict=True)])
+        places = Places(torch.arange(len(rows), device=site.device), positions)
+        return cls(tokens, places, Continuation.pack(rest, lengths), states[rows])
+
+    @property
+    def at_places(self) -> Float[Tensor, "trials width"]:
+        """The states that a swap replaces."""
+        return self.states[self.places.trial, self.places.position]
+
+
+def moved(states: Float[Tensor, "*trials width"], seed: int) -> Float[Tensor, "*trials width"]:
+    """Random states, about as far from these as they are from each other."""
+    spread = states.std() + states.abs().mean() + 1e-3
+    noise = torch.randn(states.shape, generator=torch_stream(seed, "check"), dtype=states.dtype)
+    return states + spread * noise.to(states.device)
 
 
 def check(site: Site, seed: int = 0, stepwise: bool = False) -> None:
@@ -18,40 +72,33 @@ def check(site: Site, seed: int = 0, stepwise: bool = False) -> None:
 
     Raises:
         CausalignError: the network is not frozen, two readings differ, states are NaN or infinite, the resumed run
-            with nothing swapped is not the plain run (to 1e-4 of the largest logit, or at half precision to what that
-            can tell apart), or a random swap leaves every output unchanged.
+            with nothing swapped is not the plain run (to the site's tolerance), or a random swap leaves every output
+            unchanged or has no gradient.
     """
     site.require_frozen()
-    trials = site.task.trials(_TRIALS, numpy_stream(seed, "check"))
-    tokens = site.encode(trials.tokens)
-    states = finite(site.read(tokens), site)
-    if not torch.equal(states, site.read(tokens)):
-        raise CausalignError(f"{site.name}: two readings of the same trials differ; is something still random in it?")
-    trial, position = site.task.swappable(trials.tokens).nonzero()
-    chosen, first = np.unique(trial, return_index=True)  # the first place of each trial where a swap may happen
-    if len(chosen) == 0:
-        raise CausalignError(f"{site.task.name} writes none of the tokens {site.task.swap_at} that a swap follows")
-    remaining = trials.lengths[chosen] - position[first] - 1
-    order = np.argsort(-remaining, kind="stable")
-    rows, positions, lengths = (
-        torch.from_numpy(part[order]).to(site.device) for part in (chosen, position[first], remaining)
-    )
-    tokens, states = tokens[rows], states[rows]
-    rest = torch.stack([row.roll(-1 - int(at)) for row, at in zip(tokens, positions, strict=True)])
-    continuation = Continuation.pack(rest, lengths)
-    prepared, places = site.prepare(tokens, stepwise), Places(torch.arange(len(rows), device=site.device), positions)
-    state = states if stepwise else states[places.trial, positions]
+    few = Few.drawn(site, seed)
+    prepared, places, continuation = site.prepare(few.tokens, stepwise), few.places, few.continuation
+    state = few.states if stepwise else few.at_places
     resume = site.resume_steps if stepwise else site.resume
     with torch.no_grad():
-        plain = site.network(tokens)[continuation.trial, positions[continuation.trial] + continuation.step]
+        plain = site.network(few.tokens)[continuation.trial, places.position[continuation.trial] + continuation.step]
         resumed = resume(prepared, places, state, continuation)
-        spread = state.std() + state.abs().mean() + 1e-3
-        noise = torch.randn(state.shape, generator=torch_stream(seed, "check"), dtype=state.dtype).to(state.device)
-        swapped = resume(prepared, places, state + spread * noise, continuation)
-    difference = float((plain - resumed).abs().max())
-    if not difference <= max(TOLERANCE, 4 * torch.finfo(site.dtype).eps) * max(1.0, float(plain.abs().max())):
+    difference, most = float((plain - resumed).abs().max()), site.tolerated(plain)
+    if not difference <= most:
         raise CausalignError(
-            f"{site.name}: resumed with nothing swapped, its logits differ from the plain run's by {difference:.2g}"
+            f"{site.name}: resumed with nothing swapped, its logits differ from the plain run's by {difference:.2g}; "
+            f"at most {most:.2g} is tolerated"
         )
-    if torch.equal(swapped, resumed):
+    with torch.enable_grad():
+        swapped_in = moved(state, seed).requires_grad_()
+        swapped = resume(prepared, places, swapped_in, continuation)
+    if torch.equal(swapped.detach(), resumed):
         raise CausalignError(f"{site.name}: swapping its state leaves every output unchanged")
+    if not swapped.requires_grad or not _learns(swapped, swapped_in):
+        raise CausalignError(f"{site.name}: no gradient comes back to its state, so that no map could be learnt")
+
+
+def _learns(logits: Float[Tensor, "tokens vocabulary"], state: Float[Tensor, "trials ... width"]) -> bool:
+    with torch.enable_grad():
+        (gradient,) = torch.autograd.grad(logits.float().square().sum(), state, allow_unused=True)
+    return gradient is not None and bool(torch.isfinite(gradient).all()) and bool(gradient.any())

@@ -1,0 +1,160 @@
+"""Sites in models of other libraries, by the general path: Hugging Face's other families, TransformerLens, nnsight."""
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import causalign as ca
+from causalign.networks import Wrapped
+from causalign.sites import Continuation, Hooked, HuggingFaceResidual, Places, Site
+from causalign.tasks import MultiObject
+
+TASK = MultiObject()
+TOKENS = {"B": 11, "E": 3, "R": 4, "D0": 7, "D1": 9, "D2": 5, "T": 2}
+SIZES: dict[str, Any] = {"vocab_size": 12, "hidden_size": 16, "num_attention_heads": 2}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """A second one has nothing to do in models this small, and costs more than it brings."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def library(name: str) -> Any:
+    """A library that may not be there; what it warns of when it is imported is its own affair."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip(name)
+
+
+def made(kind: Any, *given: Any) -> Any:
+    """A model, its weights drawn wide enough for attention to matter."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = kind(*given).eval()
+        for weight in model.parameters():
+            weight.data = torch.randn(weight.shape) * (0.2 if weight.dim() > 1 else 0.1) + (weight.dim() == 1)
+    return model
+
+
+def swaps(of: Site, count: int = 8) -> tuple[Tensor, Places, Tensor, Continuation]:
+    """Trials, and a swap at a random place of each, the longest continuation first."""
+    trials = TASK.trials(count, np.random.default_rng(1))
+    positions = torch.from_numpy(np.random.default_rng(2).integers(0, trials.lengths - 1))
+    remaining = torch.from_numpy(trials.lengths) - positions - 1
+    order = remaining.argsort(descending=True, stable=True)
+    tokens = of.encode(trials.tokens)
+    rest = torch.stack([tokens[row].roll(-1 - int(positions[row])) for row in order])
+    states = torch.randn(count, of.width, generator=torch.Generator().manual_seed(0))
+    return tokens, Places(order, positions[order]), states, Continuation.pack(rest, remaining[order])
+
+
+def resumed(of: Site, tokens: Tensor, places: Places, states: Tensor, continuation: Continuation) -> Tensor:
+    """The site's own logits."""
+    with torch.no_grad():
+        return of.resume(of.prepare(tokens), places, states, continuation)
+
+
+def hooked(model: nn.Module, at: str, tokens: Tensor, places: Places, states: Tensor, after: Continuation) -> Tensor:
+    """The logits of the continuation, one run of the model a trial, and a hook written out for it."""
+    logits = []
+    for trial, position, state in zip(places.trial, places.position, states, strict=True):
+
+        def put(_: nn.Module, __: Any, out: Any, position: Tensor = position, state: Tensor = state) -> Any:
+            changed = (out[0] if isinstance(out, tuple) else out).clone()
+            changed[0, position] = state.view(changed.shape[2:])
+            return (changed, *out[1:]) if isinstance(out, tuple) else changed
+
+        hook = model.get_submodule(at).register_forward_hook(put)
+        with torch.no_grad():
+            out: Any = model(tokens[trial][None])
+        logits.append(getattr(out, "logits", out)[0])
+        hook.remove()
+    return torch.stack(logits)[after.trial, places.position[after.trial] + after.step]
+
+
+FAMILIES: dict[str, tuple[dict[str, Any], str]] = {
+    "Bloom": ({"vocab_size": 12, "hidden_size": 16, "n_layer": 2, "n_head": 2}, "transformer.h.0"),
+    "GPTJ": ({"vocab_size": 12, "n_embd": 16, "n_layer": 2, "n_head": 2, "rotary_dim": 4}, "transformer.h.0.attn"),
+    "Falcon": ({**SIZES, "num_hidden_layers": 2}, "transformer.h.1"),
+    "Mixtral": (
+        {**SIZES, "num_hidden_layers": 2, "intermediate_size": 16, "num_key_value_heads": 2, "num_local_experts": 2},
+        "model.layers.0",
+    ),
+}
+
+
+def transformers_model(family: str, sizes: dict[str, Any], kind: str = "ForCausalLM") -> Any:
+    """A small untrained model of that family."""
+    transformers = library("transformers")
+    ends = {"bos_token_id": None, "eos_token_id": None}
+    return made(getattr(transformers, family + kind), getattr(transformers, f"{family}Config")(**sizes, **ends))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_families_that_have_no_adapter_are_hooked(family: str) -> None:
+    sizes, at = FAMILIES[family]
+    model = transformers_model(family, sizes)
+    of = ca.Site(model, at, task=TASK, tokens=TOKENS)
+    assert isinstance(of, Hooked)
+    swap = swaps(of)
+    torch.testing.assert_close(resumed(of, *swap), hooked(model, at, *swap), atol=1e-4, rtol=1e-4)
+
+
+LLAMA = {**SIZES, "num_hidden_layers": 2, "intermediate_size": 16, "pad_token_id": 0}
+
+
+def test_layers_of_families_that_have_one_go_to_their_adapter() -> None:
+    model = transformers_model("Llama", LLAMA)
+    places = ("model.layers.1", "layer.2", "embedding", "model.layers.1.mlp")
+    found = [ca.Site(model, at, task=TASK, tokens=TOKENS, name="m", tolerance=1e-3) for at in places]
+    assert [each.name for each in found] == ["m@layer.2", "m@layer.2", "m@embedding", "m@model.layers.1.mlp"]
+    assert [type(each) for each in found] == [HuggingFaceResidual] * 3 + [Hooked]
+    assert {each.tolerance for each in found} == {1e-3}
+    by_hooks = Wrapped(model, TASK, TOKENS).site("model.layers.0")
+    adapted = ca.Site(model, "layer.1", task=TASK, tokens=TOKENS)
+    swap = swaps(adapted)
+    torch.testing.assert_close(resumed(by_hooks, *swap), resumed(adapted, *swap), atol=1e-4, rtol=1e-4)
+    with pytest.raises(ca.CausalignError, match=r"unknown site of m 'model.layer.1'; did you mean 'model.layers.1'"):
+        ca.Site(model, "model.layer.1", task=TASK, tokens=TOKENS, name="m")
+    with pytest.raises(ca.CausalignError, match="m is in training mode"):
+        ca.Site(model.train(), "layer.1", task=TASK, tokens=TOKENS, name="m")
+
+
+def test_encoders_are_refused_by_name() -> None:
+    sizes = {**SIZES, "num_hidden_layers": 1, "intermediate_size": 16}
+    for kind, message in (
+        ("ForMaskedLM", r"BertForMaskedLM change by .* with later tokens \(is it an encoder\?\)"),
+        ("Model", "BertModel gives BaseModelOutput.*; expected logits"),
+    ):
+        with pytest.raises(ca.CausalignError, match=message):
+            ca.Site(transformers_model("Bert", sizes, kind), "bert.encoder", task=TASK, tokens=TOKENS)
+
+
+@pytest.mark.filterwarnings("ignore:HookedTransformer is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("at", ["blocks.0.hook_resid_post", "blocks.1.attn.hook_z", "hook_embed"])
+def test_hook_points_of_transformer_lens_are_sites(at: str) -> None:
+    lens = library("transformer_lens")
+    config = {"n_layers": 2, "d_model": 16, "n_ctx": 64, "d_head": 8, "n_heads": 2, "d_mlp": 32, "d_vocab": 12}
+    model = made(lens.HookedTransformer, lens.HookedTransformerConfig(**config, act_fn="gelu", seed=0))
+    of = ca.Site(model, at, task=TASK, tokens=TOKENS)
+    swap = swaps(of)
+    torch.testing.assert_close(resumed(of, *swap), hooked(model, at, *swap), atol=1e-4, rtol=1e-4)
+
+
+def test_a_model_wrapped_by_nnsight_is_unwrapped() -> None:
+    nnsight = library("nnsight")
+    plain = made(nn.Sequential, nn.Embedding(12, 6), nn.Linear(6, 12))
+    sites = [ca.Site(model, "0", task=TASK, tokens=TOKENS) for model in (plain, nnsight.NNsight(plain))]
+    assert sites[0].network.fingerprint == sites[1].network.fingerprint
+    swap = swaps(sites[0])
+    torch.testing.assert_close(resumed(sites[1], *swap), resumed(sites[0], *swap))
+    assert ca.sites_of(nnsight.NNsight(plain))["at"].tolist() == ["0", "1"]
