@@ -40,7 +40,7 @@ from causalign.interchange import (
 )
 from causalign.maps import AlignmentMap, TrainableMap, parametrisation, random_frame, require_rank
 from causalign.search import Found, Objective, class_means, generalised_procrustes
-from causalign.sites import Site, check
+from causalign.sites import Readable, Site, check
 from causalign.tasks import Variable, require_settable
 
 STARTS = ("closed-form", "random", "paired")
@@ -60,7 +60,7 @@ class Split:
 class Request:
     """The arguments of `align`, found to fit each other."""
 
-    sites: Sequence[Site]
+    sites: Sequence[Readable]
     variables: Sequence[Variable]
     """One for each site."""
     method: Method
@@ -79,7 +79,7 @@ class Request:
     @classmethod
     def checked(
         cls,
-        sites: Sequence[Site] | Site,
+        sites: Sequence[Readable] | Readable,
         variable: str | Variable | Sequence[str | Variable],
         method: str | Method,
         rank: int | str,
@@ -97,9 +97,9 @@ class Request:
         Raises:
             CausalignError: an argument is unknown or does not fit the others, or a site fails its checks.
         """
-        sites = list(sites) if isinstance(sites, list | tuple) else [cast("Site", sites)]
+        sites = list(sites) if isinstance(sites, list | tuple) else [cast("Readable", sites)]
         for site in sites:
-            if not isinstance(site, Site):
+            if not isinstance(site, Readable):
                 raise CausalignError(f"align takes sites, such as network.site('hidden'); found {type(site).__name__}")
         row, kind = method_of(method), parametrisation(map_name)
         row.require_sites(len(sites))
@@ -120,7 +120,8 @@ class Request:
         _require_alike("on one device", [str(site.device) for site in sites])
         _require_alike("of one precision", [str(site.dtype) for site in sites])
         for site in sites:
-            check(site, seed, row.stepwise)
+            if isinstance(site, Site):
+                check(site, seed, row.stepwise)
         start = row.start or start
         return cls(sites, variables, row, objectives, rank, kind, scale, start, seed, Counts(**counts), memory)
 
@@ -267,12 +268,12 @@ def _roles(row: Method, sites: int, inaccessible: int | None, eps: float | None)
     return roles
 
 
-def _at_least_single(site: Site) -> torch.dtype:
+def _at_least_single(site: Readable) -> torch.dtype:
     return torch.promote_types(site.dtype, torch.float32)
 
 
 def _most_dimensions(
-    rank: int | str, row: Method, objectives: Mapping[Direction, Objective], sites: Sequence[Site]
+    rank: int | str, row: Method, objectives: Mapping[Direction, Objective], sites: Sequence[Readable]
 ) -> int:
     """The rank that is asked for, or for `auto` the full one, from which the search for the least begins."""
     if rank == AUTO:
@@ -289,7 +290,7 @@ def _require_alike(what: str, found: Sequence[str]) -> None:
         raise CausalignError(f"sites must be {what}; found {', '.join(found)}")
 
 
-def _one_each(variable: str | Variable | Sequence[str | Variable], sites: Sequence[Site]) -> list[Variable]:
+def _one_each(variable: str | Variable | Sequence[str | Variable], sites: Sequence[Readable]) -> list[Variable]:
     """One variable a site, each known to its task, and each settable from every other."""
     named = [variable] * len(sites) if isinstance(variable, str | Variable) else variable
     variables = [Variable.of(each) for each in named]
@@ -306,16 +307,16 @@ def _one_each(variable: str | Variable | Sequence[str | Variable], sites: Sequen
     return variables
 
 
-def _about(site: Site, name: str, variable: Variable) -> SiteRecord:
+def _about(site: Readable, name: str, variable: Variable) -> SiteRecord:
     return SiteRecord(
         name=name,
-        network=site.network.name,
+        network=site.system,
         at=site.at,
         task=site.task.name,
         task_summary=(type(site.task).__doc__ or "").strip().split("\n")[0].replace("`", ""),
         variables=site.task.keys(variable.name),
         width=site.width,
-        fingerprint=site.network.fingerprint,
+        fingerprint=site.fingerprint,
     )
 
 

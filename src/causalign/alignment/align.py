@@ -22,14 +22,14 @@ from causalign.errors import CausalignError, SearchWarning
 from causalign.interchange import DEFAULT_BUDGET, keep
 from causalign.maps import DEFAULT, AlignmentMap
 from causalign.search import Found, Problem, Settings, search
-from causalign.sites import Site
+from causalign.sites import Readable
 from causalign.tasks import Variable
 
 _ENDS = {"interrupted": "was interrupted", "diverged": "diverged"}
 
 
 def align(
-    sites: Sequence[Site] | Site,
+    sites: Sequence[Readable] | Readable,
     *,
     variable: str | Variable | Sequence[str | Variable] = "full",
     method: str | Method = "mas",
@@ -113,7 +113,7 @@ def align(
     return Alignment(found.maps, request.record(found, ranks, tolerance, splits, scores, floor, clock))
 
 
-def plan(sites: Sequence[Site] | Site, **arguments: Any) -> Plan:
+def plan(sites: Sequence[Readable] | Readable, **arguments: Any) -> Plan:
     """What `align` with the same arguments will take: operations, memory, disk and seconds.
 
     A few trials and small batches are tried; nothing of the size that is asked for is held.

@@ -1,7 +1,8 @@
 """Sites: places in a network that can be read, swapped, and run on from."""
 
-from causalign.sites._base import Continuation, Places, Prepared, Site, finite
+from causalign.sites._base import Continuation, Places, Site, runnable
 from causalign.sites._checks import check
+from causalign.sites._readable import Prepared, Readable, finite
 from causalign.sites.huggingface import HuggingFaceResidual
 from causalign.sites.recurrent import Embedding, HiddenState
 from causalign.sites.reference import open_site
@@ -14,9 +15,11 @@ __all__ = [
     "HuggingFaceResidual",
     "Places",
     "Prepared",
+    "Readable",
     "Residual",
     "Site",
     "check",
     "finite",
     "open_site",
+    "runnable",
 ]

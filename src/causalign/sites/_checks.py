@@ -5,7 +5,8 @@ import torch
 
 from causalign._random import numpy_stream, torch_stream
 from causalign.errors import CausalignError
-from causalign.sites._base import Continuation, Places, Site, finite
+from causalign.sites._base import Continuation, Places, Site
+from causalign.sites._readable import finite
 
 TOLERANCE = 1e-4
 _TRIALS = 16
