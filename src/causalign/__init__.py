@@ -14,8 +14,9 @@ from causalign.evaluation import cka, compare, procrustes, rsa
 from causalign.interchange import Direction, Interventions, interchange, replace
 from causalign.maps import AlignmentMap
 from causalign.networks import Network, load_network, train, zoo
+from causalign.recordings import Preprocess, Preprocessing
 from causalign.search import Settings
-from causalign.sites import Site
+from causalign.sites import Recording, Site
 
 __all__ = [
     "METHODS",
@@ -27,6 +28,9 @@ __all__ = [
     "Method",
     "Network",
     "Plan",
+    "Preprocess",
+    "Preprocessing",
+    "Recording",
     "Settings",
     "Site",
     "__version__",

@@ -15,9 +15,11 @@ from causalign._progress import Listener, Update
 from causalign._random import torch_stream
 from causalign._version import __version__
 from causalign.alignment._clock import Clock
+from causalign.alignment._recorded import account_of
 from causalign.alignment.methods import Method, Roles, method_of
 from causalign.alignment.result import (
     Counts,
+    LatentScore,
     LookRecord,
     RankTried,
     Record,
@@ -27,7 +29,7 @@ from causalign.alignment.result import (
     Unmatched,
 )
 from causalign.errors import CausalignError, unknown
-from causalign.evaluation import correct_trials, iia_table
+from causalign.evaluation import correct_trials, iia_table, latent_table
 from causalign.interchange import (
     Direction,
     Interventions,
@@ -39,9 +41,10 @@ from causalign.interchange import (
     record_together,
 )
 from causalign.maps import AlignmentMap, TrainableMap, parametrisation, random_frame, require_rank
+from causalign.recordings import Preprocessing
 from causalign.search import Found, Objective, class_means, generalised_procrustes
-from causalign.sites import Readable, Site, check
-from causalign.tasks import Variable, require_settable
+from causalign.sites import Readable, Recording, Site, check, runnable
+from causalign.tasks import FULL, Variable, require_settable
 
 STARTS = ("closed-form", "random", "paired")
 AUTO = "auto"
@@ -116,6 +119,7 @@ class Request:
         objectives = row.plan(_roles(row, len(sites), inaccessible, eps))
         if row.stepwise and any(objective.uses_latents for objective in objectives.values()):
             raise CausalignError(f"{row.name}: counterfactual latents are of single states, not of stepwise swaps")
+        _require_run(row, objectives, sites)
         rank = _most_dimensions(rank, row, objectives, sites)
         _require_alike("on one device", [str(site.device) for site in sites])
         _require_alike("of one precision", [str(site.dtype) for site in sites])
@@ -131,16 +135,33 @@ class Request:
         names = [site.name for site in self.sites]
         return [f"{n} #{names[: i + 1].count(n)}" if names.count(n) > 1 else n for i, n in enumerate(names)]
 
+    @property
+    def preprocessing(self) -> tuple[Preprocessing | None, ...]:
+        """What was done to each site's states first, where they are a recording's."""
+        return tuple(site.preprocessing if isinstance(site, Recording) else None for site in self.sites)
+
+    @property
+    def scored(self) -> list[Direction]:
+        """The directions whose IIA there is, those that are trained first: recordings cannot be run."""
+        directions = [*self.objectives, *self.method.untrained(len(self.sites))]
+        return [direction for direction in directions if isinstance(self.sites[direction.target], Site)]
+
+    @property
+    def only_read(self) -> list[Direction]:
+        """The trained directions into recordings, of which there is the latent objective instead."""
+        return [direction for direction in self.objectives if direction not in self.scored]
+
     def draw(self, clock: Clock, listener: Listener) -> dict[str, Split]:
         """The interventions of each split, each from streams and trials of its own.
 
-        Counterfactual latents are looked up for the splits that a search sees; the test is of behaviour alone.
+        Counterfactual latents are looked up for the splits that a search sees; the test is of behaviour alone, where
+        a target can be run.
         """
         with_latents = [direction for direction, objective in self.objectives.items() if objective.uses_latents]
         stepwise, splits, store = self.method.stepwise, {}, Store(self.memory)
         for done, (split, count) in enumerate(self.counts, start=1):
             tested = split == "test"
-            directions = [*self.objectives, *(self.method.untrained(len(self.sites)) if tested else [])]
+            directions = [*self.scored, *self.only_read] if tested else [*self.objectives]
             with clock("states"):
                 recorded = record_all(self.sites, count, self.seed, split, stepwise, store)
             with clock("data"):
@@ -153,7 +174,7 @@ class Request:
                     self.seed,
                     split,
                     stepwise=stepwise,
-                    with_latents=[] if tested else with_latents,
+                    with_latents=self.only_read if tested else with_latents,
                     store=store,
                 )
             splits[split] = Split(recorded, drawn)
@@ -191,12 +212,21 @@ class Request:
     def scores(
         self, maps: Sequence[AlignmentMap], swap: Swap, interventions: Mapping[Direction, Interventions]
     ) -> tuple[Score, ...]:
-        """The IIA of every direction under a swap."""
-        if not interventions:
+        """The IIA of every direction whose target can be run, under a swap."""
+        run = {direction: interventions[direction] for direction in self.scored}
+        if not run:
             return ()
-        correct = correct_trials(self.sites, maps, swap, interventions)
+        correct = correct_trials(self.sites, maps, swap, run)
         table = iia_table(self.names, self.variables, correct)
         return tuple(Score.model_validate(row) for row in table.to_dict("records"))
+
+    def latent_scores(
+        self, maps: Sequence[AlignmentMap], interventions: Mapping[Direction, Interventions]
+    ) -> tuple[LatentScore, ...]:
+        """The latent objective of every trained direction whose target cannot be run."""
+        read = {direction: interventions[direction] for direction in self.only_read}
+        table = latent_table(self.names, self.variables, maps, self.method.swap, read, self.seed)
+        return tuple(LatentScore.model_validate(row) for row in table.to_dict("records"))
 
     def _unmatched(self, splits: Mapping[str, Split]) -> tuple[Unmatched, ...]:
         return tuple(
@@ -220,10 +250,11 @@ class Request:
         splits: Mapping[str, Split],
         scores: tuple[Score, ...],
         floor: tuple[Score, ...],
+        latent_scores: tuple[LatentScore, ...],
         clock: Clock,
     ) -> Record:
         """All there is to be said of what was found."""
-        trained = len(self.objectives)
+        trained = sum(direction in self.objectives for direction in self.scored)
         latents = {direction.target: kind for direction, kind in self.objectives.items() if kind.uses_latents}
         beside = len(latents) > 0 and any(kind.runs_target for kind in self.objectives.values())
         return Record(
@@ -236,9 +267,10 @@ class Request:
             start=self.start,
             sites=tuple(map(_about, self.sites, self.names, self.variables)),
             iia=scores[:trained],
-            worst_iia=min(score.iia for score in scores[:trained]),
+            worst_iia=min((score.iia for score in scores[:trained]), default=None),
             unswapped=floor[:trained],
             untrained=scores[trained:],
+            latent=latent_scores,
             inaccessible=self.names[min(latents)] if latents else None,
             eps=latents[min(latents)].weight if beside else None,
             unmatched=self._unmatched(splits),
@@ -266,6 +298,13 @@ def _roles(row: Method, sites: int, inaccessible: int | None, eps: float | None)
     if not both and (inaccessible is not None or eps is not None):
         raise CausalignError(f"{row.name} runs all of its networks or none: inaccessible and eps are for clmas")
     return roles
+
+
+def _require_run(row: Method, objectives: Mapping[Direction, Objective], sites: Sequence[Readable]) -> None:
+    """Check that no recording would have to be run."""
+    run = [sites[direction.target] for direction, objective in objectives.items() if objective.runs_target]
+    for site in run:
+        runnable(site, f"{row.name} runs it: clmas and latent-stitch need not")
 
 
 def _at_least_single(site: Readable) -> torch.dtype:
@@ -297,6 +336,8 @@ def _one_each(variable: str | Variable | Sequence[str | Variable], sites: Sequen
     if len(variables) != len(sites):
         raise CausalignError(f"name one variable, or one for each of the {len(sites)} sites; found {len(variables)}")
     for site, each in zip(sites, variables, strict=True):
+        if isinstance(site, Recording) and each.name not in (FULL, *site.task.variables):
+            raise unknown(f"variable of {site.name}", each.name, (FULL, *site.task.variables))
         try:
             require_settable(sites[0].task, variables[0].name, site.task, each.name)
         except CausalignError as error:
@@ -317,6 +358,7 @@ def _about(site: Readable, name: str, variable: Variable) -> SiteRecord:
         variables=site.task.keys(variable.name),
         width=site.width,
         fingerprint=site.fingerprint,
+        recording=account_of(site) if isinstance(site, Recording) else None,
     )
 
 

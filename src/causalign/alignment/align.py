@@ -104,13 +104,15 @@ def align(
             held_out = splits["test"].interventions
             scores = request.scores(found.maps, swap, held_out)
             floor = request.scores(found.maps, keep, held_out)
+            latent_scores = request.latent_scores(found.maps, held_out)
     if found.stopped in ("interrupted", "diverged"):
         warnings.warn(
             f"the search {_ENDS[found.stopped]} at step {found.steps}; this is its best until then",
             SearchWarning,
             stacklevel=2,
         )
-    return Alignment(found.maps, request.record(found, ranks, tolerance, splits, scores, floor, clock))
+    record = request.record(found, ranks, tolerance, splits, scores, floor, latent_scores, clock)
+    return Alignment(found.maps, record, request.preprocessing)
 
 
 def plan(sites: Sequence[Readable] | Readable, **arguments: Any) -> Plan:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from causalign.errors import CausalignError
+from causalign.evaluation import latent_distance
 from causalign.interchange import Batch, run_swapped
 from causalign.sites import Readable
 
@@ -55,8 +55,7 @@ def latent_loss(
     for batch, states in zip(batches, swapped, strict=True):
         if batch.latents is None:
             raise CausalignError(f"{site.name}: no counterfactual latents were looked up")
-        cosine = functional.cosine_similarity(batch.latents, states, dim=-1)
-        total = total + (functional.mse_loss(states, batch.latents) + 1 - cosine.mean()) / 2
+        total = total + latent_distance(batch.latents, states).mean()
     return total
 
 

@@ -4,6 +4,7 @@ from causalign.sites._base import Continuation, Places, Site, runnable
 from causalign.sites._checks import check
 from causalign.sites._readable import Prepared, Readable, finite
 from causalign.sites.huggingface import HuggingFaceResidual
+from causalign.sites.recording import Recording
 from causalign.sites.recurrent import Embedding, HiddenState
 from causalign.sites.reference import open_site
 from causalign.sites.transformer import Residual
@@ -16,6 +17,7 @@ __all__ = [
     "Places",
     "Prepared",
     "Readable",
+    "Recording",
     "Residual",
     "Site",
     "check",
