@@ -16,8 +16,12 @@ _BYTES = 2**25  # read together
 class States(ABC):
     """The states of recorded trials, all of them as long as the longest: NaN where there is no sample."""
 
-    def __init__(self, trials: int, time: int, units: Sequence[str]) -> None:
+    def __init__(
+        self, trials: int, time: int, units: Sequence[str], lengths: Int[np.ndarray, " trials"] | None = None
+    ) -> None:
         self.trials, self.time, self.units = trials, time, tuple(units)
+        self.lengths = lengths
+        """Samples of each trial, where that is known beforehand."""
         if 0 in (trials, time, len(units)):
             raise CausalignError(f"a recording of {trials} trials, {time} samples and {len(units)} units is empty")
 

@@ -62,11 +62,18 @@ class Noted:
                 known &= there[:, None]
         return cls(values, known, by_sample)
 
-    def within(self, present: Bool[np.ndarray, "trials time"]) -> Bool[np.ndarray, "trials time"]:
-        """Where all variables are known and the trial is not over yet: values of a whole trial last to its end."""
+    def within(
+        self, present: Bool[np.ndarray, "trials time"], lengths: Int[np.ndarray, " trials"] | None
+    ) -> Bool[np.ndarray, "trials time"]:
+        """Where all variables are known and the trial is not over yet: values of a whole trial last to its end.
+
+        Where its length is not known, it ends with its last sample.
+        """
         if self.by_sample:
             return self.known
-        return self.known & (np.cumsum(present[:, ::-1], axis=1)[:, ::-1] > 0)
+        if lengths is None:
+            return self.known & (np.cumsum(present[:, ::-1], axis=1)[:, ::-1] > 0)
+        return self.known & (np.arange(present.shape[1]) < lengths[:, None])
 
 
 def whole_numbers(

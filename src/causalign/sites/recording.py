@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -14,7 +15,19 @@ from typing_extensions import override
 
 from causalign._random import numpy_stream
 from causalign.errors import CausalignError
-from causalign.recordings import SPLITS, ArrayStates, Codes, Noted, Preprocess, Splits, States, fit, survey
+from causalign.recordings import (
+    SPLITS,
+    ArrayStates,
+    Codes,
+    Noted,
+    Preprocess,
+    Splits,
+    States,
+    fit,
+    read_labelled,
+    read_nwb,
+    survey,
+)
 from causalign.recordings import drawn as drawn_splits
 from causalign.recordings import given as given_splits
 from causalign.recordings.coverage import covered
@@ -112,9 +125,67 @@ class Recording(Readable):
         found = survey(self._states, training, preprocess)
         self.preprocessing = fit(preprocess, self.units, found.fired, found.moments)
         self.width, self._fingerprint = self.preprocessing.width, found.fingerprint
-        self._values, self._known, self._present = noted.variables, noted.within(found.present), found.present
+        self._values, self._known, self._present = (
+            noted.variables,
+            noted.within(found.present, self._states.lengths),
+            found.present,
+        )
         self.left_out = dict(left_out or {}) | _left_out(self._known, self._present)
         self._account()
+
+    @classmethod
+    def from_nwb(
+        cls,
+        path: Path | str,
+        *,
+        series: str | None = None,
+        bin: float | None = None,  # noqa: A002 (what it is called everywhere)
+        align: str = "start_time",
+        window: tuple[float, float] | None = None,
+        columns: Sequence[str] | None = None,
+        where: Mapping[str, Any] | None = None,
+        task: CausalModel | None = None,
+        split: str | None = None,
+        **options: Any,
+    ) -> "Recording":
+        """A recording in an NWB file, which is read when its states are asked for.
+
+        The table of trials has the variables: a column with a value a trial, or a ragged one with a value a sample.
+
+        Args:
+            path: the file.
+            series: the name of a series, whose samples are taken as they are; by default the spikes of the units.
+            bin: the width in seconds of the bins in which spikes are counted.
+            align: the column of trials with the time of the event that is the first sample's, in seconds.
+            window: from when to when around the event, in seconds; by default from the event to the trial's end.
+            columns: which columns of trials are variables; by default the task's, or without a task all.
+            where: only trials in which these columns have these values (or one of a list of them).
+            task: as for any recording.
+            split: the column of trials that says `train`, `validation` or `test`.
+            **options: all else that a `Recording` takes.
+
+        Raises:
+            CausalignError: it is no NWB file, lacks what is asked for, or has it outside of what was recorded.
+        """
+        path = Path(path)
+        columns = task.variables if columns is None and task is not None else columns
+        session = read_nwb(path, series, bin, align, window, columns, where or {}, split)
+        named = {"name": path.name, "at": session.at, "left_out": session.left_out} | options
+        return cls(session.states, session.table, task=task, split=session.split, **named)
+
+    @classmethod
+    def from_xarray(cls, array: Any, *, columns: Sequence[str] | None = None, **options: Any) -> "Recording":
+        """A recording in an array of xarray with the dimensions trial, time and unit.
+
+        Its coordinates along trials, or along trials and time, are the variables; those along units the units' names.
+
+        Raises:
+            CausalignError: it has other dimensions, or no such coordinate.
+        """
+        task = options.get("task")
+        columns = task.variables if columns is None and task is not None else columns
+        states, table, units = read_labelled(array, columns)
+        return cls(states, table, units=units, **options)
 
     def _split(self, split: Sequence[str] | None, noted: Noted, seed: int) -> Splits:
         trials = np.flatnonzero(noted.known.any(axis=1))
