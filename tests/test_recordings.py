@@ -275,3 +275,75 @@ def test_text_is_read_by_its_codes() -> None:
     recording = small(table=table, codes={"side": {"left": 0, "right": 1}})
     assert set(recording.coverage["side"]) == {0, 1}
     assert recording.left_out == {"no value of the variables": 10}
+
+
+# --- scores and controls
+
+
+@pytest.fixture(scope="module")
+def shipped(zoo_pair: Pair) -> tuple[ca.Alignment, Brain]:
+    """One shipped GRU with another that was only recorded."""
+    counts: dict[str, Any] = {"train": 400, "validation": 100, "test": 200}
+    brain = brain_of(zoo_pair[1].site("hidden"), counts)
+    settings = ca.Settings(most_steps=40, check_every=20, batch=64)
+    sites = [zoo_pair[0].site("hidden"), recording_of(brain)]
+    return ca.align(sites, method="clmas", settings=settings, **counts), brain
+
+
+def test_maps_found_on_a_recording_are_scored_on_the_real_network(
+    zoo_pair: Pair, shipped: tuple[ca.Alignment, Brain]
+) -> None:
+    real = [network.site("hidden") for network in zoo_pair]
+    alignment, brain = shipped
+    counts: dict[str, Any] = {"train": 400, "validation": 100, "test": 200}
+    into_b = {"clmas": _into_second(ca.score(alignment, real, test=300))}
+    settings = ca.Settings(most_steps=40, check_every=20, batch=64)
+    for method, sites in (
+        ("latent-stitch", [real[0], recording_of(brain)]),
+        ("stitch", [recording_of(brain), real[0]]),
+    ):
+        found = ca.align(sites, method=method, settings=settings, rank=128, start="random", **counts)
+        table = ca.score(found, real if method != "stitch" else real[::-1], test=300)
+        into_b[method] = _into_second(table)
+    assert into_b["clmas"] > 0.9
+    assert into_b["clmas"] > max(into_b["latent-stitch"], into_b["stitch"]) + 0.1
+
+
+def _into_second(table: pd.DataFrame) -> float:
+    across = (table["source"] == "multi-object/gru/0@hidden") & (table["target"] == "multi-object/gru/1@hidden")
+    return float(table.loc[across, "iia"].iloc[0])
+
+
+def test_scores_want_the_states_that_the_maps_are_of(shipped: tuple[ca.Alignment, Brain], tiny_pair: Pair) -> None:
+    alignment, brain = shipped
+    with pytest.raises(ca.CausalignError, match="is of 128 dimensions, and cannot .*, whose states have 6"):
+        ca.score(alignment, [tiny_pair[0].site("hidden")] * 2)
+    with pytest.raises(ca.CausalignError, match="never run, and its IIA is how it goes on"):
+        ca.score(alignment, [recording_of(brain)] * 2)
+
+
+def test_controls_find_nothing(zoo_pair: Pair, shipped: tuple[ca.Alignment, Brain]) -> None:
+    _, brain = shipped
+    settings = ca.Settings(most_steps=0)
+    counts: dict[str, Any] = {"train": 400, "validation": 100, "test": 200}
+    sites = [zoo_pair[0].site("hidden"), recording_of(brain)]
+    table = ca.recording_controls(sites, method="clmas", settings=settings, **counts)
+    across = table[table["source"] != table["target"]]
+    iia = across[across["measure"] == "IIA"].set_index("control")["value"]
+    assert iia["none"] > 0.5
+    assert iia["shuffled variables"] < 0.2
+    assert iia["untrained network"] < 0.2
+    distance = across[across["measure"] == "latent distance"].set_index("control")["value"]
+    assert distance["none"] < 0.5 * distance["shuffled variables"]
+    assert distance["none"] < distance["untrained network"]
+    with pytest.raises(ca.CausalignError, match="none of the sites is one"):
+        ca.recording_controls([zoo_pair[0].site("hidden")] * 2)
+
+
+def test_shuffled_values_are_the_same_values(brain: Brain) -> None:
+    recording = recording_of(brain)
+    other = recording.shuffled(3)
+    first, second = (each.coverage.groupby(["phase", "count", "split"])["samples"].sum() for each in (recording, other))
+    pd.testing.assert_series_equal(first, second)
+    before, after = (each.draw(50, "train", np.random.default_rng(0)) for each in (recording, other))
+    assert not np.array_equal(dict(before.values)["count"][before.used], dict(after.values)["count"][after.used])

@@ -8,7 +8,7 @@ often each then behaves as if the information had been its own (interchange inte
 
 from causalign import networks, sites, tasks
 from causalign._version import __version__
-from causalign.alignment import METHODS, Alignment, Method, Plan, align, load_alignment, plan
+from causalign.alignment import METHODS, Alignment, Method, Plan, align, load_alignment, plan, recording_controls, score
 from causalign.errors import CausalignError
 from causalign.evaluation import cka, compare, procrustes, rsa
 from causalign.interchange import Direction, Interventions, interchange, replace
@@ -43,8 +43,10 @@ __all__ = [
     "networks",
     "plan",
     "procrustes",
+    "recording_controls",
     "replace",
     "rsa",
+    "score",
     "sites",
     "tasks",
     "train",

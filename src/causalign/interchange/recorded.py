@@ -17,7 +17,7 @@ from causalign.tasks import END, Sequences, Task, Trials, Values
 
 MOST_TRIALS = 4096  # read for one split; their states at all positions are paired at random
 _CHUNK = 1024  # trials read at a time,
-_BYTES = 2**26  # or fewer, where their states would take more than this
+_BYTES = 2**25  # or fewer, where their states would take more than this
 
 
 @dataclass(frozen=True, eq=False)

@@ -90,10 +90,17 @@ class Preprocessing:
         """Of the states."""
         return len(self.kept) if self.components is None else self.components.shape[1]
 
+    @property
+    def nothing(self) -> bool:
+        """Whether states are the activity as it was recorded."""
+        as_it_was = len(self.kept) == self.units and not self.sqrt and self.components is None
+        return as_it_was and not bool(self.mean.any()) and bool((self.scale == 1).all())
+
     def apply(self, activity: Float[Tensor, "*samples units"]) -> Float[Tensor, "*samples width"]:
         """The states of recorded activity."""
         states = activity[..., self.kept]
-        states = (states.sqrt() if self.sqrt else states).sub(self.mean.to(activity)) / self.scale.to(activity)
+        states = states.sqrt_() if self.sqrt else states
+        states = states.sub_(self.mean.to(activity)).div_(self.scale.to(activity))
         return states if self.components is None else states @ self.components.to(activity)
 
     def undo(self, states: Float[Tensor, "*samples width"]) -> Float[Tensor, "*samples units"]:

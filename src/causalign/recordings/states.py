@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from causalign.errors import CausalignError
 
-_BYTES = 2**25  # read together
+_BYTES = 2**24  # read together
 
 
 class States(ABC):
