@@ -3,8 +3,9 @@
     .venv/bin/python docs/figures/recorded.py
 
 One shipped GRU is run; the other is recorded: some of its units, rectified and scaled to rates, as Poisson counts in
-bins of 100 ms, on some trials of every quantity. CLMAS finds the maps. Shown are the IIA of swaps from recorded activity
-into the GRU that is run, and the latent distance of swaps the other way, as a share of that with nothing swapped.
+bins of 100 ms, on some trials of every quantity. CLMAS finds the maps. Shown are the IIA of swaps from recorded
+activity into the GRU that is run, and the latent distance of swaps the other way, as a share of that with nothing
+swapped.
 """
 
 import json
