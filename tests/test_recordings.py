@@ -1,5 +1,7 @@
 """Recordings: read and never run, aligned as live networks are, and honest about what is not there."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -275,6 +277,13 @@ def test_text_is_read_by_its_codes() -> None:
     recording = small(table=table, codes={"side": {"left": 0, "right": 1}})
     assert set(recording.coverage["side"]) == {0, 1}
     assert recording.left_out == {"no value of the variables": 10}
+
+
+def test_the_example_of_the_documentation_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (Path(__file__).parent.parent / "docs" / "recordings.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(block, {})
+    assert "Recording(recording@states, width 30 of 30 units" in capsys.readouterr().out
 
 
 # --- scores and controls

@@ -81,7 +81,7 @@ def main() -> None:
         axes.set_ylim(0, 1.05)
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].set_ylabel("score; distance / distance unswapped")
-    figure.axes[0].legend(frameon=False, loc="center right")
+    figure.axes[0].legend(frameon=False, loc="upper left")
     figure.savefig(IMAGE, dpi=160)
 
 

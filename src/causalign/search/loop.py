@@ -171,7 +171,6 @@ def search(
         while stopped is None and step < settings.most_steps:
             step += 1
             loss = _learn(learnt, maps, batch, settings.passes, optimiser, rng)
-            forget_mapped_pages()  # with each row that is touched, the system maps some around it
             for average, each in zip(averaged, maps, strict=True):
                 average.update_parameters(each)
             forget_mapped_pages()
