@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test lint zoo clean
+.PHONY: quickstart test lint zoo recorded clean
 
 quickstart: .venv/.installed
 	$(BIN)/causalign quickstart --out runs/quickstart
@@ -25,6 +25,11 @@ zoo: $(ZOO:%=runs/zoo/%/card.json)
 runs/zoo/%/card.json: .venv/.installed
 	$(BIN)/causalign train $(word 1,$(subst /, ,$*)) $(word 2,$(subst /, ,$*)) --seed $(word 3,$(subst /, ,$*)) \
 		--out runs/zoo/$*
+
+# The figure of docs/recordings.md, from nothing: ten minutes and more on 2 cores.
+recorded: .venv/.installed
+	rm -f docs/images/recorded.json
+	$(BIN)/python docs/figures/recorded.py
 
 .venv/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -152,7 +152,7 @@ def test_a_broken_alignment_is_refused(rough: ca.Alignment, tmp_path: Path) -> N
     maps.write_bytes(whole)
     given = json.loads(result.read_text())
     for wrong, message in (
-        ({"iia": [], "unswapped": []}, "must score the same directions"),
+        ({"iia": [], "unswapped": []}, "iia must score at least one direction, or latent"),
         ({"unswapped": given["unswapped"][:1]}, "must score the same directions"),
         ({"sites": given["sites"][:1]}, "a site that is not listed"),
         ({"rank": 2}, r"the map of .* is \[6, 3\], and result.json says \[6, 2\]"),

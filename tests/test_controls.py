@@ -82,6 +82,27 @@ def test_shuffling_moves_continuations_as_they_are(tiny_pair: Pair) -> None:
     assert whole(moved) == whole(given)
 
 
+def test_a_users_module_is_drawn_anew_too() -> None:
+    class Small(torch.nn.Module):
+        def __init__(self, scaled: bool) -> None:
+            super().__init__()
+            self.embedding, self.rnn = torch.nn.Embedding(8, 6), torch.nn.GRU(6, 6, batch_first=True)
+            self.head = torch.nn.Linear(6, 8)
+            self.scale = torch.nn.Parameter(torch.ones(1)) if scaled else 1.0
+
+        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+            return self.head(self.rnn(self.embedding(tokens))[0]) * self.scale
+
+    tokens = {"B": 1, "E": 2, "D0": 3, "D1": 4, "D2": 5, "R": 6, "T": 7}
+    state = torch.random.get_rng_state()
+    network = ca.Site(Small(False).eval(), "rnn", task="multi-object", tokens=tokens).network
+    assert network.untrained(1).fingerprint == network.untrained(1).fingerprint != network.fingerprint
+    scaled = ca.Site(Small(True).eval(), "rnn", task="multi-object", tokens=tokens).network
+    with pytest.raises(ca.CausalignError, match="how Small is before it is trained is not known: scale has no reset"):
+        scaled.untrained(0)
+    torch.random.set_rng_state(state)
+
+
 def test_an_untrained_network_is_another_of_the_same_shape(tiny_pair: Pair) -> None:
     again = tiny_pair[0].untrained(5)
     assert {n: w.shape for n, w in again.named_parameters()} == {n: w.shape for n, w in tiny_pair[0].named_parameters()}

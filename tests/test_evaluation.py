@@ -139,7 +139,7 @@ def test_numbers_that_are_too_small_are_refused(zoo_pair: tuple[ca.networks.GRU,
     a, b = (network.site("embedding") for network in zoo_pair)
     for wrong in ({"seed": -1}, {"draws": 1}, {"samples": 2}, {"trials_each": 0}):
         with pytest.raises(ca.CausalignError, match="compare takes a seed of at least 0, 2 draws"):
-            ca.compare(a, b, **wrong)
+            ca.compare(a, b, **wrong)  # type: ignore[arg-type]
 
 
 def test_strata_too_rare_to_fill_are_refused() -> None:

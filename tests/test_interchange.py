@@ -278,7 +278,8 @@ def test_keeping_the_target_s_state_scores_only_what_fits_by_chance(
 def test_recorded_states_are_those_at_their_positions(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
     site = tiny_pair[0].site("hidden")
     samples = record(site, 1500, numpy_stream(0, "x"))  # more than one chunk
-    trials: Sequences = samples.trials
+    trials = samples.trials
+    assert isinstance(trials, Sequences)
     read = site.read(site.encode(trials.tokens))
     expected = read[torch.from_numpy(samples.trial), torch.from_numpy(samples.position)]
     torch.testing.assert_close(samples.sampled, expected)

@@ -19,7 +19,8 @@ from causalign.alignment.rank import cut, least_rank
 from causalign.interchange import Batch, Direction, draw_interventions, interchange, lengthened, record_all
 from causalign.maps import AlignmentMap, random_frame
 from causalign.search import Found, Look, Objective, latent, sample_directions
-from causalign.tasks import Arithmetic, MultiObject, Variable, by_name
+from causalign.sites import Readable
+from causalign.tasks import Arithmetic, MultiObject, Sequences, Variable, by_name
 from naive_networks import latent_loss, stepwise_pair
 from naive_tasks import Counting as NaiveCounting
 
@@ -60,7 +61,7 @@ def test_every_task_aligns(task: str, architecture: str) -> None:
 
 
 def test_a_method_with_an_objective_of_one_s_own_is_a_dozen_lines() -> None:
-    def near(site: ca.sites.Site, batches: Sequence[Batch], swapped: Sequence[Tensor]) -> Tensor:
+    def near(site: Readable, batches: Sequence[Batch], swapped: Sequence[Tensor]) -> Tensor:
         return sum((s - b.target_states).square().mean() for s, b in zip(swapped, batches, strict=True))  # type: ignore[return-value]
 
     staying = Objective("staying", near, runs_target=True)
@@ -188,7 +189,9 @@ def test_stepwise_interventions_pair_all_positions_up_to_the_source_s(variable: 
         for row in range(40):
             length = int(interventions.places.position[row]) + 1
             given, received = (names[row][:length] for names in named)
-            trial = recorded[target].trials.tokens[int(interventions.places.trial[row])]
+            of_target = recorded[target].trials
+            assert isinstance(of_target, Sequences)
+            trial = of_target.tokens[int(interventions.places.trial[row])]
             assert into.filler is not None
             assert received == stepwise_pair(given, length - 1, into.vocabulary.decode(trial).split(), into.filler)
             assert given[-1] in of.swap_at

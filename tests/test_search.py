@@ -12,7 +12,8 @@ from causalign._random import numpy_stream, torch_stream
 from causalign.interchange import Batch, Direction, draw_interventions, interchange, record, record_all
 from causalign.maps import AlignmentMap, TrainableMap, parametrisation, random_frame
 from causalign.search import Found, Objective, Problem, Settings, behaviour, class_means, generalised_procrustes, search
-from causalign.tasks import Variable
+from causalign.sites import Readable
+from causalign.tasks import Sequences, Variable
 
 ALL = [Direction(s, t) for s in range(2) for t in range(2)]
 
@@ -142,7 +143,7 @@ def test_ctrl_c_keeps_the_best_so_far(zoo_pair: tuple[ca.networks.GRU, ca.networ
 def test_a_search_that_diverges_keeps_the_best_so_far(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
     calls: list[int] = []
 
-    def exploding(site: ca.sites.Site, batches: Sequence[Batch], swapped: Sequence[torch.Tensor]) -> torch.Tensor:
+    def exploding(site: Readable, batches: Sequence[Batch], swapped: Sequence[torch.Tensor]) -> torch.Tensor:
         calls.append(1)
         return behaviour.loss(site, batches, swapped) * (float("nan") if len(calls) > 4 else 1.0)
 
@@ -180,6 +181,7 @@ def test_networks_without_a_common_value_have_no_closed_form(
     tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU],
 ) -> None:
     samples = record(tiny_pair[0].site("hidden"), 50, np.random.default_rng(0))
+    assert isinstance(samples.trials, Sequences)
     moved = {name: value + 100 for name, value in samples.trials.values.items()}
     elsewhere = changed(samples, trials=changed(samples.trials, values=moved))
     with pytest.raises(ca.CausalignError, match="share no value of the variable"):

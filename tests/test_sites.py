@@ -256,7 +256,7 @@ def test_references_name_network_seed_and_place(zoo_pair: tuple[ca.networks.GRU,
     assert open_site("zoo:multi-object/gru").name == "multi-object/gru/0@hidden"
     site = open_site("zoo:multi-object/gru/1@embedding")
     assert site.name == "multi-object/gru/1@embedding"
-    assert site.network.fingerprint == zoo_pair[1].fingerprint
+    assert site.fingerprint == zoo_pair[1].fingerprint
 
 
 def test_infinite_states_are_refused_by_trial(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:

@@ -12,7 +12,7 @@ from causalign.evaluation import correct_trials
 from causalign.interchange import Direction, Interventions, draw_interventions, interchange, record_all
 from causalign.maps import AlignmentMap, completed
 from causalign.search import behaviour
-from causalign.tasks import MultiObject, Variable
+from causalign.tasks import MultiObject, Sequences, Variable
 
 Pair = tuple[ca.networks.GRU, ca.networks.GRU]
 DIRECTIONS = [Direction(s, t) for s in range(2) for t in range(2)]
@@ -37,7 +37,10 @@ def drawn(networks: Pair, count: int) -> dict[Direction, Interventions]:
 def as_swaps(given: Interventions) -> Swaps:
     """The same interventions as whole sequences."""
     trial, position = np.argwhere(given.source.row >= 0)[given.source_rows.numpy()].T
-    sources, targets = given.source.trials.tokens[trial], given.target.trials.tokens[given.places.trial.numpy()]
+    of, into = given.source.trials, given.target.trials
+    assert isinstance(of, Sequences)
+    assert isinstance(into, Sequences)
+    sources, targets = of.tokens[trial], into.tokens[given.places.trial.numpy()]
     tokens = np.zeros((len(given), targets.shape[1] + given.tokens.shape[1]), dtype=np.int64)
     determined = np.zeros(tokens.shape, dtype=bool)
     for i, (at, length) in enumerate(zip(given.places.position.tolist(), given.lengths.tolist(), strict=True)):

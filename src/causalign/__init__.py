@@ -8,15 +8,16 @@ often each then behaves as if the information had been its own (interchange inte
 
 from causalign import networks, sites, tasks
 from causalign._version import __version__
-from causalign.alignment import METHODS, Alignment, Method, Plan, align, load_alignment, plan
+from causalign.alignment import METHODS, Alignment, Method, Plan, align, load_alignment, plan, recording_controls, score
 from causalign.errors import CausalignError
 from causalign.evaluation import cka, compare, procrustes, rsa
 from causalign.interchange import Direction, Interventions, interchange, replace
 from causalign.maps import AlignmentMap
 from causalign.networks import Network, load_network, train, zoo
+from causalign.recordings import Preprocess, Preprocessing
 from causalign.search import Settings
+from causalign.sites import Recording, sites_of
 from causalign.sites import site_in as Site  # noqa: N812 (what one asks for is a site)
-from causalign.sites import sites_of
 
 __all__ = [
     "METHODS",
@@ -28,6 +29,9 @@ __all__ = [
     "Method",
     "Network",
     "Plan",
+    "Preprocess",
+    "Preprocessing",
+    "Recording",
     "Settings",
     "Site",
     "__version__",
@@ -40,8 +44,10 @@ __all__ = [
     "networks",
     "plan",
     "procrustes",
+    "recording_controls",
     "replace",
     "rsa",
+    "score",
     "sites",
     "sites_of",
     "tasks",

@@ -3,8 +3,10 @@
 from causalign.alignment._request import AUTO, STARTS
 from causalign.alignment.align import align, plan
 from causalign.alignment.methods import METHODS, Method, Roles, across, every_direction, first_to_second, trained
+from causalign.alignment.recording_controls import recording_controls
 from causalign.alignment.rehearsal import Plan
 from causalign.alignment.result import MAPS, RESULT, Alignment, Record, Score, load_alignment
+from causalign.alignment.score import score
 from causalign.alignment.spec import AlignSpec, parse_spec, read_spec
 
 __all__ = [
@@ -28,5 +30,7 @@ __all__ = [
     "parse_spec",
     "plan",
     "read_spec",
+    "recording_controls",
+    "score",
     "trained",
 ]

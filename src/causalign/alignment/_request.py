@@ -15,11 +15,13 @@ from causalign._progress import Listener, Update
 from causalign._random import torch_stream
 from causalign._version import __version__
 from causalign.alignment._clock import Clock
+from causalign.alignment._recorded import account_of
 from causalign.alignment.methods import Method, Roles, method_of
 from causalign.alignment.result import (
     ControlScore,
     Counts,
     DepartureRecord,
+    LatentScore,
     LookRecord,
     RankTried,
     Record,
@@ -29,7 +31,7 @@ from causalign.alignment.result import (
     Unmatched,
 )
 from causalign.errors import CausalignError, unknown
-from causalign.evaluation import correct_trials, departures, iia_table
+from causalign.evaluation import correct_trials, departures, iia_table, latent_table
 from causalign.interchange import (
     Direction,
     Interventions,
@@ -41,9 +43,10 @@ from causalign.interchange import (
     record_together,
 )
 from causalign.maps import AlignmentMap, TrainableMap, parametrisation, random_frame, require_rank
+from causalign.recordings import Preprocessing
 from causalign.search import Found, Objective, class_means, generalised_procrustes
-from causalign.sites import Site, check
-from causalign.tasks import Variable, require_settable
+from causalign.sites import Readable, Recording, Site, check, runnable
+from causalign.tasks import FULL, Variable, require_settable
 
 STARTS = ("closed-form", "random", "paired")
 AUTO = "auto"
@@ -65,6 +68,8 @@ class Scored:
     scores: tuple[Score, ...]
     floor: tuple[Score, ...]
     """With nothing swapped."""
+    latent: tuple[LatentScore, ...]
+    """Of directions into recordings."""
     departures: tuple[DepartureRecord, ...]
 
 
@@ -72,7 +77,7 @@ class Scored:
 class Request:
     """The arguments of `align`, found to fit each other."""
 
-    sites: Sequence[Site]
+    sites: Sequence[Readable]
     variables: Sequence[Variable]
     """One for each site."""
     method: Method
@@ -91,7 +96,7 @@ class Request:
     @classmethod
     def checked(
         cls,
-        sites: Sequence[Site] | Site,
+        sites: Sequence[Readable] | Readable,
         variable: str | Variable | Sequence[str | Variable],
         method: str | Method,
         rank: int | str,
@@ -109,9 +114,9 @@ class Request:
         Raises:
             CausalignError: an argument is unknown or does not fit the others, or a site fails its checks.
         """
-        sites = list(sites) if isinstance(sites, list | tuple) else [cast("Site", sites)]
+        sites = list(sites) if isinstance(sites, list | tuple) else [cast("Readable", sites)]
         for site in sites:
-            if not isinstance(site, Site):
+            if not isinstance(site, Readable):
                 raise CausalignError(f"align takes sites, such as network.site('hidden'); found {type(site).__name__}")
         row, kind = method_of(method), parametrisation(map_name)
         row.require_sites(len(sites))
@@ -128,11 +133,13 @@ class Request:
         objectives = row.plan(_roles(row, len(sites), inaccessible, eps))
         if row.stepwise and any(objective.uses_latents for objective in objectives.values()):
             raise CausalignError(f"{row.name}: counterfactual latents are of single states, not of stepwise swaps")
+        _require_run(row, objectives, sites)
         rank = _most_dimensions(rank, row, objectives, sites)
         _require_alike("on one device", [str(site.device) for site in sites])
         _require_alike("of one precision", [str(site.dtype) for site in sites])
         for site in sites:
-            check(site, seed, row.stepwise)
+            if isinstance(site, Site):
+                check(site, seed, row.stepwise)
         start = row.start or start
         return cls(sites, variables, row, objectives, rank, kind, scale, start, seed, Counts(**counts), memory)
 
@@ -142,16 +149,33 @@ class Request:
         names = [site.name for site in self.sites]
         return [f"{n} #{names[: i + 1].count(n)}" if names.count(n) > 1 else n for i, n in enumerate(names)]
 
+    @property
+    def preprocessing(self) -> tuple[Preprocessing | None, ...]:
+        """What was done to each site's states first, where they are a recording's."""
+        return tuple(site.preprocessing if isinstance(site, Recording) else None for site in self.sites)
+
+    @property
+    def scored(self) -> list[Direction]:
+        """The directions whose IIA there is, those that are trained first: recordings cannot be run."""
+        directions = [*self.objectives, *self.method.untrained(len(self.sites))]
+        return [direction for direction in directions if isinstance(self.sites[direction.target], Site)]
+
+    @property
+    def only_read(self) -> list[Direction]:
+        """The trained directions into recordings, of which there is the latent objective instead."""
+        return [direction for direction in self.objectives if direction not in self.scored]
+
     def draw(self, clock: Clock, listener: Listener) -> dict[str, Split]:
         """The interventions of each split, each from streams and trials of its own.
 
-        Counterfactual latents are looked up for the splits that a search sees; the test is of behaviour alone.
+        Counterfactual latents are looked up for the splits that a search sees; the test is of behaviour alone, where
+        a target can be run.
         """
         with_latents = [direction for direction, objective in self.objectives.items() if objective.uses_latents]
         stepwise, splits, store = self.method.stepwise, {}, Store(self.memory)
         for done, (split, count) in enumerate(self.counts, start=1):
             tested = split == "test"
-            directions = [*self.objectives, *(self.method.untrained(len(self.sites)) if tested else [])]
+            directions = [*self.scored, *self.only_read] if tested else [*self.objectives]
             with clock("states"):
                 recorded = record_all(self.sites, count, self.seed, split, stepwise, store)
             with clock("data"):
@@ -164,7 +188,7 @@ class Request:
                     self.seed,
                     split,
                     stepwise=stepwise,
-                    with_latents=[] if tested else with_latents,
+                    with_latents=self.only_read if tested else with_latents,
                     store=store,
                 )
             splits[split] = Split(recorded, drawn)
@@ -202,10 +226,11 @@ class Request:
     def scores(
         self, maps: Sequence[AlignmentMap], swap: Swap, interventions: Mapping[Direction, Interventions]
     ) -> tuple[Score, ...]:
-        """The IIA of every direction under a swap."""
-        if not interventions:
+        """The IIA of every direction whose target can be run, under a swap."""
+        run = {direction: interventions[direction] for direction in self.scored if direction in interventions}
+        if not run:
             return ()
-        correct = correct_trials(self.sites, maps, swap, interventions)
+        correct = correct_trials(self.sites, maps, swap, run)
         table = iia_table(self.names, self.variables, correct)
         return tuple(Score.model_validate(row) for row in table.to_dict("records"))
 
@@ -218,6 +243,14 @@ class Request:
             DepartureRecord(source=self.names[source], target=self.names[target], **departure._asdict())
             for (source, target), departure in found.items()
         )
+
+    def latent_scores(
+        self, maps: Sequence[AlignmentMap], interventions: Mapping[Direction, Interventions]
+    ) -> tuple[LatentScore, ...]:
+        """The latent objective of every trained direction whose target cannot be run."""
+        read = {direction: interventions[direction] for direction in self.only_read}
+        table = latent_table(self.names, self.variables, maps, self.method.swap, read, self.seed)
+        return tuple(LatentScore.model_validate(row) for row in table.to_dict("records"))
 
     def _unmatched(self, splits: Mapping[str, Split]) -> tuple[Unmatched, ...]:
         return tuple(
@@ -244,7 +277,7 @@ class Request:
         clock: Clock,
     ) -> Record:
         """All there is to be said of what was found."""
-        trained = len(self.objectives)
+        trained = sum(direction in self.objectives for direction in self.scored)
         latents = {direction.target: kind for direction, kind in self.objectives.items() if kind.uses_latents}
         beside = len(latents) > 0 and any(kind.runs_target for kind in self.objectives.values())
         return Record(
@@ -257,9 +290,10 @@ class Request:
             start=self.start,
             sites=tuple(map(_about, self.sites, self.names, self.variables)),
             iia=scored.scores[:trained],
-            worst_iia=min(score.iia for score in scored.scores[:trained]),
+            worst_iia=min((score.iia for score in scored.scores[:trained]), default=None),
             unswapped=scored.floor[:trained],
             untrained=scored.scores[trained:],
+            latent=scored.latent,
             controls=controls,
             departures=scored.departures,
             inaccessible=self.names[min(latents)] if latents else None,
@@ -291,12 +325,19 @@ def _roles(row: Method, sites: int, inaccessible: int | None, eps: float | None)
     return roles
 
 
-def _at_least_single(site: Site) -> torch.dtype:
+def _require_run(row: Method, objectives: Mapping[Direction, Objective], sites: Sequence[Readable]) -> None:
+    """Check that no recording would have to be run."""
+    run = [sites[direction.target] for direction, objective in objectives.items() if objective.runs_target]
+    for site in run:
+        runnable(site, f"{row.name} runs it: clmas and latent-stitch need not")
+
+
+def _at_least_single(site: Readable) -> torch.dtype:
     return torch.promote_types(site.dtype, torch.float32)
 
 
 def _most_dimensions(
-    rank: int | str, row: Method, objectives: Mapping[Direction, Objective], sites: Sequence[Site]
+    rank: int | str, row: Method, objectives: Mapping[Direction, Objective], sites: Sequence[Readable]
 ) -> int:
     """The rank that is asked for, or for `auto` the full one, from which the search for the least begins."""
     if rank == AUTO:
@@ -313,13 +354,15 @@ def _require_alike(what: str, found: Sequence[str]) -> None:
         raise CausalignError(f"sites must be {what}; found {', '.join(found)}")
 
 
-def _one_each(variable: str | Variable | Sequence[str | Variable], sites: Sequence[Site]) -> list[Variable]:
+def _one_each(variable: str | Variable | Sequence[str | Variable], sites: Sequence[Readable]) -> list[Variable]:
     """One variable a site, each known to its task, and each settable from every other."""
     named = [variable] * len(sites) if isinstance(variable, str | Variable) else variable
     variables = [Variable.of(each) for each in named]
     if len(variables) != len(sites):
         raise CausalignError(f"name one variable, or one for each of the {len(sites)} sites; found {len(variables)}")
     for site, each in zip(sites, variables, strict=True):
+        if isinstance(site, Recording) and each.name not in (FULL, *site.task.variables):
+            raise unknown(f"variable of {site.name}", each.name, (FULL, *site.task.variables))
         try:
             require_settable(sites[0].task, variables[0].name, site.task, each.name)
         except CausalignError as error:
@@ -330,16 +373,17 @@ def _one_each(variable: str | Variable | Sequence[str | Variable], sites: Sequen
     return variables
 
 
-def _about(site: Site, name: str, variable: Variable) -> SiteRecord:
+def _about(site: Readable, name: str, variable: Variable) -> SiteRecord:
     return SiteRecord(
         name=name,
-        network=site.network.name,
+        network=site.system,
         at=site.at,
         task=site.task.name,
         task_summary=(type(site.task).__doc__ or "").strip().split("\n")[0].replace("`", ""),
         variables=site.task.keys(variable.name),
         width=site.width,
-        fingerprint=site.network.fingerprint,
+        fingerprint=site.fingerprint,
+        recording=account_of(site) if isinstance(site, Recording) else None,
     )
 
 

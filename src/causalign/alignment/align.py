@@ -14,7 +14,7 @@ from causalign._progress import Listener, progress_bars, silent
 from causalign.alignment._clock import Clock
 from causalign.alignment._request import AUTO, Request, Scored
 from causalign.alignment._searched import searched
-from causalign.alignment.controls import control_scores
+from causalign.alignment.controls import control_scores, require_controllable
 from causalign.alignment.methods import Method
 from causalign.alignment.rank import least_rank
 from causalign.alignment.rehearsal import Plan, planned
@@ -23,14 +23,14 @@ from causalign.errors import CausalignError, SearchWarning
 from causalign.interchange import DEFAULT_BUDGET, keep
 from causalign.maps import DEFAULT, AlignmentMap
 from causalign.search import Found, Settings
-from causalign.sites import Site
+from causalign.sites import Readable
 from causalign.tasks import Variable
 
 _ENDS = {"interrupted": "was interrupted", "diverged": "diverged"}
 
 
 def align(
-    sites: Sequence[Site] | Site,
+    sites: Sequence[Readable] | Readable,
     *,
     variable: str | Variable | Sequence[str | Variable] = "full",
     method: str | Method = "mas",
@@ -85,6 +85,8 @@ def align(
     counts = {"train": train, "validation": validation, "test": test}
     request = Request.checked(sites, variable, method, rank, map, scale, start, inaccessible, eps, seed, counts, memory)
     settings = _fitting(settings, request, rank, tolerance)
+    if controls:
+        require_controllable(request)
     clock = Clock("data", "states", "search", "evaluate", "controls")
     with _shown(progress) as listener:
         splits = request.draw(clock, listener)
@@ -106,6 +108,7 @@ def align(
             scored = Scored(
                 request.scores(found.maps, swap, held_out),
                 request.scores(found.maps, keep, held_out),
+                request.latent_scores(found.maps, held_out),
                 request.departures(found.maps, splits),
             )
         with clock("controls"):
@@ -117,10 +120,11 @@ def align(
             SearchWarning,
             stacklevel=2,
         )
-    return Alignment(found.maps, request.record(found, ranks, tolerance, splits, scored, beside, clock))
+    record = request.record(found, ranks, tolerance, splits, scored, beside, clock)
+    return Alignment(found.maps, record, request.preprocessing)
 
 
-def plan(sites: Sequence[Site] | Site, **arguments: Any) -> Plan:
+def plan(sites: Sequence[Readable] | Readable, **arguments: Any) -> Plan:
     """What `align` with the same arguments will take: operations, memory, disk and seconds.
 
     A few trials and small batches are tried; nothing of the size that is asked for is held.
@@ -132,7 +136,7 @@ def plan(sites: Sequence[Site] | Site, **arguments: Any) -> Plan:
     return planned(request, settings)
 
 
-def controls_of(sites: Sequence[Site] | Site, steps: int, **arguments: Any) -> tuple[ControlScore, ...]:
+def controls_of(sites: Sequence[Readable] | Readable, steps: int, **arguments: Any) -> tuple[ControlScore, ...]:
     """The controls of an alignment with these arguments whose search took so many steps.
 
     Raises:
@@ -144,7 +148,9 @@ def controls_of(sites: Sequence[Site] | Site, steps: int, **arguments: Any) -> t
         return tuple(control_scores(request, splits, settings, steps, listener))
 
 
-def _asked(sites: Sequence[Site] | Site, arguments: dict[str, Any]) -> tuple[Request, Settings, bool | Listener]:
+def _asked(
+    sites: Sequence[Readable] | Readable, arguments: dict[str, Any]
+) -> tuple[Request, Settings, bool | Listener]:
     """The request, settings and progress of a call of `align` with these arguments."""
     asked = inspect.signature(align).bind(sites, **arguments)
     asked.apply_defaults()

@@ -14,7 +14,9 @@ from causalign.alignment._searched import searched
 from causalign.alignment.result import ControlScore
 from causalign.interchange import Store
 from causalign.search import Settings
+from causalign.sites import runnable
 
+_TAKES = "controls=True is of networks: recording_controls has those of recordings"
 Splits = Mapping[str, Split]
 Control = Callable[[Request, Splits, Settings, Listener], tuple[Request, Splits, Settings]]
 """What is changed: the request, its interventions, or the settings of its search."""
@@ -25,7 +27,7 @@ def untrained(
 ) -> tuple[Request, Splits, Settings]:
     """The first network is replaced by an untrained one of the same shape."""
     del splits
-    first, *others = request.sites
+    first, *others = (runnable(site, _TAKES) for site in request.sites)
     network = first.network.untrained(request.seed)
     changed = replace(request, sites=[network.site(first.at, first.task), *others])
     return changed, changed.draw(Clock("data", "states"), listener), settings
@@ -58,6 +60,16 @@ def random_start(
 
 
 CONTROLS: dict[str, Control] = {"untrained": untrained, "shuffled": shuffled, "random": random_start}
+
+
+def require_controllable(request: Request) -> None:
+    """Check, before any work, that the controls can be run.
+
+    Raises:
+        CausalignError: a site is a recording.
+    """
+    for site in request.sites:
+        runnable(site, _TAKES)
 
 
 def control_scores(

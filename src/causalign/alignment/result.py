@@ -1,6 +1,8 @@
 """What an alignment is once it has been found: maps, scores, and how they came about."""
 
+import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -8,11 +10,15 @@ from typing import Literal
 
 import pandas as pd
 import torch
+from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from torch import Tensor
 
 from causalign._files import output_folder, read_tensors, write_tensors, write_text
+from causalign.alignment._caveats import caveats
 from causalign.errors import CausalignError, invalid
 from causalign.maps import AlignmentMap
+from causalign.recordings import Preprocessing
 from causalign.search import Look, Stopped
 
 RESULT, MAPS = "result.json", "maps.safetensors"
@@ -20,6 +26,43 @@ RESULT, MAPS = "result.json", "maps.safetensors"
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Counts(_Part):
+    """Interventions of each direction, or trials of a recording, by their use."""
+
+    train: int
+    validation: int
+    test: int
+
+
+class ValueCount(_Part):
+    """What a recording has of one value of its variables in one split."""
+
+    values: dict[str, int]
+    split: str
+    trials: int
+    samples: int
+    missing: int
+    """Samples of the value at which some unit has none."""
+    shortest: int
+    """Of the trials that have the value, in samples."""
+    longest: int
+    used: bool
+    """Whether enough trials have it."""
+
+
+class RecordingAccount(_Part):
+    """What there was of a recording, and what was done to it first."""
+
+    units: tuple[str, ...]
+    preprocess: dict[str, bool | int | None]
+    trials: Counts
+    fewest: int
+    """Trials of a split that must have a value for it to be used."""
+    left_out: dict[str, int]
+    """Trials that nothing is known of, by reason."""
+    coverage: tuple[ValueCount, ...]
 
 
 class SiteRecord(_Part):
@@ -35,7 +78,9 @@ class SiteRecord(_Part):
     """What the swapped variable stands for."""
     width: int
     fingerprint: str
-    """Of the network's weights."""
+    """Of the network's weights, or of a recording's states."""
+    recording: RecordingAccount | None = None
+    """Where it is no site of a network, but was only recorded."""
 
 
 class Score(_Part):
@@ -72,6 +117,25 @@ class DepartureRecord(_Part):
     energy_natural: float
 
 
+class LatentScore(_Part):
+    """The latent objective (equation 8) of one direction into a recording, on held-out interventions.
+
+    Its interval is by bootstrap over the recording's trials.
+    """
+
+    source: str
+    target: str
+    variable: str
+    distance: float
+    ci_low: float
+    ci_high: float
+    unswapped: float
+    """The same with nothing swapped."""
+    interventions: int
+    trials: int
+    """Of the recording, that were swapped into."""
+
+
 class LookRecord(_Part):
     """A point of the learning curve, on validation interventions."""
 
@@ -82,14 +146,6 @@ class LookRecord(_Part):
     mean_iia: float | None
     validation_loss: float | None = None
     """What the choice was made by, where some target may not be run."""
-
-
-class Counts(_Part):
-    """Interventions of each direction, by their use."""
-
-    train: int
-    validation: int
-    test: int
 
 
 class Unmatched(_Part):
@@ -135,8 +191,8 @@ class Record(_Part):
     start: str
     sites: tuple[SiteRecord, ...]
     iia: tuple[Score, ...]
-    worst_iia: float
-    """Of the trained directions."""
+    worst_iia: float | None
+    """Of the trained directions; none where all lead into recordings."""
     unswapped: tuple[Score, ...]
     """The same interventions with nothing swapped: what a network scores that ignores its source."""
     untrained: tuple[Score, ...] = ()
@@ -144,6 +200,8 @@ class Record(_Part):
     controls: tuple[ControlScore, ...] = ()
     """Of the trained directions, if controls were asked for."""
     departures: tuple[DepartureRecord, ...] = ()
+    latent: tuple[LatentScore, ...] = ()
+    """Trained directions into recordings, which have no IIA."""
     inaccessible: str | None = None
     """The site whose states were brought near counterfactual latents, its network not run in the search."""
     eps: float | None = None
@@ -183,8 +241,10 @@ class Record(_Part):
     def _whole(self) -> "Record":
         names = {site.name for site in self.sites}
         directions = [(score.source, score.target) for score in self.iia]
-        if not directions or directions != [(score.source, score.target) for score in self.unswapped]:
-            raise ValueError("iia and unswapped must score the same directions, at least one")
+        if directions != [(score.source, score.target) for score in self.unswapped]:
+            raise ValueError("iia and unswapped must score the same directions")
+        if (not directions and not self.latent) or (self.worst_iia is None) != (not directions):
+            raise ValueError("iia must score at least one direction, or latent, and worst_iia is the least of iia")
         if not names.issuperset(name for direction in directions for name in direction):
             raise ValueError("a score is of a site that is not listed")
         if any(count != len(directions) for count in Counter(score.control for score in self.controls).values()):
@@ -198,16 +258,18 @@ class Alignment:
 
     maps: tuple[AlignmentMap, ...]
     record: Record
+    preprocessing: tuple[Preprocessing | None, ...] = ()
+    """What was done to each recording first; its map is of the states after it. Nothing for sites of networks."""
 
     @property
     def iia(self) -> pd.DataFrame:
         """One row a direction: `source, target, variable, iia, ci_low, ci_high, trials`."""
-        return pd.DataFrame([dict(score) for score in self.record.iia])
+        return pd.DataFrame([dict(score) for score in self.record.iia], columns=list(Score.model_fields))
 
     @property
     def unswapped(self) -> pd.DataFrame:
         """The same table for the same interventions with nothing swapped: the floor."""
-        return pd.DataFrame([dict(score) for score in self.record.unswapped])
+        return pd.DataFrame([dict(score) for score in self.record.unswapped], columns=list(Score.model_fields))
 
     @property
     def untrained(self) -> pd.DataFrame:
@@ -244,10 +306,53 @@ class Alignment:
         """Interventions without a counterfactual latent: `source, target, split, values, count`."""
         return pd.DataFrame([dict(each) for each in self.record.unmatched], columns=list(Unmatched.model_fields))
 
+    def project(self, index: int, states: Float[Tensor, "*samples units"]) -> Float[Tensor, "*samples rank"]:
+        """The coordinates in the aligned subspace of states of the site `index`, of a recording as they were recorded.
+
+        Whatever was done to the recording first is done to them.
+        """
+        done = self.preprocessing[index] if self.preprocessing else None
+        return self.maps[index].project(states if done is None else done.apply(states).to(self.maps[index].frame))
+
+    def lift(self, index: int, coordinates: Float[Tensor, "*samples rank"]) -> Float[Tensor, "*samples units"]:
+        """The states within the subspace of the site `index` that have these coordinates; of a recording, its activity.
+
+        Whatever was done to the recording first is undone.
+        """
+        states = self.maps[index].lift(coordinates)
+        done = self.preprocessing[index] if self.preprocessing else None
+        return states if done is None else done.undo(states)
+
+    @property
+    def caveats(self) -> list[str]:
+        """What the scores do not show of recordings, a sentence each."""
+        return caveats(self.record)
+
+    @property
+    def coverage(self) -> pd.DataFrame:
+        """What there was of each value: `site, split`, the values, `trials, samples, missing, shortest, longest, used`.
+
+        As `Recording.coverage`, for all recordings of the alignment.
+        """
+        rows = [
+            {"site": site.name, "split": each.split} | dict(each.values) | each.model_dump(exclude={"values", "split"})
+            for site in self.record.sites
+            for each in (site.recording.coverage if site.recording else ())
+        ]
+        return pd.DataFrame(rows)
+
     @property
     def worst_iia(self) -> float:
-        """The IIA of the worst direction that was trained: the headline."""
-        return self.record.worst_iia
+        """The IIA of the worst direction that was trained: the headline; NaN where all lead into recordings."""
+        return math.nan if self.record.worst_iia is None else self.record.worst_iia
+
+    @property
+    def latent(self) -> pd.DataFrame:
+        """The latent objective on held-out interventions, for trained directions into recordings.
+
+        `source, target, variable, distance, ci_low, ci_high, unswapped, interventions, trials`; less is nearer.
+        """
+        return pd.DataFrame([dict(score) for score in self.record.latent], columns=list(LatentScore.model_fields))
 
     @property
     def history(self) -> pd.DataFrame:
@@ -266,6 +371,9 @@ class Alignment:
         """
         folder = output_folder(Path(folder), RESULT, MAPS)
         tensors = {f"maps.{index}.frame": each.frame for index, each in enumerate(self.maps)}
+        for index, each in enumerate(self.preprocessing):
+            given = {} if each is None else each.tensors()
+            tensors |= {f"preprocessing.{index}.{name}": tensor for name, tensor in given.items()}
         tensors |= {
             f"maps.{index}.scale": torch.as_tensor(each.scale, dtype=torch.float64)
             for index, each in enumerate(self.maps)
@@ -276,6 +384,9 @@ class Alignment:
 
     def __repr__(self) -> str:
         names = ", ".join(site.name for site in self.record.sites)
+        if not self.record.iia:
+            farthest = max(self.record.latent, key=lambda score: score.distance)
+            return f"Alignment({self.record.method} of {names}: latent distance {farthest.distance:.3f})"
         worst = min(self.record.iia, key=lambda score: score.iia)
         interval = f"[{worst.ci_low:.3f}, {worst.ci_high:.3f}]"
         return f"Alignment({self.record.method} of {names}: worst IIA {self.worst_iia:.3f} {interval})"
@@ -310,4 +421,16 @@ def load_alignment(folder: Path | str) -> Alignment:
                 f"{folder / MAPS}: the map of {site.name} is {list(each.frame.shape)}, "
                 f"and {RESULT} says [{site.width}, {record.rank}]"
             )
-    return Alignment(maps, record)
+    return Alignment(maps, record, _preprocessing(tensors, record, folder))
+
+
+def _preprocessing(tensors: Mapping[str, Tensor], record: Record, folder: Path) -> tuple[Preprocessing | None, ...]:
+    found: list[Preprocessing | None] = []
+    for index, site in enumerate(record.sites):
+        prefix = f"preprocessing.{index}."
+        given = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        try:
+            found.append(None if site.recording is None else Preprocessing.of_tensors(given))
+        except KeyError as missing:
+            raise CausalignError(f"{folder / MAPS}: what was done to {site.name} first lacks {missing}") from None
+    return tuple(found)

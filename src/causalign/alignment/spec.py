@@ -18,7 +18,7 @@ from causalign.errors import CausalignError, invalid, unknown
 from causalign.interchange import DEFAULT_BUDGET
 from causalign.maps import DEFAULT
 from causalign.search import Settings
-from causalign.sites import Site, open_site
+from causalign.sites import Readable, open_site
 
 
 class AlignSpec(BaseModel):
@@ -59,19 +59,19 @@ class AlignSpec(BaseModel):
             raise PydanticCustomError("rank", "a whole number or auto, found {found}", {"found": repr(rank)})
         return rank
 
-    def open(self) -> list[Site]:
+    def open(self) -> list[Readable]:
         """The sites that the references name."""
         return [open_site(reference) for reference in self.network]
 
-    def align(self, sites: Sequence[Site], listener: Listener) -> Alignment:
+    def align(self, sites: Sequence[Readable], listener: Listener) -> Alignment:
         """Align them as the spec says."""
         return align(sites, **self._arguments(), progress=listener)
 
-    def controls_of(self, sites: Sequence[Site], steps: int, listener: Listener) -> tuple[ControlScore, ...]:
+    def controls_of(self, sites: Sequence[Readable], steps: int, listener: Listener) -> tuple[ControlScore, ...]:
         """The controls of such an alignment whose search took so many steps."""
         return controls_of(sites, steps, **self._arguments(), progress=listener)
 
-    def plan(self, sites: Sequence[Site]) -> Plan:
+    def plan(self, sites: Sequence[Readable]) -> Plan:
         """What that will take."""
         return plan(sites, **self._arguments())
 

@@ -9,6 +9,7 @@ from causalign.benchmarks.against_textbook import throughput, time_to_iia
 from causalign.benchmarks.growth import growth
 from causalign.benchmarks.planning import planning
 from causalign.benchmarks.preparation import preparation
+from causalign.benchmarks.recordings import recordings
 from causalign.benchmarks.similarity import similarity
 from causalign.benchmarks.step import step
 from causalign.benchmarks.training import training
@@ -23,6 +24,7 @@ BENCHMARKS: Mapping[str, Callable[[bool], Iterator[Row]]] = {
     "similarity": similarity,
     "plan": planning,
     "growth": growth,
+    "recordings": recordings,
 }
 """Each gives its rows as they are measured; called with True, quickly and more roughly."""
 

@@ -44,12 +44,22 @@ def show_alignment(alignment: Alignment) -> None:
         interval = f"{score.ci_low:.3f} to {score.ci_high:.3f}"
         numbers = (f"{score.iia:.3f}", interval, f"{score.trials:,}", f"{floor.iia:.3f}")
         table.add_row(direction, score.variable, *numbers)
-    console.print(table)
+    if record.iia:
+        console.print(table)
+    for latent in record.latent:
+        direction = " -> ".join(letters.get(name, name) for name in (latent.source, latent.target))
+        interval = f"{latent.ci_low:.3f} to {latent.ci_high:.3f}"
+        console.print(
+            f"{direction} is not run: latent distance {latent.distance:.3f} ({interval}, of {latent.trials} trials "
+            f"resampled), {latent.unswapped:.3f} with nothing swapped",
+            soft_wrap=True,
+        )
     for score in record.untrained:
         direction = " -> ".join(letters.get(name, name) for name in (score.source, score.target))
         console.print(f"{direction} was not trained: {score.iia:.3f} ({score.ci_low:.3f} to {score.ci_high:.3f})")
     how = f"  ({record.method}, rank {record.rank}, {record.steps} steps, {record.seconds.total:.1f} s)"
-    console.print(Text.assemble((f"Worst direction: {record.worst_iia:.3f}", "bold"), how))
+    worst = "No direction can be run" if record.worst_iia is None else f"Worst direction: {record.worst_iia:.3f}"
+    console.print(Text.assemble((worst, "bold"), how))
     for tried in record.ranks:
         cut = ", cut off: more steps may do more" if tried.stopped == "steps" else ""
         console.print(f"rank {tried.rank}: {tried.worst_iia:.3f} on validation after {tried.steps} steps{cut}")
@@ -57,10 +67,12 @@ def show_alignment(alignment: Alignment) -> None:
     if record.unmatched:
         left_out = sum(each.count for each in record.unmatched)
         into = {(each.source, each.target) for each in record.unmatched}
-        of = len(into) * (record.interventions.train + record.interventions.validation)
+        of = len(into) * sum(getattr(record.interventions, split) for split in {u.split for u in record.unmatched})
         console.print(
             f"{left_out:,} of {of:,} interventions had no recorded state with their values and were left out."
         )
+    for caveat in alignment.caveats:
+        console.print(caveat, soft_wrap=True)
     for score in record.iia:
         if score.source == score.target and score.iia < _TAKES_BACK:
             letter = letters.get(score.source, score.source)
@@ -93,12 +105,14 @@ def show_verdicts(verdicts: Sequence[Verdict]) -> None:
 def show_similarity(similarity: pd.DataFrame) -> None:
     """The correlational measures of two sites."""
     table = _table("Correlational measures of the two", "measure")
-    for column in ("value", "sd over draws", "draws", "samples"):
+    recorded = "ceiling" in similarity
+    of_recordings = ("95 % interval", "noise ceiling") if recorded else ()
+    for column in ("value", *of_recordings, "sd over draws", "draws", "values" if recorded else "samples"):
         table.add_column(column, justify="right")
     for row in similarity.to_dict("records"):
-        table.add_row(
-            row["measure"], f"{row['value']:.3f}", f"{row['sd']:.3f}", str(row["draws"]), f"{row['samples']:,}"
-        )
+        more = (f"{row['ci_low']:.3f} to {row['ci_high']:.3f}", f"{row['ceiling']:.3f}") if recorded else ()
+        figures = (f"{row['value']:.3f}", *more, f"{row['sd']:.3f}", str(row["draws"]), f"{row['samples']:,}")
+        table.add_row(row["measure"], *figures)
     console.print(table)
 
 

@@ -29,7 +29,7 @@ from causalign.errors import CausalignError, SearchWarning, lookup
 from causalign.evaluation import compare as compare_sites
 from causalign.maps import PARAMETRISATIONS
 from causalign.report import FIGURES, PAGE, SIMILARITY, save_similarity, write_report
-from causalign.sites import Site, open_site
+from causalign.sites import Readable, open_site
 from causalign.studies import BUDGETS, COMPARISONS, STUDIES, TABLE, Protocol
 from causalign.studies import reproduce as run_studies
 
@@ -41,7 +41,11 @@ app = typer.Typer(
 
 Network = Annotated[
     list[str] | None,
-    typer.Option("--network", "-n", help="zoo:TASK/ARCH[/SEED][@SITE], or the folder of a trained network[@SITE]."),
+    typer.Option(
+        "--network",
+        "-n",
+        help="zoo:TASK/ARCH[/SEED][@SITE], a trained network's folder[@SITE], a recording's .toml.",
+    ),
 ]
 _MORE = "train, validation, test, memory, batch, grow, passes, check_every, patience, enough, precision"
 Spec = Annotated[Path | None, typer.Option(help=f"A TOML or JSON file with all of these, and {_MORE}.")]
@@ -271,7 +275,7 @@ def _run(spec: AlignSpec, out: Path) -> None:
     _say_if_cut_short(alignment, out)
 
 
-def _compare_pair(sites: Sequence[Site], seed: int, out: Path) -> None:
+def _compare_pair(sites: Sequence[Readable], seed: int, out: Path) -> None:
     """The correlational measures, where there are two sites and they can be shown the same trials."""
     if len(sites) == 2 and sites[0].task.name == sites[1].task.name:
         similarity = compare_sites(sites[0], sites[1], seed=seed)

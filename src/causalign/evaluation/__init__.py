@@ -2,6 +2,7 @@
 
 from causalign.evaluation.cka import cka
 from causalign.evaluation.iia import correct_trials, iia_table, worst
+from causalign.evaluation.latents import latent_distance, latent_table
 from causalign.evaluation.naturalness import Departure, departures
 from causalign.evaluation.procrustes import procrustes
 from causalign.evaluation.rsa import rdm, rsa
@@ -15,6 +16,8 @@ __all__ = [
     "correct_trials",
     "departures",
     "iia_table",
+    "latent_distance",
+    "latent_table",
     "procrustes",
     "rdm",
     "rsa",

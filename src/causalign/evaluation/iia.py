@@ -10,14 +10,14 @@ from torch import Tensor
 
 from causalign.interchange import Direction, Interventions, Swap, forget_mapped_pages, run_swapped
 from causalign.maps import AlignmentMap
-from causalign.sites import Site
+from causalign.sites import Readable
 from causalign.tasks import Variable
 
 _CHUNK = 2048  # interventions run at a time
 
 
 def correct_trials(
-    sites: Sequence[Site],
+    sites: Sequence[Readable],
     maps: Sequence[AlignmentMap],
     swap: Swap,
     interventions: Mapping[Direction, Interventions],

@@ -13,10 +13,11 @@ from causalign._random import numpy_stream
 from causalign.errors import CausalignError
 from causalign.evaluation.cka import cka
 from causalign.evaluation.procrustes import procrustes
+from causalign.evaluation.recordings import compare_averages
 from causalign.evaluation.rsa import rsa
 from causalign.interchange import require_same_trials
-from causalign.sites import Site, finite
-from causalign.tasks import END, Sequences, Task
+from causalign.sites import Readable, Site, finite
+from causalign.tasks import END, FULL, Sequences, Task
 
 MEASURES: dict[str, Callable[[Tensor, Tensor], float]] = {
     "RSA (Spearman)": partial(rsa, correlation="spearman"),
@@ -30,27 +31,40 @@ _MOST_TRIALS = 200_000
 
 
 def compare(
-    a: Site, b: Site, seed: int = 0, draws: int = 10, samples: int = 1000, trials_each: int = 15
+    a: Readable,
+    b: Readable,
+    seed: int = 0,
+    draws: int = 10,
+    samples: int = 1000,
+    trials_each: int = 15,
+    variable: str = FULL,
+    resamples: int = 200,
 ) -> pd.DataFrame:
     """RSA, CKA and Procrustes distance of two sites on the same trials of one task.
 
     15 trials of each quantity are read by both; 1,000 states from all positions but pads and E are drawn 10 times.
 
+    A recording cannot be shown the same trials: with one, the mean states by value of `variable` are compared, its
+    trials are resampled `resamples` times for an interval, and halved for a noise ceiling (evaluation/recordings.py).
+
     Returns:
         One row a measure: `measure, a, b, value, sd, draws, samples`; the mean over draws and its standard deviation.
+        With a recording, `ci_low, ci_high` and `ceiling` as well, and `samples` is the number of values.
 
     Raises:
         CausalignError: the sites are of different tasks, a number is too small, or states are NaN or infinite.
     """
     for site in (a, b):
-        if not isinstance(site, Site):
+        if not isinstance(site, Readable):
             raise CausalignError(f"compare takes sites, such as network.site('hidden'); found {type(site).__name__}")
-    require_same_trials([a, b])
-    if seed < 0 or draws < 2 or samples < 3 or trials_each < 1:
+    if seed < 0 or draws < 2 or samples < 3 or trials_each < 1 or resamples < 2:
         raise CausalignError(
-            "compare takes a seed of at least 0, 2 draws, 3 samples and 1 trial each; "
-            f"found {seed}, {draws}, {samples} and {trials_each}"
+            "compare takes a seed of at least 0, 2 draws, 3 samples, 1 trial each and 2 resamples; "
+            f"found {seed}, {draws}, {samples}, {trials_each} and {resamples}"
         )
+    if not isinstance(a, Site) or not isinstance(b, Site):
+        return compare_averages(a, b, MEASURES, variable, seed, resamples)
+    require_same_trials([a, b])
     trials = stratified(a.task, trials_each, numpy_stream(seed, "similarity", "trials"))
     seen = torch.from_numpy(_positions(a.task, trials))
     states = [finite(site.read(site.encode(trials.tokens)), site).cpu()[seen] for site in (a, b)]

@@ -18,7 +18,7 @@ from causalign.errors import CausalignError
 from causalign.interchange.interventions import Direction, Interventions
 from causalign.interchange.recorded import Recorded
 from causalign.interchange.store import Store
-from causalign.sites import Places, Site
+from causalign.sites import Places, Readable, Site
 from causalign.tasks import Values, Variable, counterfactual
 
 _ATTEMPTS = 50
@@ -26,7 +26,7 @@ _CHUNK = 20_000  # interventions drawn at a time
 
 
 def draw_interventions(
-    sites: Sequence[Site],
+    sites: Sequence[Readable],
     variables: Sequence[Variable],
     directions: Iterable[Direction],
     recorded: Sequence[Recorded],
@@ -65,7 +65,7 @@ def draw_interventions(
 class _Side:
     """One end of a direction: a site, the variable that is given or set there, and its recorded states."""
 
-    site: Site
+    site: Readable
     variable: Variable
     recorded: Recorded
 
@@ -170,10 +170,7 @@ def _interventions(
     latent_rows: Int[Tensor, " pairs"] | None,
     unmatched: dict[tuple[int, ...], int] | None,
 ) -> Interventions:
-    task, device = target.site.task, target.site.device
-    continuation = task.continue_from(pairs.values, rng)
-    if not continuation.determined.any(axis=1).all():
-        raise CausalignError(f"{task.name} writes continuations without a determined token: nothing could be scored")
+    device = target.site.device
 
     def rows(recorded: Recorded, trial: Int[np.ndarray, " pairs"], position: Int[np.ndarray, " pairs"]) -> Tensor:
         if not stepwise:
@@ -187,13 +184,27 @@ def _interventions(
         rows(source.recorded, pairs.source_trial, pairs.source_position),
         rows(target.recorded, pairs.target_trial, pairs.target_position),
         Places(_compact(pairs.target_trial, device), _compact(pairs.target_position, device)),
-        target.site.encode(continuation.tokens).int(),
-        torch.from_numpy(continuation.determined).to(device),
-        _compact(continuation.lengths, device),
+        *_continued(target.site, pairs.values, rng),
         {name: _compact(value, device) for name, value in pairs.values.items()},
         latent_rows,
         unmatched,
     )
+
+
+def _continued(
+    site: Readable, values: Values, rng: np.random.Generator
+) -> tuple[Int[Tensor, "pairs steps"], Bool[Tensor, "pairs steps"], Int[Tensor, " pairs"]]:
+    """What the target goes on with, which of it is determined, and its lengths; what cannot be run writes nothing."""
+    if not isinstance(site, Site):
+        pairs = len(values[site.task.variables[0]])
+        nothing = torch.zeros(pairs, 0, dtype=torch.int32, device=site.device)
+        return nothing, nothing.bool(), torch.zeros(pairs, dtype=torch.int32, device=site.device)
+    continuation = site.task.continue_from(values, rng)
+    if not continuation.determined.any(axis=1).all():
+        name = site.task.name
+        raise CausalignError(f"{name} writes continuations without a determined token: nothing could be scored")
+    determined = torch.from_numpy(continuation.determined).to(site.device)
+    return site.encode(continuation.tokens).int(), determined, _compact(continuation.lengths, site.device)
 
 
 def _compact(numbers: Int[np.ndarray, "..."], device: torch.device) -> Int[Tensor, "..."]:

@@ -14,7 +14,7 @@ from causalign.interchange._predictions import next_token_loss, predictions
 from causalign.interchange.recorded import Recorded
 from causalign.interchange.store import Store, rows_of
 from causalign.interchange.upstream import Upstream
-from causalign.sites import Continuation, Places, Prepared, Site
+from causalign.sites import Continuation, Places, Prepared, Readable, Site, runnable
 
 
 class Direction(NamedTuple):
@@ -118,7 +118,7 @@ class Interventions:
         )
 
     @classmethod
-    def joined(cls, parts: Sequence["Interventions"], site: Site, store: Store) -> "Interventions":
+    def joined(cls, parts: Sequence["Interventions"], site: Readable, store: Store) -> "Interventions":
         """Those of one direction into a site, one after another, in a table of the store."""
         first = parts[0]
         unmatched: Counter[tuple[int, ...]] = Counter()
@@ -138,10 +138,10 @@ class Interventions:
             {name: joined[f"value of {name}"] for name in first.values},
             joined.get("latent_rows"),
             None if first.unmatched is None else dict(unmatched),
-            Upstream(site, len(joined["tokens"]), joined["tokens"].shape[1], store) if site.feeds else None,
+            _upstream(site, joined["tokens"], store),
         )
 
-    def shuffled(self, rng: np.random.Generator, site: Site, store: Store) -> "Interventions":
+    def shuffled(self, rng: np.random.Generator, site: Readable, store: Store) -> "Interventions":
         """The same swaps, each with the continuation and the counterfactual latent of another one."""
         order = torch.from_numpy(rng.permutation(len(self))).to(self.tokens.device)
         latents = None if self.latent_rows is None else self.latent_rows[order]
@@ -164,6 +164,13 @@ class Interventions:
         values = {f"value of {name}": value for name, value in self.values.items()}
         latents = {} if self.latent_rows is None else {"latent_rows": self.latent_rows}
         return tables | values | latents
+
+
+def _upstream(site: Readable, tokens: Int[Tensor, "trials steps_after"], store: Store) -> Upstream | None:
+    """Where what is fed to a site is kept, if something is."""
+    if not isinstance(site, Site) or not site.feeds:
+        return None
+    return Upstream(site, len(tokens), tokens.shape[1], store)
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,11 +199,15 @@ class Run:
         return right.index_fill(0, self.trial[scored[wrong]], False)
 
 
-def run_swapped(site: Site, batches: Sequence[Batch], swapped: Sequence[Float[Tensor, "trials ... width"]]) -> Run:
+def run_swapped(site: Readable, batches: Sequence[Batch], swapped: Sequence[Float[Tensor, "trials ... width"]]) -> Run:
     """Run batches of interventions into one site on, from their swapped states, as a single batch.
 
     Trials are sorted by length on the way in, so that those that have ended drop out of the work.
+
+    Raises:
+        CausalignError: the site is a recording.
     """
+    site = runnable(site, "interventions run their target on")
     lengths = torch.cat([batch.lengths for batch in batches])
     order = lengths.argsort(descending=True, stable=True)
     tokens = _together([batch.tokens for batch in batches])[order]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -11,11 +12,12 @@ from torch import Tensor
 from causalign._random import numpy_stream
 from causalign.errors import CausalignError
 from causalign.interchange.store import Store, forget_mapped_pages, rows_of
-from causalign.sites import Prepared, Site, finite
-from causalign.tasks import END, Sequences, Task, Values
+from causalign.sites import Prepared, Readable, Site, finite, runnable
+from causalign.tasks import END, Sequences, Task, Trials, Values
 
 MOST_TRIALS = 4096  # read for one split; their states at all positions are paired at random
-_CHUNK = 1024  # trials read at a time
+_CHUNK = 1024  # trials read at a time,
+_BYTES = 2**25  # or fewer, where their states would take more than this
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +27,7 @@ class Recorded:
     A sample is a position where a single state may be swapped.
     """
 
-    trials: Sequences
+    trials: Trials
     trial: Int[np.ndarray, " samples"]
     position: Int[np.ndarray, " samples"]
     device: torch.device
@@ -98,25 +100,38 @@ def record(site: Site, trials: int, rng: np.random.Generator) -> Recorded:
         CausalignError: states are NaN or infinite, or no trial has such a position.
     """
     drawn = site.task.trials(trials, rng)
-    places = site.task.swappable(drawn.tokens)
+    places = site.swappable(drawn)
     return read_trials(site, drawn, places, places, Store())
 
 
 def record_all(
-    sites: Sequence[Site], count: int, seed: int, split: str, stepwise: bool = False, store: Store | None = None
+    sites: Sequence[Readable], count: int, seed: int, split: str, stepwise: bool = False, store: Store | None = None
 ) -> list[Recorded]:
     """Recorded states of every site, enough for `count` interventions of each direction.
 
     `split` names the random stream: different splits share no draw. Stepwise, all positions are kept, and the trials
     of each are lengthened to those of the longest, so that each can be a target up to any source's position.
+
+    Raises:
+        CausalignError: states are NaN or infinite, a site has no position to swap at, or, stepwise, is a recording.
     """
     trials, store = min(count, MOST_TRIALS), store or Store()
-    drawn = [
-        _by_length(site.task.trials(trials, numpy_stream(seed, split, "trials", i))) for i, site in enumerate(sites)
-    ]
-    if not stepwise:
-        places = [site.task.swappable(each.tokens) for site, each in zip(sites, drawn, strict=True)]
-        return [read_trials(*each, store) for each in zip(sites, drawn, places, places, strict=True)]
+    streams = [numpy_stream(seed, split, "trials", index) for index in range(len(sites))]
+    if stepwise:
+        run = [runnable(site, "stepwise swaps lengthen its trials") for site in sites]
+        return _record_stepwise(run, trials, streams, store)
+    recorded = []
+    for site, rng in zip(sites, streams, strict=True):
+        drawn = _by_length(site.draw(trials, split, rng))
+        places = site.swappable(drawn)
+        recorded.append(read_trials(site, drawn, places, places, store))
+    return recorded
+
+
+def _record_stepwise(
+    sites: Sequence[Site], trials: int, streams: Sequence[np.random.Generator], store: Store
+) -> list[Recorded]:
+    drawn = [_by_length(site.task.trials(trials, rng)) for site, rng in zip(sites, streams, strict=True)]
     time = max(each.tokens.shape[1] for each in drawn)
     recorded = []
     for site, each in zip(sites, drawn, strict=True):
@@ -126,16 +141,17 @@ def record_all(
     return recorded
 
 
-def record_together(sites: Sequence[Site], count: int, seed: int) -> list[Float[Tensor, "samples width"]]:
+def record_together(sites: Sequence[Readable], count: int, seed: int) -> list[Float[Tensor, "samples width"]]:
     """The states of every site at the same positions of the same trials, row by row.
 
     Raises:
-        CausalignError: the sites are of different tasks.
+        CausalignError: the sites are of different tasks, or one is a recording, whose trials are its own.
     """
-    require_same_trials(sites)
-    drawn = sites[0].task.trials(min(count, MOST_TRIALS), numpy_stream(seed, "paired", "trials"))
-    places = torch.from_numpy(sites[0].task.swappable(drawn.tokens))
-    return [finite(site.read(site.encode(drawn.tokens)), site)[places.to(site.device)] for site in sites]
+    run = [runnable(site, "paired states are those of the same trials") for site in sites]
+    require_same_trials(run)
+    drawn = run[0].task.trials(min(count, MOST_TRIALS), numpy_stream(seed, "paired", "trials"))
+    places = torch.from_numpy(run[0].task.swappable(drawn.tokens))
+    return [finite(site.read(site.encode(drawn.tokens)), site)[places.to(site.device)] for site in run]
 
 
 def require_same_trials(sites: Sequence[Site]) -> None:
@@ -152,9 +168,12 @@ def require_same_trials(sites: Sequence[Site]) -> None:
             )
 
 
-def _by_length(trials: Sequences) -> Sequences:
+_Kind = TypeVar("_Kind", bound=Trials)
+
+
+def _by_length(trials: _Kind) -> _Kind:
     """The shortest first, so that trials read together have few pads."""
-    return trials[np.argsort(trials.lengths, kind="stable")]
+    return cast("_Kind", trials[np.argsort(trials.lengths, kind="stable")])
 
 
 def _about(task: Task) -> str:
@@ -162,8 +181,8 @@ def _about(task: Task) -> str:
 
 
 def read_trials(
-    site: Site,
-    trials: Sequences,
+    site: Readable,
+    trials: Trials,
     swappable: Bool[np.ndarray, "trials time"],
     kept: Bool[np.ndarray, "trials time"],
     store: Store,
@@ -176,20 +195,22 @@ def read_trials(
     """
     trial, position = swappable.nonzero()
     if len(trial) == 0:
-        after = " ".join(site.task.swap_at)
-        raise CausalignError(f"a swap follows {after}, and {site.task.name} wrote none of it in {len(trials):,} trials")
+        where = f"a swap follows {' '.join(site.task.swap_at)}, and " if isinstance(site, Site) else ""
+        raise CausalignError(f"{where}{site.task.name} has no place for one in {len(trials):,} trials")
     states = store.table([int(kept.sum()), site.width], site.dtype, site.device)
     prepared: Prepared = {}
-    for start in range(0, len(trials), _CHUNK):
-        chunk = slice(start, min(start + _CHUNK, len(trials)))
-        longest = int((kept[chunk] | (trials.tokens[chunk] != 0)).any(0).nonzero()[0].max()) + 1
-        tokens = site.encode(trials.tokens[chunk, :longest])
-        read = finite(site.read(tokens), site)[torch.from_numpy(kept[chunk, :longest]).to(site.device)]
+    present: Bool[np.ndarray, "trials time"] = kept | (np.arange(kept.shape[1]) < trials.lengths[:, None])
+    step = max(1, min(_CHUNK, _BYTES // (kept.shape[1] * site.width * site.dtype.itemsize)))
+    for start in range(0, len(trials), step):
+        chunk = slice(start, min(start + step, len(trials)))
+        longest = int(np.flatnonzero(present[chunk].any(axis=0)).max()) + 1
+        read, before = site.states_of(trials[chunk], longest, stepwise)
+        read = finite(read, site)[torch.from_numpy(kept[chunk, :longest]).to(site.device)]
         first = int(kept[:start].sum())
         states[first : first + len(read)] = read.to(states.device)
-        for name, part in site.prepare(tokens, stepwise).items():
+        for name, part in before.items():
             if name not in prepared:
-                shape = [len(trials), trials.tokens.shape[1], *part.shape[2:]]
+                shape = [*kept.shape, *part.shape[2:]]
                 prepared[name] = store.table(shape, part.dtype, part.device)
             prepared[name][chunk, :longest] = part.to(prepared[name].device)
         forget_mapped_pages()

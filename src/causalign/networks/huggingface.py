@@ -10,10 +10,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from typing_extensions import override
 
-from causalign._random import torch_stream
 from causalign.errors import CausalignError
 from causalign.networks._base import Network
 from causalign.networks._tokens import require_distinct
+from causalign.networks._untrained import untrained_copy
 from causalign.tasks import PAD, Task, Vocabulary
 
 if TYPE_CHECKING:
@@ -84,11 +84,7 @@ class HuggingFace(Network):
 
     @override
     def untrained(self, seed: int) -> "HuggingFace":
-        weight = next(self.parameters())
-        with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # transformers draws from the global generator
-            torch.manual_seed(int(torch_stream(seed, "initialise").initial_seed()))
-            model = type(self.model)(self.model.config)
-        model = model.to(weight.device, weight.dtype)
+        model = untrained_copy(self.model, seed, self.name)
         return HuggingFace(model, self.task, self._ids, f"untrained:{self.name}/{seed}")
 
     @property

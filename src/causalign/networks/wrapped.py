@@ -15,6 +15,7 @@ from typing_extensions import override
 from causalign.errors import CausalignError
 from causalign.networks._base import Network
 from causalign.networks._tokens import require_distinct, with_pad
+from causalign.networks._untrained import untrained_copy
 from causalign.tasks import Task, Vocabulary
 
 if TYPE_CHECKING:
@@ -94,6 +95,11 @@ class Wrapped(Network):
                 "expected logits [trials, time, vocabulary]"
             )
         return next((path for path, out in outputs.items() if out is logits), None), logits.shape[2]
+
+    @override
+    def untrained(self, seed: int) -> "Wrapped":
+        module = untrained_copy(self.module, seed, self.name)
+        return Wrapped(module, self.task, self._ids, f"untrained:{self.name}/{seed}", self.tolerance)
 
     @property
     @override

@@ -36,16 +36,17 @@ def write_report(folder: Path | str) -> Path:
     sites = [site.name for site in alignment.record.sites]
     similarity = _read_similarity(folder, {f"{site.network}@{site.at}" for site in alignment.record.sites})
     figures = {"iia": iia_matrix(alignment.iia, sites), "learning_curve": learning_curve(alignment.history)}
-    if similarity is not None:
+    if similarity is not None and len(alignment.iia):
         figures["similarity"] = similarity_bars(alignment.iia, alignment.unswapped, similarity)
     for name, figure in figures.items():
         with replacing(folder / f"{name}.png") as temporary:
             figure.savefig(temporary, dpi=_PIXELS_PER_INCH, format="png")
-    worst = alignment.iia.nsmallest(1, "iia").iloc[0]
+    worst = alignment.iia.sort_values("iia").head(1).to_dict("records")
     page = template("causalign.report", "page.html.j2").render(
         record=alignment.record,
         controls=alignment.worst_controls,
-        worst=worst.to_dict(),
+        worst=worst[0] if worst else None,
+        caveats=alignment.caveats,
         scores=list(zip(alignment.record.iia, alignment.record.unswapped, strict=True)),
         similarity=[] if similarity is None else similarity.to_dict("records"),
         figures={name: svg(figure) for name, figure in figures.items()},

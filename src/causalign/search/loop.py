@@ -23,7 +23,7 @@ from causalign.maps import AlignmentMap, TrainableMap
 from causalign.search._memory import release_freed_memory
 from causalign.search.objective import Objective
 from causalign.search.sampling import sample_directions
-from causalign.sites import Site
+from causalign.sites import Readable
 
 _MEMORY = 0.9  # of the running average of the parameters: about the last ten steps
 _CHUNK = 2048  # validation interventions whose loss is computed at a time
@@ -80,7 +80,7 @@ class Settings:
 class Problem:
     """What is searched: maps of these sites under which swapping minimises the objectives."""
 
-    sites: Sequence[Site]
+    sites: Sequence[Readable]
     swap: Swap
     objectives: Mapping[Direction, Objective]
     """The trained directions, and what is minimised in each."""

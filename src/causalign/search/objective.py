@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from causalign.errors import CausalignError
+from causalign.evaluation import latent_distance
 from causalign.interchange import Batch, run_swapped
-from causalign.sites import Site
+from causalign.sites import Readable
 
-Loss = Callable[[Site, Sequence[Batch], Sequence[Float[Tensor, "trials ... width"]]], Float[Tensor, ""]]
+Loss = Callable[[Readable, Sequence[Batch], Sequence[Float[Tensor, "trials ... width"]]], Float[Tensor, ""]]
 """The loss of batches of interventions into one site, one batch a direction, summed over directions.
 
 Differentiable in the swapped states, which are its last argument.
@@ -35,7 +35,7 @@ class Objective:
 
 
 def behaviour_loss(
-    site: Site, batches: Sequence[Batch], swapped: Sequence[Float[Tensor, "trials ... width"]]
+    site: Readable, batches: Sequence[Batch], swapped: Sequence[Float[Tensor, "trials ... width"]]
 ) -> Float[Tensor, ""]:
     """The next-token loss on the continuation, equation 5: a sum over its tokens, a mean over interventions.
 
@@ -45,7 +45,7 @@ def behaviour_loss(
 
 
 def latent_loss(
-    site: Site, batches: Sequence[Batch], swapped: Sequence[Float[Tensor, "trials width"]]
+    site: Readable, batches: Sequence[Batch], swapped: Sequence[Float[Tensor, "trials width"]]
 ) -> Float[Tensor, ""]:
     """The distance to counterfactual latents, equation 8: half the mean squared error and half of 1 - cosine.
 
@@ -55,8 +55,7 @@ def latent_loss(
     for batch, states in zip(batches, swapped, strict=True):
         if batch.latents is None:
             raise CausalignError(f"{site.name}: no counterfactual latents were looked up")
-        cosine = functional.cosine_similarity(batch.latents, states, dim=-1)
-        total = total + (functional.mse_loss(states, batch.latents) + 1 - cosine.mean()) / 2
+        total = total + latent_distance(batch.latents, states).mean()
     return total
 
 

@@ -1,11 +1,13 @@
 """Sites: places in a network that can be read, swapped, and run on from."""
 
-from causalign.sites._base import Continuation, Places, Prepared, Site, finite
+from causalign.sites._base import Continuation, Places, Site, runnable
 from causalign.sites._checks import check
+from causalign.sites._readable import Prepared, Readable, finite
 from causalign.sites.any_module import site_in
 from causalign.sites.hooked import Hooked
 from causalign.sites.huggingface import HuggingFaceResidual
 from causalign.sites.listing import sites_of
+from causalign.sites.recording import Recording
 from causalign.sites.recurrent import Embedding, HiddenState
 from causalign.sites.reference import open_site
 from causalign.sites.transformer import Residual
@@ -18,11 +20,14 @@ __all__ = [
     "HuggingFaceResidual",
     "Places",
     "Prepared",
+    "Readable",
+    "Recording",
     "Residual",
     "Site",
     "check",
     "finite",
     "open_site",
+    "runnable",
     "site_in",
     "sites_of",
 ]

@@ -1,20 +1,19 @@
 """What a site is: a place in a network whose state can be read, swapped, and run on from."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from typing_extensions import override
 
 from causalign.errors import CausalignError
 from causalign.networks import Network
-from causalign.tasks import Task
-
-Prepared = dict[str, Shaped[Tensor, "recorded ..."]]
-"""All that may precede a swap in some trials, computed once, a row a trial; what it holds is the site's own affair."""
+from causalign.sites._readable import Prepared, Readable
+from causalign.tasks import Sequences, Task, Trials
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,13 +67,14 @@ class Continuation:
         return cls(tokens[trial, step], trial, step, running)
 
 
-class Site(ABC):
+class Site(Readable):
     """A place in a frozen network. Nothing but its answers, `read`, `prepare` and `resume`, knows the architecture.
 
     The state at position t is the one once token x_t has been read; a swap at t changes that state, and the
     prediction of x_{t+1} is the first that can change.
     """
 
+    task: Task
     tolerance: float = 1e-4
     """How much of the largest logit a run that goes on from a state may differ from the plain run."""
 
@@ -101,6 +101,17 @@ class Site(ABC):
                 f"{self.network.name} was moved or cast after {self.name} was made; make the site again"
             )
 
+    @property
+    @override
+    def system(self) -> str:
+        return self.network.name
+
+    @property
+    @override
+    def fingerprint(self) -> str:
+        return self.network.fingerprint
+
+    @override
     def cast(self, dtype: torch.dtype) -> "Site":
         """The same place in a copy of the network at another precision."""
         if dtype == self.dtype:
@@ -118,11 +129,13 @@ class Site(ABC):
         return max(self.tolerance, 4 * torch.finfo(self.dtype).eps) * max(1.0, float(logits.abs().max()))
 
     @property
+    @override
     def dtype(self) -> torch.dtype:
         """Of the network's weights, and so of its states."""
         return next(self.network.parameters()).dtype
 
     @property
+    @override
     def device(self) -> torch.device:
         """Where the network's weights are."""
         return next(self.network.parameters()).device
@@ -130,6 +143,23 @@ class Site(ABC):
     def encode(self, tokens: Int[np.ndarray, "trials time"]) -> Int[Tensor, "trials time"]:
         """The network's ids of the task's tokens."""
         return self._ids[torch.from_numpy(tokens).to(self.device)]
+
+    @override
+    def draw(self, count: int, split: str, rng: np.random.Generator) -> Sequences:
+        """New trials of the task; a split's are its own because its generator is."""
+        del split
+        return self.task.trials(count, rng)
+
+    @override
+    def swappable(self, trials: Trials) -> Bool[np.ndarray, "trials time"]:
+        return self.task.swappable(_sequences(trials).tokens)
+
+    @override
+    def states_of(
+        self, trials: Trials, time: int, stepwise: bool = False
+    ) -> tuple[Float[Tensor, "trials time width"], Prepared]:
+        tokens = self.encode(_sequences(trials).tokens[:, :time])
+        return self.read(tokens), self.prepare(tokens, stepwise)
 
     @abstractmethod
     def read(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time width"]:
@@ -209,21 +239,24 @@ class Site(ABC):
         return f"Site({self.name}, width {self.width})"
 
 
+def runnable(site: Readable, what: str) -> Site:
+    """The site that `what` takes, because it runs networks.
+
+    Raises:
+        CausalignError: it can only be read.
+    """
+    if not isinstance(site, Site):
+        raise CausalignError(f"{site.name} is a recording: it can be read and never run, and {what}")
+    return site
+
+
+def _sequences(trials: Trials) -> Sequences:
+    assert isinstance(trials, Sequences)  # what `draw` gave
+    return trials
+
+
 def gathered(
     table: Float[Tensor, "recorded ..."], like: Tensor, *index: Int[Tensor, " chosen"]
 ) -> Float[Tensor, "chosen ..."]:
     """Entries of a table that may lie elsewhere, on the device and in the precision of `like`."""
     return table[tuple(each.to(table.device) for each in index)].to(like)
-
-
-def finite(states: Float[Tensor, "trials ..."], site: Site) -> Float[Tensor, "trials ..."]:
-    """The states as they are.
-
-    Raises:
-        CausalignError: some are NaN or infinite; the site and the first such trial are named.
-    """
-    sound: Bool[Tensor, " trials"] = torch.isfinite(states).flatten(1).all(1)
-    if not bool(sound.all()):
-        trial = int((~sound).nonzero()[0, 0])
-        raise CausalignError(f"{site.name}: the states of trial {trial} are NaN or infinite")
-    return states

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from causalign._random import numpy_stream, torch_stream
 from causalign.errors import CausalignError
-from causalign.sites._base import Continuation, Places, Site, finite
+from causalign.sites._base import Continuation, Places, Site
+from causalign.sites._readable import finite
 
 _TRIALS = 16
 

@@ -16,7 +16,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from causalign.networks import Network
-from causalign.sites._base import Continuation, Places, Prepared, Site, gathered
+from causalign.sites._base import Continuation, Places, Site, gathered
+from causalign.sites._readable import Prepared
 from causalign.tasks import Task
 
 _AT_ONCE = 2**24  # numbers of the residual stream read in one pass, so that what layers need beside it stays small

@@ -14,11 +14,12 @@ from causalign._random import numpy_stream
 from causalign.errors import CausalignError
 from causalign.networks import Wrapped
 from causalign.sites._alone import Alone
-from causalign.sites._base import Continuation, Places, Prepared, Site
+from causalign.sites._base import Continuation, Places, Site
 from causalign.sites._carried import Carried
 from causalign.sites._checks import Few, check, moved
 from causalign.sites._next_token import ROUNDING, require_next_tokens
 from causalign.sites._place import require_one_call
+from causalign.sites._readable import Prepared
 from causalign.sites.listing import place_in
 from causalign.tasks import Task
 

@@ -7,8 +7,9 @@ from torch.nn import functional
 from typing_extensions import override
 
 from causalign.networks import GRU, LSTM
-from causalign.sites._base import Continuation, Places, Prepared, Site, gathered
+from causalign.sites._base import Continuation, Places, Site, gathered
 from causalign.sites._cells import Cell, GRUCell, LSTMCell
+from causalign.sites._readable import Prepared
 from causalign.sites._recurrence import run_on
 from causalign.tasks import Task
 

@@ -116,6 +116,7 @@ def _value(outcome: Outcome, read: Read) -> float:
         return outcome.measures[str(read)]
     record = outcome.record
     if read == WORST:
+        assert record.worst_iia is not None  # studies run all of their networks
         return record.worst_iia
     names = tuple(record.sites[int(index)].name for index in read)
     (score,) = [score.iia for score in (*record.iia, *record.untrained) if (score.source, score.target) == names]

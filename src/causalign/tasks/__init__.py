@@ -1,7 +1,9 @@
 """Tasks: causal models that write token sequences and know the value of every variable after every token."""
 
 from causalign.errors import lookup
-from causalign.tasks._base import BEGIN, END, Sequences, Task, Values, counterfactual, require_settable
+from causalign.tasks._base import BEGIN, END, Sequences, Task
+from causalign.tasks._causal_model import CausalModel, Observed, Values, counterfactual, require_settable
+from causalign.tasks._trials import Trials
 from causalign.tasks._variable import FULL, Variable
 from causalign.tasks._vocabulary import PAD, Vocabulary
 from causalign.tasks.arithmetic import Arithmetic
@@ -13,13 +15,16 @@ __all__ = [
     "FULL",
     "PAD",
     "Arithmetic",
+    "CausalModel",
     "Counting",
     "Modulo",
     "MultiObject",
+    "Observed",
     "Rounding",
     "SameObject",
     "Sequences",
     "Task",
+    "Trials",
     "Values",
     "Variable",
     "Vocabulary",

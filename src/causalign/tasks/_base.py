@@ -13,20 +13,19 @@ from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Int
+from typing_extensions import override
 
-from causalign.errors import CausalignError, unknown
-from causalign.tasks._variable import FULL
+from causalign.errors import CausalignError
+from causalign.tasks._causal_model import CausalModel, Values
+from causalign.tasks._trials import Trials
 from causalign.tasks._vocabulary import Vocabulary
-
-Values = dict[str, Int[np.ndarray, " trials"]]
-"""The value of every causal variable, one entry a trial."""
 
 BEGIN, END = "B", "E"
 _LONGEST = 10_000  # tokens; a task that writes on beyond this never ends
 
 
 @dataclass(frozen=True, eq=False)
-class Sequences:
+class Sequences(Trials):
     """Token sequences written by a task, padded at the end with the pad's id 0."""
 
     tokens: Int[np.ndarray, "trials time"]
@@ -36,10 +35,12 @@ class Sequences:
     """The value of every variable once the token has been read; at pads, the last one."""
 
     @property
+    @override
     def lengths(self) -> Int[np.ndarray, " trials"]:
         """The number of tokens of each trial, pads left out."""
         return np.count_nonzero(self.tokens, axis=1)
 
+    @override
     def __len__(self) -> int:
         return len(self.tokens)
 
@@ -52,26 +53,22 @@ class Sequences:
         values = {name: np.pad(value, beyond, mode="edge") for name, value in self.values.items()}
         return Sequences(np.pad(self.tokens, beyond), np.pad(self.determined, beyond), values)
 
+    @override
     def __getitem__(self, trials: Int[np.ndarray, " chosen"] | slice) -> "Sequences":
         values = {name: value[trials] for name, value in self.values.items()}
         return Sequences(self.tokens[trials], self.determined[trials], values)
 
 
-class Task(ABC):
+class Task(CausalModel, ABC):
     """A causal model that writes token sequences from B to E.
 
     A task of one's own sets the four names below (the vocabulary has B and E) and fills in `start`, `write` and
     `read`: docs/examples.md has one in full.
     """
 
-    name: ClassVar[str]
-    variables: ClassVar[tuple[str, ...]]
-    """The causal variables: together all that the continuation of a trial depends on."""
     swap_at: ClassVar[tuple[str, ...]]
     """The tokens after which a state may be swapped."""
     vocabulary: Vocabulary
-    readings: ClassVar[tuple[str, ...]] = ()
-    """Other readings of the variables, as `read_back` gives them and `set` sets them; no part of `full`."""
     filler: str | None = None
     """The token that a target is lengthened with where a stepwise swap goes on beyond its end."""
 
@@ -94,21 +91,6 @@ class Task(ABC):
         del tokens
         return {}
 
-    def set(self, values: Values, given: Values) -> Values:
-        """`values` with some variables set to what is `given`; a task with readings knows how to set those.
-
-        Raises:
-            CausalignError: something is given that is no variable.
-        """
-        for name in given:
-            if name not in self.variables:
-                raise CausalignError(f"{self.name} reads {name!r}, but its `set` does not say how it is set")
-        return {name: values[name] for name in self.variables} | given
-
-    def meaningful(self, values: Values) -> Bool[np.ndarray, " trials"]:
-        """Whether `values`, after one of them was set from outside, are a state that the task can be in."""
-        return np.ones(len(values[self.variables[0]]), dtype=bool)
-
     def strata(self, trials: Sequences) -> Int[np.ndarray, " trials"]:
         """The groups of trials that similarity measures draw from in equal numbers (A.3: the quantities)."""
         return np.zeros(len(trials), dtype=np.int64)
@@ -116,18 +98,6 @@ class Task(ABC):
     def without_positions(self) -> "Task":
         """A variant to train networks on that could otherwise solve the task by position; here, the task itself."""
         return self
-
-    def keys(self, variable: str) -> tuple[str, ...]:
-        """The variables (or the one reading) that `variable` stands for: itself, or all variables for `full`.
-
-        Raises:
-            CausalignError: the task has no such variable.
-        """
-        if variable == FULL:
-            return self.variables
-        if variable not in (*self.variables, *self.readings):
-            raise unknown(f"variable of {self.name}", variable, (FULL, *self.variables, *self.readings))
-        return (variable,)
 
     def trials(self, count: int, rng: np.random.Generator) -> Sequences:
         """`count` trials of the task, from B to E."""
@@ -167,37 +137,3 @@ class Task(ABC):
     def swappable(self, tokens: Int[np.ndarray, "trials time"]) -> Bool[np.ndarray, "trials time"]:
         """Where a state may be swapped: after the tokens named in `swap_at`."""
         return np.isin(tokens, self.vocabulary.encode(self.swap_at))
-
-
-def require_settable(source: Task, source_variable: str, target: Task, target_variable: str) -> None:
-    """Check that one variable can take the other's value: both are single ones, or both are the same set.
-
-    Raises:
-        CausalignError: a task has no such variable, or they do not fit each other.
-    """
-    written, given = target.keys(target_variable), source.keys(source_variable)
-    if not len(written) == len(given) == 1 and set(written) != set(given):
-        raise CausalignError(
-            f"{source_variable!r} of {source.name} ({', '.join(given)}) cannot be set as "
-            f"{target_variable!r} of {target.name} ({', '.join(written)})"
-        )
-
-
-def counterfactual(
-    source: Task,
-    source_variable: str,
-    source_values: Values,
-    target: Task,
-    target_variable: str,
-    target_values: Values,
-) -> Values:
-    """The target's values with `target_variable` set to what `source_variable` is worth in the source.
-
-    Raises:
-        CausalignError: the two variables do not fit each other.
-    """
-    require_settable(source, source_variable, target, target_variable)
-    written, given = target.keys(target_variable), source.keys(source_variable)
-    if len(written) > 1:
-        given = written  # the same names, whatever their order
-    return target.set(target_values, {to: source_values[of] for to, of in zip(written, given, strict=True)})

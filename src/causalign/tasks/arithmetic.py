@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Int
 from typing_extensions import override
 
-from causalign.tasks._base import Sequences, Task, Values
+from causalign.tasks._base import Sequences, Task
+from causalign.tasks._causal_model import Values
 from causalign.tasks._vocabulary import Vocabulary
 
 # What is to come next.

@@ -8,7 +8,8 @@ from jaxtyping import Bool, Int
 from typing_extensions import override
 
 from causalign.errors import CausalignError
-from causalign.tasks._base import Sequences, Task, Values
+from causalign.tasks._base import Sequences, Task
+from causalign.tasks._causal_model import Values
 from causalign.tasks._vocabulary import Vocabulary
 
 DEMO, RESPONSE = 0, 1

@@ -1,0 +1,55 @@
+"""One pass over all states: where there are samples, which units fire, and what preprocessing takes."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from causalign.errors import CausalignError
+from causalign.recordings.preprocessing import Moments, Preprocess
+from causalign.recordings.states import States
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What a pass over a recording showed."""
+
+    present: Bool[np.ndarray, "trials time"]
+    """Whether every unit has a value there."""
+    fired: Bool[np.ndarray, " units"]
+    """Whether a unit is ever anything but 0."""
+    moments: Moments | None
+    """Of the training samples (their square roots, if those are asked for), where preprocessing takes them."""
+    fingerprint: str
+    """Of the states."""
+
+
+def survey(states: States, training: Bool[np.ndarray, " trials"], asked: Preprocess) -> Survey:
+    """Read all states once, chunk by chunk.
+
+    Raises:
+        CausalignError: some are infinite, or negative where a square root is asked for; the trial is named.
+    """
+    present, fired = np.zeros((states.trials, states.time), bool), np.zeros(len(states.units), bool)
+    moments = Moments(len(states.units), asked.pca is not None) if asked.fitted else None
+    digest = hashlib.sha256()
+    for trials in states.chunks():
+        read = states.read(trials)
+        _refuse(np.isinf(read), trials, "infinite states")
+        there = ~np.isnan(read).any(axis=2)
+        samples = read[there]
+        if asked.sqrt:
+            _refuse(read < 0, trials, "negative states, which have no square root")
+        present[trials] = there
+        fired |= samples.any(axis=0)
+        digest.update(read.tobytes())
+        if moments is not None:
+            learnt = read[there & training[trials][:, None]].astype(np.float64)
+            moments.add(np.sqrt(learnt) if asked.sqrt else learnt)
+    return Survey(present, fired, moments, digest.hexdigest()[:16])
+
+
+def _refuse(wrong: Bool[np.ndarray, "chosen time units"], trials: Int[np.ndarray, " chosen"], what: str) -> None:
+    if wrong.any():
+        raise CausalignError(f"trial {trials[int(np.argwhere(wrong)[0, 0])]} of the recording has {what}")

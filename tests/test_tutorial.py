@@ -1,0 +1,21 @@
+"""The tutorial runs from its first cell to its figure."""
+
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+TUTORIAL = Path(__file__).parent.parent / "docs" / "recordings.ipynb"
+
+
+def test_the_tutorial_goes_from_a_file_to_a_figure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for cell in nbformat.read(TUTORIAL, as_version=4).cells:
+        if cell.cell_type == "code":
+            exec(cell.source, names)
+    assert Path("recording.png").stat().st_size > 10_000
+    iia = names["causal"].set_index("control")["value"]
+    assert iia["none"] > 2 * iia["shuffled variables"]
+    assert names["alignment"].caveats
