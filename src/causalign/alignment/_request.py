@@ -312,7 +312,7 @@ def _about(site: Site, name: str, variable: Variable) -> SiteRecord:
         network=site.network.name,
         at=site.at,
         task=site.task.name,
-        task_summary=(type(site.task).__doc__ or "").strip().split("\n")[0].replace("`", ""),
+        task_summary=site.task.summary,
         variables=site.task.keys(variable.name),
         width=site.width,
         fingerprint=site.network.fingerprint,

@@ -6,6 +6,7 @@ from causalign.tasks._variable import FULL, Variable
 from causalign.tasks._vocabulary import PAD, Vocabulary
 from causalign.tasks.arithmetic import Arithmetic
 from causalign.tasks.counting import Counting, Modulo, MultiObject, Rounding, SameObject
+from causalign.tasks.in_context import InContext
 
 __all__ = [
     "BEGIN",
@@ -14,6 +15,7 @@ __all__ = [
     "PAD",
     "Arithmetic",
     "Counting",
+    "InContext",
     "Modulo",
     "MultiObject",
     "Rounding",
@@ -29,7 +31,9 @@ __all__ = [
     "require_settable",
 ]
 
-_TASKS: dict[str, type[Task]] = {task.name: task for task in (MultiObject, SameObject, Modulo, Rounding, Arithmetic)}
+_TASKS: dict[str, type[Task]] = {
+    task.name: task for task in (MultiObject, SameObject, Modulo, Rounding, Arithmetic, InContext)
+}
 
 
 def names() -> list[str]:

@@ -8,6 +8,7 @@ All of them work on arrays with one entry a trial.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -74,6 +75,13 @@ class Task(ABC):
     """Other readings of the variables, as `read_back` gives them and `set` sets them; no part of `full`."""
     filler: str | None = None
     """The token that a target is lengthened with where a stepwise swap goes on beyond its end."""
+    texts: Mapping[str, str] | None = None
+    """How each token is written, for networks that read text; B with all that comes before a trial."""
+
+    @property
+    def summary(self) -> str:
+        """What the task asks for, in a line."""
+        return (type(self).__doc__ or "").strip().split("\n")[0].replace("`", "")
 
     @abstractmethod
     def start(self, trials: int) -> Values:
