@@ -1,6 +1,6 @@
 """Causal language models of Hugging Face's transformers, as networks of the project."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -60,6 +60,7 @@ class HuggingFace(Network):
         tokens: The model's id of each of the task's tokens. The pad `P` may be left out: pads come last in a trial,
             where nothing sees them.
         name: What it is called wherever it is reported; by default, as the model is.
+        prompt: Ids that are read before every trial, ahead of B. Positions count from B, and no swap is in the prompt.
 
     Raises:
         CausalignError: the model is of a kind that is not supported, or `tokens` are not what the task needs.
@@ -69,14 +70,22 @@ class HuggingFace(Network):
     residual_site: ClassVar["Callable[..., Site]"]
     """What is made of each of its places; entered by the sites, as `site_types` are."""
 
-    def __init__(self, model: nn.Module, task: Task, tokens: Mapping[str, int], name: str | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        task: Task,
+        tokens: Mapping[str, int],
+        name: str | None = None,
+        prompt: Sequence[int] = (),
+    ) -> None:
         of: Any = model  # what transformers' models have beyond modules is in no type of ours
         self._family = _family_of(of)
         self._ids = {PAD: 0, **tokens}
         super().__init__(Vocabulary(tuple(self._ids)), task, of.get_input_embeddings().embedding_dim)
         self.model = of
         self.name = name or of.config.name_or_path or of.config.model_type
-        _require_distinct(self._ids, of.get_input_embeddings().num_embeddings, self.name)
+        self.prompt = tuple(prompt)
+        _require_known(self._ids, self.prompt, of.get_input_embeddings().num_embeddings, self.name)
         task.vocabulary.within(self._ids, whose=self.name)
         self.freeze()
 
@@ -94,8 +103,9 @@ class HuggingFace(Network):
 
     @override
     def forward(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time vocabulary"]:
-        logits: Tensor = self.model(input_ids=tokens, use_cache=False).logits
-        return logits
+        before = torch.tensor(self.prompt, dtype=tokens.dtype, device=tokens.device).expand(len(tokens), -1)
+        logits: Tensor = self.model(input_ids=torch.cat([before, tokens], dim=1), use_cache=False).logits
+        return logits[:, len(self.prompt) :]
 
     @property
     def layers(self) -> list[Callable[..., Tensor]]:
@@ -171,11 +181,12 @@ def _family_of(model: Any) -> _Family:
     return _FAMILIES[kind]
 
 
-def _require_distinct(ids: Mapping[str, int], known: int, name: str) -> None:
-    """Check that every token but the pad has an id of its own, which the model knows."""
+def _require_known(ids: Mapping[str, int], prompt: Sequence[int], known: int, name: str) -> None:
+    """Check that the model knows every id, and that every token but the pad has one of its own."""
     seen: dict[int, str] = {}
-    for token, each in ids.items():
+    for token, each in (*ids.items(), *(("the prompt", each) for each in prompt)):
         if not 0 <= each < known:
             raise CausalignError(f"{name} has the token ids 0 to {known - 1}, found {each} for {token}")
+    for token, each in ids.items():
         if token != PAD and seen.setdefault(each, token) != token:
             raise CausalignError(f"the tokens {seen[each]} and {token} have the same id {each} in {name}")
