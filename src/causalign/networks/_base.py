@@ -3,12 +3,14 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from causalign._files import read_tensors, write_tensors
 from causalign._random import torch_stream
 from causalign.errors import CausalignError, lookup
 from causalign.networks._layers import initialise
@@ -16,6 +18,8 @@ from causalign.tasks import Task, Vocabulary
 
 if TYPE_CHECKING:
     from causalign.sites import Site
+
+WEIGHTS = "network.safetensors"
 
 
 class Network(nn.Module, ABC):
@@ -68,6 +72,30 @@ class Network(nn.Module, ABC):
         initialise(network, torch_stream(seed, "initialise", cls.architecture))
         network.name = f"untrained:{network.name}/{seed}"
         return network.freeze()
+
+    def save(self, folder: Path) -> None:
+        """Write the weights into a folder that exists.
+
+        Raises:
+            CausalignError: the folder cannot be written.
+        """
+        write_tensors(folder / WEIGHTS, self.state_dict())
+
+    @classmethod
+    def saved(cls, folder: Path, vocabulary: Vocabulary, task: Task, width: int) -> "Network":
+        """The network whose weights are in a folder.
+
+        Raises:
+            CausalignError: weights are missing, NaN or infinite, or not those of such a network.
+        """
+        network = cls.empty(vocabulary, task, width)
+        weights, _ = read_tensors(folder / WEIGHTS)
+        try:
+            network.load_state_dict(weights, assign=True)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise CausalignError(f"{folder / WEIGHTS}: the weights do not fit the card: {reason}") from None
+        return network
 
     def freeze(self) -> "Network":
         """This network in evaluation mode and without weight gradients, as every search wants it."""

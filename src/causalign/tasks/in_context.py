@@ -20,8 +20,9 @@ class InContext(Counting):
     count from B, and a stepwise swap with a network that has no prompt pairs demo token with demo token.
 
     Args:
-        counts: the quantities that occur; those that a language model fails are left out of them.
+        counts: the quantities that occur,
         words: for a demo token, a response, and the end. A tokenizer must have one token for each.
+        failed: but for these, which the network fails whose task this is.
 
     Raises:
         CausalignError: a count is not from 1 to 20, or the words are not three different ones.
@@ -31,8 +32,14 @@ class InContext(Counting):
     swap_at = ("D", "R")
     demos = ("D",)
 
-    def __init__(self, counts: Iterable[int] = range(1, 13), words: Sequence[str] = ("nut", "seed", "stop")) -> None:
-        super().__init__(quantities=counts)
+    def __init__(
+        self,
+        counts: Iterable[int] = range(1, 13),
+        words: Sequence[str] = ("nut", "seed", "stop"),
+        failed: Iterable[int] = (),
+    ) -> None:
+        self.failed = tuple(sorted(failed))
+        super().__init__(quantities=set(counts).difference(self.failed))
         self.words = tuple(words)
         if len(set(self.words)) != 3 or not all(word and word == word.strip() for word in self.words):
             raise CausalignError(f"words are three different ones, without spaces around them; found {self.words}")
@@ -53,7 +60,8 @@ class InContext(Counting):
     @property
     @override
     def summary(self) -> str:
-        return f"{super().summary} Counts: {', '.join(map(str, self.quantities))}."
+        left_out = f"; left out, because it fails them: {', '.join(map(str, self.failed))}" if self.failed else ""
+        return f"{super().summary} Counts: {', '.join(map(str, self.quantities))}{left_out}."
 
     @override
     def responses(self, quantity: Int[np.ndarray, " trials"]) -> Int[np.ndarray, " trials"]:
