@@ -13,7 +13,7 @@ from causalign.interchange._predictions import next_token_loss, predictions
 from causalign.interchange.recorded import Recorded
 from causalign.interchange.store import Store
 from causalign.interchange.upstream import Upstream
-from causalign.sites import Continuation, Places, Prepared, Site
+from causalign.sites import Continuation, Places, Prepared, Site, gathered
 
 
 class Direction(NamedTuple):
@@ -211,9 +211,8 @@ def _one_table(batches: Sequence[Batch]) -> tuple[Prepared, Places]:
     tables = list({id(batch.prepared): batch.prepared for batch in batches}.values())
     if len(tables) == 1 or not tables[0]:
         return tables[0], Places(torch.cat([batch.places.trial for batch in batches]), positions)
-    first, trials = 0, []
-    for batch in batches:
-        trials.append(batch.places.trial + first)
-        first += len(next(iter(batch.prepared.values())))
-    together = {name: _together([batch.prepared[name] for batch in batches]) for name in batches[0].prepared}
-    return together, Places(torch.cat(trials), positions)
+    together = {
+        name: _together([gathered(table := b.prepared[name], table, b.places.trial) for b in batches])
+        for name in tables[0]
+    }
+    return together, Places(torch.arange(len(positions), device=positions.device), positions)

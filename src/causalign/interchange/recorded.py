@@ -56,6 +56,15 @@ class Recorded:
         """Bytes of all tables."""
         return sum(table.nbytes for table in (self.states, *self.prepared.values()))
 
+    def rows(
+        self, trial: Int[np.ndarray, " places"], position: Int[np.ndarray, " places"]
+    ) -> Int[np.ndarray, "places ..."]:
+        """Rows of the states at each place; stepwise, of all positions up to it, and 0 beyond."""
+        if not self.stepwise:
+            return self.row[trial, position]
+        up_to = self.row[trial, : position.max() + 1]
+        return np.where(np.arange(up_to.shape[1]) <= position[:, None], up_to, 0)
+
     def gather(self, rows: Int[Tensor, "*rows"]) -> Float[Tensor, "*rows width"]:
         """Rows of the states, where they are needed."""
         return self.states[rows.to(self.states.device).long()].to(self.device)
@@ -178,23 +187,40 @@ def read_trials(
     if len(trial) == 0:
         after = " ".join(site.task.swap_at)
         raise CausalignError(f"a swap follows {after}, and {site.task.name} wrote none of it in {len(trials):,} trials")
+    tokens, present = site.encode(trials.tokens), kept | (trials.tokens != 0)
+    states, row, prepared = read_tokens(site, tokens, present, kept, store, stepwise)
+    return Recorded(trials, trial, position, site.device, states, row, prepared, stepwise)
+
+
+def read_tokens(
+    site: Site,
+    tokens: Int[Tensor, "trials time"],
+    present: Bool[np.ndarray, "trials time"],
+    kept: Bool[np.ndarray, "trials time"],
+    store: Store,
+    stepwise: bool,
+) -> tuple[Float[Tensor, "rows width"], Int[np.ndarray, "trials time"], Prepared]:
+    """States at the positions that are `kept`, which row of them each position has, and what precedes swaps there.
+
+    Raises:
+        CausalignError: states are NaN or infinite.
+    """
     states = store.table([int(kept.sum()), site.width], site.dtype, site.device)
     prepared: Prepared = {}
-    for start in range(0, len(trials), _CHUNK):
-        chunk = slice(start, min(start + _CHUNK, len(trials)))
-        longest = int((kept[chunk] | (trials.tokens[chunk] != 0)).any(0).nonzero()[0].max()) + 1
-        tokens = site.encode(trials.tokens[chunk, :longest])
-        read = finite(site.read(tokens), site)[torch.from_numpy(kept[chunk, :longest]).to(site.device)]
+    for start in range(0, len(tokens), _CHUNK):
+        chunk = slice(start, min(start + _CHUNK, len(tokens)))
+        longest = int(np.flatnonzero(present[chunk].any(axis=0)).max()) + 1
+        part = tokens[chunk, :longest]
+        read = finite(site.read(part), site)[torch.from_numpy(kept[chunk, :longest]).to(site.device)]
         first = int(kept[:start].sum())
         states[first : first + len(read)] = read.to(states.device)
-        for name, part in site.prepare(tokens, stepwise).items():
+        for name, table in site.prepare(part, stepwise).items():
             if name not in prepared:
-                shape = [len(trials), trials.tokens.shape[1], *part.shape[2:]]
-                prepared[name] = store.table(shape, part.dtype, part.device)
-            prepared[name][chunk, :longest] = part.to(prepared[name].device)
+                shape = [*tokens.shape, *table.shape[2:]]
+                prepared[name] = store.table(shape, table.dtype, table.device)
+            prepared[name][chunk, :longest] = table.to(prepared[name].device)
         forget_mapped_pages()
-    row = np.where(kept, np.cumsum(kept).reshape(kept.shape) - 1, -1)
-    return Recorded(trials, trial, position, site.device, states, row, prepared, stepwise)
+    return states, np.where(kept, np.cumsum(kept).reshape(kept.shape) - 1, -1), prepared
 
 
 def lengthened(task: Task, trials: Sequences, time: int) -> tuple[Sequences, Bool[np.ndarray, "trials time"]]:

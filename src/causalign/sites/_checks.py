@@ -2,6 +2,8 @@
 
 import numpy as np
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from causalign._random import numpy_stream, torch_stream
 from causalign.errors import CausalignError
@@ -12,9 +14,33 @@ _TRIALS = 16
 
 
 def check(site: Site, seed: int = 0, stepwise: bool = False) -> None:
-    """Run a site on a few trials: does it repeat itself, resume to what the whole network says, and heed a swap?
+    """Run a site on a few trials of its task, each with a swap at the first place where one may happen.
 
     With `stepwise`, the states of all positions up to the place are swapped instead of one.
+
+    Raises:
+        CausalignError: as `check_on`; or the task writes nothing that a swap may follow.
+    """
+    trials = site.task.trials(_TRIALS, numpy_stream(seed, "check"))
+    trial, position = site.task.swappable(trials.tokens).nonzero()
+    chosen, first = np.unique(trial, return_index=True)  # the first place of each trial where a swap may happen
+    if len(chosen) == 0:
+        raise CausalignError(f"{site.task.name} writes none of the tokens {site.task.swap_at} that a swap follows")
+    places = position[first]
+    check_on(site, site.encode(trials.tokens[chosen]), places, trials.lengths[chosen] - places - 1, seed, stepwise)
+
+
+def check_on(
+    site: Site,
+    tokens: Int[Tensor, "trials time"],
+    position: Int[np.ndarray, " trials"],
+    remaining: Int[np.ndarray, " trials"],
+    seed: int = 0,
+    stepwise: bool = False,
+) -> None:
+    """Run a site on given tokens: does it repeat itself, resume to what the whole network says, and heed a swap?
+
+    Each trial has a swap at its `position`, and so many tokens `remaining` behind it.
 
     Raises:
         CausalignError: the network is not frozen, two readings differ, states are NaN or infinite, the resumed run
@@ -22,19 +48,12 @@ def check(site: Site, seed: int = 0, stepwise: bool = False) -> None:
             can tell apart), or a random swap leaves every output unchanged.
     """
     site.require_frozen()
-    trials = site.task.trials(_TRIALS, numpy_stream(seed, "check"))
-    tokens = site.encode(trials.tokens)
     states = finite(site.read(tokens), site)
     if not torch.equal(states, site.read(tokens)):
         raise CausalignError(f"{site.name}: two readings of the same trials differ; is something still random in it?")
-    trial, position = site.task.swappable(trials.tokens).nonzero()
-    chosen, first = np.unique(trial, return_index=True)  # the first place of each trial where a swap may happen
-    if len(chosen) == 0:
-        raise CausalignError(f"{site.task.name} writes none of the tokens {site.task.swap_at} that a swap follows")
-    remaining = trials.lengths[chosen] - position[first] - 1
     order = np.argsort(-remaining, kind="stable")
     rows, positions, lengths = (
-        torch.from_numpy(part[order]).to(site.device) for part in (chosen, position[first], remaining)
+        torch.from_numpy(part).to(site.device) for part in (order, position[order], remaining[order])
     )
     tokens, states = tokens[rows], states[rows]
     rest = torch.stack([row.roll(-1 - int(at)) for row, at in zip(tokens, positions, strict=True)])
