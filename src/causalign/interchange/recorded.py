@@ -36,6 +36,8 @@ class Recorded:
     prepared: Prepared
     stepwise: bool = False
     """Whether the states of all positions up to a sample's go with it."""
+    whose: str = ""
+    """The name of the site."""
 
     @property
     def values(self) -> Values:
@@ -189,7 +191,7 @@ def read_trials(
         raise CausalignError(f"a swap follows {after}, and {site.task.name} wrote none of it in {len(trials):,} trials")
     tokens, present = site.encode(trials.tokens), kept | (trials.tokens != 0)
     states, row, prepared = read_tokens(site, tokens, present, kept, store, stepwise)
-    return Recorded(trials, trial, position, site.device, states, row, prepared, stepwise)
+    return Recorded(trials, trial, position, site.device, states, row, prepared, stepwise, site.name)
 
 
 def read_tokens(

@@ -120,6 +120,11 @@ class Network(nn.Module, ABC):
         return self.vocabulary.ids
 
     @property
+    def known(self) -> int:
+        """How many ids there are: those that may be read are below it."""
+        return len(self.vocabulary)
+
+    @property
     def fingerprint(self) -> str:
         """The first 16 hexadecimal digits of the SHA-256 of all weights: which network this was."""
         digest = hashlib.sha256()

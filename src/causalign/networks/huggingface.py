@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from causalign.errors import CausalignError
 from causalign.networks._base import Network
-from causalign.tasks import PAD, Task, Vocabulary
+from causalign.tasks import PAD, Given, Task, Vocabulary
 
 if TYPE_CHECKING:
     from causalign.sites import Site
@@ -56,7 +56,7 @@ class HuggingFace(Network):
 
     Args:
         model: The model; it is put into evaluation mode, and its weights take no gradient from now on.
-        task: Whose trials it is shown.
+        task: Whose trials it is shown; none where all interventions are one's own.
         tokens: The model's id of each of the task's tokens. The pad `P` may be left out: pads come last in a trial,
             where nothing sees them.
         name: What it is called wherever it is reported; by default, as the model is.
@@ -73,11 +73,12 @@ class HuggingFace(Network):
     def __init__(
         self,
         model: nn.Module,
-        task: Task,
-        tokens: Mapping[str, int],
+        task: Task | None = None,
+        tokens: Mapping[str, int] | None = None,
         name: str | None = None,
         prompt: Sequence[int] = (),
     ) -> None:
+        task, tokens = task or Given(), tokens or {}
         of: Any = model  # what transformers' models have beyond modules is in no type of ours
         self._family = _family_of(of)
         self._ids = {PAD: 0, **tokens}
@@ -85,7 +86,7 @@ class HuggingFace(Network):
         self.model = of
         self.name = name or of.config.name_or_path or of.config.model_type
         self.prompt = tuple(prompt)
-        _require_known(self._ids, self.prompt, of.get_input_embeddings().num_embeddings, self.name)
+        _require_known(self._ids, self.prompt, self.known, self.name)
         task.vocabulary.within(self._ids, whose=self.name)
         self.freeze()
 
@@ -93,6 +94,12 @@ class HuggingFace(Network):
     @override
     def ids(self) -> Mapping[str, int]:
         return self._ids
+
+    @property
+    @override
+    def known(self) -> int:
+        embeddings: int = self.model.get_input_embeddings().num_embeddings
+        return embeddings
 
     @property
     @override

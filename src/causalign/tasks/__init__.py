@@ -6,6 +6,7 @@ from causalign.tasks._variable import FULL, Variable
 from causalign.tasks._vocabulary import PAD, Vocabulary
 from causalign.tasks.arithmetic import Arithmetic
 from causalign.tasks.counting import Counting, Modulo, MultiObject, Rounding, SameObject
+from causalign.tasks.given import Given
 from causalign.tasks.in_context import InContext
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "PAD",
     "Arithmetic",
     "Counting",
+    "Given",
     "InContext",
     "Modulo",
     "MultiObject",
