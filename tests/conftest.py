@@ -14,7 +14,7 @@ with warnings.catch_warnings():
     with install_import_hook("causalign", "beartype.beartype"):
         import causalign as ca
 
-torch.set_num_threads(2)
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 # At a desk hypothesis looks for new examples; continuous integration repeats the same, so that it judges the change.
 settings.register_profile("shared machine", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("shared machine")

@@ -15,6 +15,7 @@ from causalign._progress import Listener, Update
 from causalign._random import torch_stream
 from causalign._version import __version__
 from causalign.alignment._clock import Clock
+from causalign.alignment._given import given_splits, start_without_values
 from causalign.alignment.methods import Method, Roles, method_of
 from causalign.alignment.result import (
     Counts,
@@ -75,6 +76,8 @@ class Request:
     counts: Counts
     memory: float
     """GiB that tables may take; what is beyond lies in files."""
+    given: Mapping[str, Mapping[Direction, Interventions]] | None = None
+    """A user's own interventions of each split; by default they are drawn."""
 
     @classmethod
     def checked(
@@ -91,6 +94,7 @@ class Request:
         seed: int,
         counts: Mapping[str, int],
         memory: float,
+        interventions: object = None,
     ) -> "Request":
         """The request, once everything about it has been checked.
 
@@ -116,13 +120,20 @@ class Request:
         objectives = row.plan(_roles(row, len(sites), inaccessible, eps))
         if row.stepwise and any(objective.uses_latents for objective in objectives.values()):
             raise CausalignError(f"{row.name}: counterfactual latents are of single states, not of stepwise swaps")
-        rank = _most_dimensions(rank, row, objectives, sites)
+        asked, rank = rank, _most_dimensions(rank, row, objectives, sites)
         _require_alike("on one device", [str(site.device) for site in sites])
         _require_alike("of one precision", [str(site.dtype) for site in sites])
-        for site in sites:
-            check(site, seed, row.stepwise)
-        start = row.start or start
-        return cls(sites, variables, row, objectives, rank, kind, scale, start, seed, Counts(**counts), memory)
+        start, given = row.start or start, None
+        if interventions is None:
+            for site in sites:
+                check(site, seed, row.stepwise)
+        else:
+            if asked == AUTO:
+                raise CausalignError('rank="auto" goes by states with known values, which given interventions lack')
+            given = given_splits(interventions, sites, row, objectives, seed)
+            counts = {split: min(map(len, each.values())) for split, each in given.items()}
+            start = start_without_values(start)
+        return cls(sites, variables, row, objectives, rank, kind, scale, start, seed, Counts(**counts), memory, given)
 
     @property
     def names(self) -> list[str]:
@@ -135,6 +146,8 @@ class Request:
 
         Counterfactual latents are looked up for the splits that a search sees; the test is of behaviour alone.
         """
+        if self.given is not None:
+            return {split: Split([], each) for split, each in self.given.items()}
         with_latents = [direction for direction, objective in self.objectives.items() if objective.uses_latents]
         stepwise, splits, store = self.method.stepwise, {}, Store(self.memory)
         for done, (split, count) in enumerate(self.counts, start=1):

@@ -5,7 +5,7 @@ sites --record--> states --draw--> interventions --search--> maps --score on hel
 
 import inspect
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -44,6 +44,7 @@ def align(
     train: int = 10_000,
     validation: int = 1_000,
     test: int = 1_000,
+    interventions: Mapping[str, Any] | None = None,
     settings: Settings | None = None,
     memory: float = DEFAULT_BUDGET,
     progress: bool | Listener = False,
@@ -68,6 +69,9 @@ def align(
         train: interventions of each direction that are trained on.
         validation: interventions of each direction on which the best step is chosen.
         test: interventions of each direction that are scored.
+        interventions: one's own (`Interventions.from_arrays`) in place of drawn ones: `{"train": {(0, 1): ..., ...},
+            "validation": ..., "test": ...}`, those of each direction, sites by their index. As it is not known what
+            states stand for, the start is `random`.
         settings: how the search runs.
         memory: GiB that recorded states and interventions may take; what is beyond lies in temporary files.
         progress: whether to draw progress bars, or who is to be told instead.
@@ -79,7 +83,8 @@ def align(
         CausalignError: sites, variables, method, rank, or map do not fit each other; a site fails its checks.
     """
     counts = {"train": train, "validation": validation, "test": test}
-    request = Request.checked(sites, variable, method, rank, map, scale, start, inaccessible, eps, seed, counts, memory)
+    wanted = (sites, variable, method, rank, map, scale, start, inaccessible, eps, seed)
+    request = Request.checked(*wanted, counts, memory, interventions)
     settings = _fitting(settings, request, rank, tolerance)
     clock = Clock("data", "states", "search", "evaluate")
     with _shown(progress) as listener:
@@ -124,6 +129,8 @@ def plan(sites: Sequence[Site] | Site, **arguments: Any) -> Plan:
     asked = inspect.signature(align).bind(sites, **arguments)
     asked.apply_defaults()
     given = asked.arguments
+    if given["interventions"] is not None:
+        raise CausalignError("a plan rehearses interventions that it draws; of given ones it can say nothing")
     counts = {split: given[split] for split in ("train", "validation", "test")}
     order = ("variable", "method", "rank", "map", "scale", "start", "inaccessible", "eps", "seed")
     request = Request.checked(sites, *(given[name] for name in order), counts, given["memory"])  # type: ignore[call-arg]
