@@ -53,7 +53,7 @@ def load_huggingface(
         lookup("dtype", dtype, _DTYPES)
     task = InContext() if task is None else task
     name = name or f"hf:{path}"
-    _require_there(Path(path))
+    _require_there(str(path))
     source = {"local_files_only": Path(path).is_dir(), "trust_remote_code": trust_remote_code}
     with _one_line(name), quiet():
         spelling = Spelling((), dict(tokens)) if tokens is not None else _spelling(path, task, name, source)
@@ -64,11 +64,12 @@ def load_huggingface(
     return network
 
 
-def _require_there(path: Path) -> None:
+def _require_there(path: str) -> None:
     """Check that a folder holds a model; what may be a name on the hub is for the hub to know."""
-    if path.is_dir() and not (path / "config.json").exists():
-        raise CausalignError(f"{path}: no Hugging Face model (it has no config.json)")
-    if not path.is_dir() and (path.is_absolute() or len(path.parts) > 2 or str(path).startswith(".")):
+    if Path(path).is_dir():
+        if not (Path(path) / "config.json").exists():
+            raise CausalignError(f"{path}: no Hugging Face model (it has no config.json)")
+    elif path.startswith((".", "/", "~")) or path.count("/") > 1:
         raise CausalignError(f"{path}: no such folder")
 
 
