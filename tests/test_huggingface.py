@@ -1,6 +1,7 @@
 """Sites in Hugging Face's models against the models themselves, run whole with a forward hook on a layer."""
 
 import copy
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -220,10 +221,58 @@ def test_models_that_are_not_supported_are_refused() -> None:
         network("llama").site("layer.4")
 
 
+def test_encoders_quantised_and_offloaded_models_are_refused() -> None:
+    small = {"vocab_size": 50, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    bert = transformers.BertForMaskedLM(transformers.BertConfig(**small, intermediate_size=8))
+    with pytest.raises(
+        ca.CausalignError, match=r"^BertForMaskedLM .* causal language models, which predict the next to"
+    ):
+        HuggingFace(bert, MultiObject(), TOKENS)
+    quantised: Any = model("llama")
+    quantised.config.quantization_config = {"quant_method": "gptq", "bits": 4}
+    with pytest.raises(ca.CausalignError, match=r"is quantised \(gptq\): load it as bfloat16"):
+        HuggingFace(quantised, MultiObject(), TOKENS)
+    with pytest.raises(ca.CausalignError, match="has weights that are offloaded"):
+        HuggingFace(model("llama").to("meta"), MultiObject(), TOKENS)
+
+
+def test_a_rank_above_the_width_of_a_model_is_refused() -> None:
+    with pytest.raises(ca.CausalignError, match="rank must be a whole number from 1 to 32, the width of llama@layer.1"):
+        ca.align(network("llama").site("layer.1"), method="das", rank=33)
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "olmo"])
+def test_a_model_that_accelerate_has_laid_out_is_run_as_it_is(name: str) -> None:
+    accelerate = pytest.importorskip("accelerate")
+    laid_out: Any = accelerate.dispatch_model(model(name), {"": "cpu"}, force_hooks=True)
+    sites = [
+        HuggingFace(laid_out, MultiObject(), TOKENS, prompt=PROMPT).site("layer.1"),
+        network(name, PROMPT).site("layer.1"),
+    ]
+    tokens, places, continuation = swaps(sites[0])
+    state = torch.randn(len(tokens), 32, generator=torch.Generator().manual_seed(0))
+    of_first, of_second = (site.resume(site.prepare(tokens), places, state, continuation) for site in sites)
+    assert_alike(of_first, of_second)
+    check(sites[0])
+
+
+def test_a_step_that_does_not_fit_into_memory_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = network("llama").site("layer.1")
+
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    settings = ca.Settings(most_steps=1, batch=8)
+    monkeypatch.setattr(sys.modules["causalign.search.loop"], "_learn", full)
+    with pytest.raises(ca.CausalignError, match=r"^batches of 8 do not fit into memory .*batch = 4 takes half"):
+        ca.align(site, method="das", rank=2, train=20, validation=10, test=10, settings=settings)
+
+
 DYNAMIC = {"rope_type": "dynamic", "rope_theta": 100.0, "factor": 2.0}
 LONG: dict[str, Any] = {"rope_type": "longrope", "rope_theta": 100.0}
 LONG |= {"short_factor": [1.0, 1.5, 2.0, 3.0], "long_factor": [1.0, 2.0, 4.0, 8.0]}
 LIMITED: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama": ("Llama", {**GROUPED, "max_position_embeddings": 40}),
     "gpt2": ("GPT2", {**MODELS["gpt2"][1], "n_positions": 40}),
     "dynamic": ("Llama", {**GROUPED, "max_position_embeddings": 40, "rope_parameters": DYNAMIC}),
     "longrope": ("Phi3", {**GROUPED, "original_max_position_embeddings": 40, "rope_parameters": LONG}),

@@ -5,10 +5,12 @@ sites --record--> states --draw--> interventions --search--> maps --score on hel
 
 import inspect
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
+
+import torch
 
 from causalign._progress import Listener, progress_bars, silent
 from causalign._random import numpy_stream
@@ -87,7 +89,7 @@ def align(
     request = Request.checked(*wanted, counts, memory, interventions)
     settings = _fitting(settings, request, rank, tolerance)
     clock = Clock("data", "states", "search", "evaluate")
-    with _shown(progress) as listener:
+    with _shown(progress) as listener, _within_memory(settings.batch):
         splits = request.draw(clock, listener)
         with clock("search"):
             swap, recorded = request.method.swap, splits["train"].recorded
@@ -157,3 +159,21 @@ def _shown(progress: bool | Listener) -> AbstractContextManager[Listener]:
     if callable(progress):
         return nullcontext(progress)
     return progress_bars() if progress else nullcontext(silent)
+
+
+@contextmanager
+def _within_memory(batch: int) -> Iterator[None]:
+    """What does not fit into memory is said in a line, with what would.
+
+    Raises:
+        CausalignError: it does not.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        raise CausalignError(
+            f"batches of {batch} do not fit into memory beside the networks: batch = {max(1, batch // 2)} takes half, "
+            'and precision = "bfloat16" halves the networks; causalign plan says how much each part takes'
+        ) from None

@@ -247,12 +247,12 @@ class Run:
 
     def loss(self) -> Float[Tensor, ""]:
         """The next-token loss, summed over all tokens."""
-        return next_token_loss(self.site.read_out, self.features, self.tokens)
+        return next_token_loss(self.site.read_out, self.features, self.tokens, self.site.network.known)
 
     def correct(self) -> Bool[Tensor, " trials"]:
         """Whether every determined token of a trial is predicted (argmax), trial by trial as they were given."""
         scored = self.determined.nonzero().squeeze(1)
-        wrong = predictions(self.site.read_out, self.features[scored]) != self.tokens[scored]
+        wrong = predictions(self.site.read_out, self.features[scored], self.site.network.known) != self.tokens[scored]
         right = torch.ones(self.trials, dtype=torch.bool, device=wrong.device)
         return right.index_fill(0, self.trial[scored[wrong]], False)
 

@@ -115,7 +115,7 @@ class HuggingFace(Network):
         return logits[:, len(self.prompt) :]
 
     @property
-    def layers(self) -> list[Callable[..., Tensor]]:
+    def layers(self) -> list[nn.Module]:
         """The decoder layers, the lowest first."""
         return list(getattr(self.model.base_model, self._family.layers))
 
@@ -140,25 +140,25 @@ class HuggingFace(Network):
 
     def read_out(self, residual: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows vocabulary"]:
         """The logits, from the residual stream after the last layer."""
-        normed = getattr(self.model.base_model, self._family.norm)(residual)
-        logits: Tensor = self.model.get_output_embeddings()(normed)
+        norm, head = getattr(self.model.base_model, self._family.norm), self.model.get_output_embeddings()
+        normed = norm(residual.to(_device(norm, residual)))
+        logits: Tensor = head(normed.to(_device(head, normed))).to(residual.device)
         cap = getattr(self.model.config, "final_logit_softcapping", None)
         return logits if cap is None else cap * torch.tanh(logits / cap)
 
     @property
-    def reach(self) -> int | None:
-        """How many positions a trial may have, where there is a limit.
+    def reach(self) -> int:
+        """How many positions the model is made for, the prompt's included.
 
-        Learned positions end, and some rotary ones turn all of a longer trial otherwise, so that what was computed of
-        its beginning would no longer hold.
+        Learned positions end there. Rotary ones are not known beyond it, and some turn all of a longer trial otherwise,
+        so that what was computed of its beginning would no longer hold.
         """
-        config, base = self.model.config, self.model.base_model
+        config = self.model.config
         if self._family.positions is not None:
-            return getattr(base, self._family.positions).num_embeddings
-        kind = base.rotary_emb.rope_type
-        if kind == "longrope":
+            return getattr(self.model.base_model, self._family.positions).num_embeddings
+        if self.model.base_model.rotary_emb.rope_type == "longrope":
             return config.rope_parameters["original_max_position_embeddings"]
-        return config.max_position_embeddings if kind == "dynamic" else None
+        return config.max_position_embeddings
 
     @override
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "HuggingFace":
@@ -173,18 +173,32 @@ class HuggingFace(Network):
         return self
 
 
+def _device(module: nn.Module, like: Tensor) -> torch.device:
+    """Where a module is, and so what it is given has to be; anywhere, if it has no weights."""
+    return next((weight.device for weight in module.parameters()), like.device)
+
+
 def _family_of(model: Any) -> _Family:
+    """What the model calls its parts, once it is found that it can be run in parts.
+
+    Raises:
+        CausalignError: it looks ahead, predicts no next token, is quantised or offloaded, or of another family.
+    """
     kind = getattr(getattr(model, "config", None), "model_type", type(model).__name__)
+    name = f"{type(model).__name__} ({kind})"
     if kind not in _FAMILIES or getattr(model, "get_output_embeddings", lambda: None)() is None:
         raise CausalignError(
-            f"{type(model).__name__} ({kind}) is not supported; causal language models of the types "
+            f"{name} is not supported; causal language models, which predict the next token, of the types "
             f"{', '.join(_FAMILIES)} are"
         )
     if getattr(model.config, "use_bidirectional_attention", False):
-        raise CausalignError(f"{type(model).__name__} looks ahead (use_bidirectional_attention): it is no causal model")
-    devices = sorted({str(weight.device) for weight in model.parameters()})
-    if len(devices) > 1:
-        raise CausalignError(f"{type(model).__name__} is spread over {', '.join(devices)}; put it on one device")
+        raise CausalignError(f"{name} looks ahead (use_bidirectional_attention): it is no causal model")
+    quantised = getattr(model.config, "quantization_config", None)
+    if quantised is not None:
+        how = quantised if isinstance(quantised, dict) else vars(quantised)
+        raise CausalignError(f"{name} is quantised ({how.get('quant_method')}): load it as bfloat16 instead")
+    if any(weight.is_meta for weight in model.parameters()):
+        raise CausalignError(f"{name} has weights that are offloaded: it does not fit into memory; load it as bfloat16")
     return _FAMILIES[kind]
 
 

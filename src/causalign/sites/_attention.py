@@ -100,7 +100,7 @@ class Packed:
         packed = (asked.query, asked.key, asked.value)
         queries, *own = (self._rows.blocks(part[0].transpose(0, 1)) for part in packed)
         keys, values = _joined([*self._earlier(asked.layer, own[0]), (own[0], own[1])])
-        hidden = self._mask(asked.window, asked.groups, queries.dtype)
+        hidden = self._mask(asked.window, asked.groups, queries.dtype).to(queries.device)
         queries, keys, values = (each.transpose(1, 2) for each in (queries, keys, values))
         attended = _attend(queries, keys, values, hidden, asked.scale, asked.cap)
         return self._rows.packed(attended.transpose(1, 2))[None]

@@ -68,17 +68,23 @@ class HuggingFaceResidual(ResidualStream):
         positions: Int[Tensor, "#batch time"],
         attending: Attending,
     ) -> Float[Tensor, "batch time width"]:
-        turns, modules = self.network.turns(residual, positions), self.network.layers
+        """Some layers, each on the device that it is on; what comes out is back where it came from."""
+        turns, modules, device = self.network.turns(residual, positions), self.network.layers, residual.device
         with lent_attention(self.network.model.config):
             for index in layers:
+                here = next(modules[index].parameters()).device
+                turn = turns[index]
                 residual = modules[index](
-                    residual, attention_mask=None, position_embeddings=turns[index], attending=attending
+                    residual.to(here),
+                    attention_mask=None,
+                    position_embeddings=None if turn is None else tuple(each.to(here) for each in turn),
+                    attending=attending,
                 )
-        return residual
+        return residual.to(device)
 
     def _require_reach(self, positions: Int[Tensor, "*rows"]) -> None:
         reach = self.network.reach
-        if reach is not None and len(positions) and (time := int(positions.max()) + 1) > reach:
+        if len(positions) and (time := int(positions.max()) + 1) > reach:
             raise CausalignError(f"{self.name}: trials of {time} tokens are too long, it has {reach} positions")
 
     @override
