@@ -2,6 +2,7 @@
 
 from causalign.alignment._request import AUTO, STARTS
 from causalign.alignment.align import align, plan
+from causalign.alignment.export import to_pyvene
 from causalign.alignment.methods import METHODS, Method, Roles, across, every_direction, first_to_second, trained
 from causalign.alignment.rehearsal import Plan
 from causalign.alignment.result import MAPS, RESULT, Alignment, Record, Score, load_alignment
@@ -24,5 +25,6 @@ __all__ = [
     "first_to_second",
     "load_alignment",
     "plan",
+    "to_pyvene",
     "trained",
 ]

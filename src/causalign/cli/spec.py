@@ -56,8 +56,12 @@ class AlignSpec(BaseModel):
         return rank
 
     def open(self) -> list[Site]:
-        """The sites that the references name."""
-        return [open_site(reference) for reference in self.network]
+        """The sites that the references name, on one device: where there is a GPU, a language model is on it."""
+        sites = [open_site(reference) for reference in self.network]
+        device = next((site.device for site in sites if site.device.type != "cpu"), None)
+        if device is None:
+            return sites
+        return [each if each.device == device else each.network.to(device).site(each.at, each.task) for each in sites]
 
     def align(self, sites: Sequence[Site], listener: Listener) -> Alignment:
         """Align them as the spec says."""
