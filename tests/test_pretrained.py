@@ -131,6 +131,13 @@ def test_a_language_model_and_a_gru_are_aligned_from_the_shell(
     assert len(result["iia"]) == 4
 
 
+def test_a_model_in_half_precision_is_aligned_with_a_network_in_single() -> None:
+    sites = [open_site(f"hf:{LLAMA},dtype=bfloat16"), open_site("zoo:multi-object/gru@embedding")]
+    found = ca.align(sites, rank=4, train=40, validation=10, test=10, settings=ca.Settings(most_steps=2, batch=8))
+    assert [each.frame.dtype for each in found.maps] == [torch.float32] * 2
+    assert len(found.iia) == 4
+
+
 @pytest.mark.parametrize(
     ("reference", "message"),
     [

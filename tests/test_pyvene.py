@@ -33,11 +33,11 @@ def test_the_intervened_logits_are_pyvenes(scale: float) -> None:
     site, position = network.site("layer.2"), 4
     given = AlignmentMap(random_frame(32, 5, torch.Generator().manual_seed(1)), scale)
     base, source = torch.randint(50, (2, 6, 10), generator=torch.Generator().manual_seed(2))
-    states = [site.read(tokens)[:, position] for tokens in (base, source)]
+    of_base, of_source = (site.read(tokens)[:, position] for tokens in (base, source))
     continuation = Continuation.pack(base[:, position + 1 :], torch.full((6,), 5))
     places = Places(torch.arange(6), torch.full((6,), position))
     with torch.no_grad():
-        found = site.resume(site.prepare(base), places, interchange(*states, given, given), continuation)
+        found = site.resume(site.prepare(base), places, interchange(of_base, of_source, given, given), continuation)
     block = {"layer": 1, "component": "block_output", "unit": "pos", "intervention": ca.alignment.to_pyvene(given)}
     theirs = pyvene.IntervenableModel(pyvene.IntervenableConfig([block]), model())
     _, out = theirs({"input_ids": base}, [{"input_ids": source}], {"sources->base": position})

@@ -122,6 +122,9 @@ class Request:
             raise CausalignError(f"{row.name}: counterfactual latents are of single states, not of stepwise swaps")
         asked, rank = rank, _most_dimensions(rank, row, objectives, sites)
         _require_alike("on one device", [str(site.device) for site in sites])
+        _require_alike(
+            "of one precision", [str(_at_least_single(site)) for site in sites]
+        )  # the maps', and so the swap's
         start, given = row.start or start, None
         if interventions is None:
             for site in sites:

@@ -9,7 +9,7 @@ from causalign.maps import AlignmentMap
 
 
 def to_pyvene(of: AlignmentMap) -> Any:
-    """pyvene's `LowRankRotatedSpaceIntervention` on the subspace of one network.
+    """The `LowRankRotatedSpaceIntervention` of pyvene on the subspace of one network.
 
     Within a network both say h' = h_t + V (V^T h_s - V^T h_t), as the map's scale cancels (equation 13). pyvene puts it
     wherever it is told: `IntervenableConfig([{"layer": 3, "component": "block_output", "intervention": ...}])` is our
