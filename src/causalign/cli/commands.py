@@ -30,7 +30,9 @@ app = typer.Typer(
 
 Network = Annotated[
     list[str] | None,
-    typer.Option("--network", "-n", help="zoo:TASK/ARCH[/SEED][@SITE], or the folder of a trained network[@SITE]."),
+    typer.Option(
+        "--network", "-n", help="zoo:TASK/ARCH[/SEED][@SITE], hf:PATH[@SITE], or a trained network's folder[@SITE]."
+    ),
 ]
 _MORE = "train, validation, test, memory, batch, grow, passes, check_every, patience, enough, precision"
 Spec = Annotated[Path | None, typer.Option(help=f"A TOML or JSON file with all of these, and {_MORE}.")]
