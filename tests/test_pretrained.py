@@ -94,7 +94,7 @@ def test_counts_that_the_model_fails_are_left_out_and_named() -> None:
     assert set(range(1, 13)) <= set(task.quantities)
     assert task.failed
     assert sorted((*task.quantities, *task.failed)) == list(range(1, 21))
-    assert f"left out, because it fails them: {', '.join(map(str, task.failed))}." in task.summary
+    assert task.summary.endswith(f" Left out, because the network fails them: {', '.join(map(str, task.failed))}.")
     ids = task.vocabulary.within(network.ids, whose="it")
     for counts, expected in ((task.quantities, 1), (task.failed, 0)):
         trials = InContext(counts).trials(30, np.random.default_rng(0))
@@ -111,6 +111,10 @@ def test_references_name_the_sites_of_a_language_model(tmp_path: Path) -> None:
     assert deep.task.quantities == (1, 2, 3)
     check(site, stepwise=True)
     check(deep)
+    few = open_site("zoo:multi-object/gru/1,counts=2..5@embeddings")
+    assert few.name == "multi-object/gru/1@embedding"
+    assert set(few.task.strata(few.task.trials(100, np.random.default_rng(0)))) == {2, 3, 4, 5}
+    assert few.task.summary.endswith("Counts: 2, 3, 4, 5.")
 
 
 @pytest.mark.parametrize("method", ["mas", "mas-stepwise"])
@@ -144,8 +148,10 @@ def test_a_model_in_half_precision_is_aligned_with_a_network_in_single() -> None
         ("hf:/nowhere/at/all", "/nowhere/at/all: no such folder"),
         ("hf:./nowhere", "nowhere: no such folder"),
         (f"hf:{LLAMA.parent}", "no Hugging Face model .it has no config.json"),
-        (f"hf:{LLAMA},dtyp=float16", "unknown option of hf:.* 'dtyp'; did you mean 'dtype'"),
+        (f"hf:{LLAMA},dtyp=float16", "unknown option of .* 'dtyp'; did you mean 'dtype'"),
         (f"hf:{LLAMA},dtype=int8", "unknown dtype 'int8'; known: float32"),
+        ("zoo:arithmetic/gru,counts=1..3", "counts are of counting tasks, and arithmetic/gru/0 is of arithmetic"),
+        ("zoo:multi-object/gru,count=1..3", "unknown option of zoo:multi-object/gru 'count'; did you mean 'counts'"),
         (f"hf:{LLAMA},counts=12", "counts are given as 1..12, found '12'"),
         (f"hf:{LLAMA},counts=5..3", "quantities are from 1 to 20, found none"),
         (f"hf:{LLAMA},trust_remote_code=maybe", "unknown answer to trust_remote_code 'maybe'"),

@@ -1,14 +1,14 @@
 """Sites by name, as a command line or a file gives them."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from causalign.errors import CausalignError, lookup
 from causalign.networks import HuggingFace, Network, load_huggingface, load_network, zoo
 from causalign.sites._base import Site
-from causalign.tasks import InContext
+from causalign.tasks import Counting, InContext, Task
 
 ZOO, HUGGING_FACE = "zoo:", "hf:"
 
@@ -17,24 +17,28 @@ def open_site(reference: str) -> Site:
     """The site that a reference names.
 
     `zoo:multi-object/gru/1@hidden`, `path/to/a/saved/network@embedding`, or `hf:PATH@layer.3`, a language model that is
-    shown the in-context task. Options of that one follow its path: `hf:PATH,dtype=bfloat16,counts=1..20@embedding`;
-    also `words=nut/seed/stop` and `trust_remote_code=yes`.
+    shown the in-context task. Options follow the network: `zoo:multi-object/gru,counts=1..12` is shown only these
+    quantities of a counting task, and a language model has more, `hf:PATH,dtype=bfloat16,words=nut/seed/stop` and
+    `trust_remote_code=yes`.
 
-    Without a seed the zoo's network of seed 0 is meant; without `@` the hidden state, of a language model
-    the embedding.
+    Without a seed the zoo's network of seed 0 is meant; without `@` the hidden state, or a language model's embedding.
 
     Raises:
         CausalignError: there is no such network, or it has no such site.
     """
-    network, _, at = reference.rpartition("@")
-    if not network or "/" in at:  # no site is named; an @ before the last slash belongs to the path
-        network, at = reference, "embedding" if reference.startswith(HUGGING_FACE) else "hidden"
-    return _network(network).site("embedding" if at == "embeddings" else at)
+    named, _, at = reference.rpartition("@")
+    if not named or "/" in at:  # no site is named; an @ before the last slash belongs to the path
+        named, at = reference, "embedding" if reference.startswith(HUGGING_FACE) else "hidden"
+    at = "embedding" if at == "embeddings" else at
+    if named.startswith(HUGGING_FACE):
+        return _language_model(named.removeprefix(HUGGING_FACE)).site(at)
+    whole = Path(named).exists()  # a comma may be part of a path
+    named, options = (named, {}) if whole else _with_options(named, {"counts": _counts})
+    network = _network(named)
+    return network.site(at, _showing(network, **options))
 
 
 def _network(reference: str) -> Network:
-    if reference.startswith(HUGGING_FACE):
-        return _language_model(reference.removeprefix(HUGGING_FACE))
     if not reference.startswith(ZOO):
         if not Path(reference).exists():
             raise CausalignError(
@@ -46,16 +50,29 @@ def _network(reference: str) -> Network:
     return zoo.load(name, int(seed)) if seed.isascii() and seed.isdigit() else zoo.load(reference.removeprefix(ZOO))
 
 
+def _showing(network: Network, counts: range | None = None) -> Task:
+    """The network's task, with these quantities alone if some are named."""
+    if counts is None:
+        return network.task
+    if not isinstance(network.task, Counting):
+        raise CausalignError(f"counts are of counting tasks, and {network.name} is of {network.task.name}")
+    return network.task.only(counts)
+
+
+def _with_options(described: str, options: Mapping[str, Callable[[str], Any]]) -> tuple[str, dict[str, Any]]:
+    """What is before the first comma, and the options behind it, `name=value`."""
+    named, *given = described.split(",")
+    found = {}
+    for name, _, value in (option.partition("=") for option in given):
+        found[name] = lookup(f"option of {named}", name, options)(value)
+    return named, found
+
+
 def _language_model(described: str) -> HuggingFace:
     """A model from `PATH` or `PATH,option=value,...`."""
-    path, *options = described.split(",")
-    about_task: dict[str, Any] = {}
-    loading: dict[str, Any] = {}
-    for option in options:
-        name, _, value = option.partition("=")
-        read = lookup(f"option of {HUGGING_FACE}{path}", name, _OPTIONS)
-        (about_task if name in ("counts", "words") else loading)[name] = read(value)
-    return load_huggingface(path, InContext(**about_task), **loading)
+    path, options = _with_options(described, _OPTIONS)
+    about_task = {name: options.pop(name) for name in ("counts", "words") if name in options}
+    return load_huggingface(path, InContext(**about_task), **options)
 
 
 def _counts(value: str) -> range:

@@ -57,6 +57,17 @@ class Counting(Task):
         self._may_end = np.isin(counts, self.quantities)
         self._ends = len(self.quantities) - np.searchsorted(self.quantities, counts)
 
+    def only(self, quantities: Iterable[int]) -> "Counting":
+        """The same task with these quantities alone."""
+        return type(self)(self.void, quantities)
+
+    @property
+    @override
+    def summary(self) -> str:
+        if len(self.quantities) == self.largest:
+            return super().summary
+        return f"{super().summary} Counts: {', '.join(map(str, self.quantities))}."
+
     @abstractmethod
     def responses(self, quantity: Int[np.ndarray, " trials"]) -> Int[np.ndarray, " trials"]:
         """How many responses a quantity of demo tokens asks for."""

@@ -60,8 +60,14 @@ class InContext(Counting):
     @property
     @override
     def summary(self) -> str:
-        left_out = f"; left out, because it fails them: {', '.join(map(str, self.failed))}" if self.failed else ""
-        return f"{super().summary} Counts: {', '.join(map(str, self.quantities))}{left_out}."
+        failed = (
+            f" Left out, because the network fails them: {', '.join(map(str, self.failed))}." if self.failed else ""
+        )
+        return f"{super().summary}{failed}"
+
+    @override
+    def only(self, quantities: Iterable[int]) -> "InContext":
+        return InContext(quantities, self.words, self.failed)
 
     @override
     def responses(self, quantity: Int[np.ndarray, " trials"]) -> Int[np.ndarray, " trials"]:
