@@ -19,10 +19,10 @@ lint: .venv/.installed-dev
 # All networks of the zoo, trained again from nothing; a training that was stopped goes on. An hour and more on 2 cores.
 ZOO := $(foreach seed,0 1 2 3,multi-object/gru/$(seed) multi-object/transformer/$(seed)) \
        $(foreach seed,0 1,multi-object/lstm/$(seed) same-object/gru/$(seed) modulo/gru/$(seed) \
-                          rounding/gru/$(seed) arithmetic/gru/$(seed))
+                          rounding/gru/$(seed) arithmetic/gru/$(seed)) in-context/llama/0
 zoo: $(ZOO:%=runs/zoo/%/card.json)
 
-runs/zoo/%/card.json: .venv/.installed
+runs/zoo/%/card.json: .venv/.installed-dev
 	$(BIN)/causalign train $(word 1,$(subst /, ,$*)) $(word 2,$(subst /, ,$*)) --seed $(word 3,$(subst /, ,$*)) \
 		--out runs/zoo/$*
 

@@ -1,6 +1,7 @@
 """Sites in Hugging Face's models against the models themselves, run whole with a forward hook on a layer."""
 
 import copy
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -68,8 +69,11 @@ def model(name: str) -> nn.Module:
     return made
 
 
-def network(name: str) -> HuggingFace:
-    return HuggingFace(model(name), MultiObject(), TOKENS, name=name)
+PROMPT = (17, 4, 33, 8, 8, 21, 45)
+
+
+def network(name: str, prompt: tuple[int, ...] = ()) -> HuggingFace:
+    return HuggingFace(model(name), MultiObject(), TOKENS, name=name, prompt=prompt)
 
 
 @contextmanager
@@ -100,11 +104,12 @@ def whole_run(site: Site, tokens: Tensor, places: Places, states: Tensor, contin
     """The logits of the continuation from whole runs, one a trial, one state swapped or those of all positions."""
     assert isinstance(site.network, HuggingFace)
     logits = []
-    for trial, position, state in zip(places.trial, places.position.tolist(), states, strict=True):
-        first = position if state.dim() == 1 else 0
+    before = len(site.network.prompt)
+    for trial, position, state in zip(places.trial, (places.position + before).tolist(), states, strict=True):
+        first = position if state.dim() == 1 else before
 
         def swapped(out: Tensor, first: int = first, position: int = position, state: Tensor = state) -> Tensor:
-            given = state[None] if state.dim() == 1 else state[: position + 1]
+            given = state[None] if state.dim() == 1 else state[: position - before + 1]
             return torch.cat([out[:, :first], given[None], out[:, position + 1 :]], dim=1)
 
         with replaced(site.network, site.at, swapped):
@@ -113,32 +118,40 @@ def whole_run(site: Site, tokens: Tensor, places: Places, states: Tensor, contin
     return torch.stack(logits)[continuation.trial, at]
 
 
+def assert_alike(found: Tensor, expected: Tensor) -> None:
+    """To 1e-5, of the largest where that is more."""
+    torch.testing.assert_close(found, expected, atol=1e-5 * max(1.0, float(expected.abs().max())), rtol=1e-5)
+
+
 PLACES = ("embedding", "layer.1", "layer.2", "layer.3")
 
 
+@pytest.mark.parametrize("prompt", [(), PROMPT], ids=["alone", "after a prompt"])
 @pytest.mark.parametrize("name", MODELS)
-def test_a_swap_gives_the_logits_of_the_hooked_model(name: str) -> None:
+def test_a_swap_gives_the_logits_of_the_hooked_model(name: str, prompt: tuple[int, ...]) -> None:
+    of = network(name, prompt)
     for at in PLACES:
-        site = network(name).site(at)
+        site = of.site(at)
         tokens, places, continuation = swaps(site)
         generator = torch.Generator().manual_seed(0)
         single = torch.randn(len(tokens), site.width, generator=generator)
         found = site.resume(site.prepare(tokens), places, single, continuation)
-        torch.testing.assert_close(found, whole_run(site, tokens, places, single, continuation), atol=1e-5, rtol=1e-5)
+        assert_alike(found, whole_run(site, tokens, places, single, continuation))
         steps = torch.randn(*tokens.shape, site.width, generator=generator)
         found = site.resume_steps(site.prepare(tokens, stepwise=True), places, steps, continuation)
-        torch.testing.assert_close(found, whole_run(site, tokens, places, steps, continuation), atol=1e-5, rtol=1e-5)
+        assert_alike(found, whole_run(site, tokens, places, steps, continuation))
 
 
+@pytest.mark.parametrize("prompt", [(), PROMPT], ids=["alone", "after a prompt"])
 @pytest.mark.parametrize("name", MODELS)
-def test_states_are_what_a_hook_sees_and_the_site_is_sound(name: str) -> None:
-    of = network(name)
+def test_states_are_what_a_hook_sees_and_the_site_is_sound(name: str, prompt: tuple[int, ...]) -> None:
+    of = network(name, prompt)
     tokens = of.site("embedding").encode(MultiObject().trials(6, np.random.default_rng(0)).tokens)
     for at in PLACES:
         seen: list[Tensor] = []
         with replaced(of, at, lambda out, seen=seen: seen.append(out) or out):  # type: ignore[misc]
             of(tokens)
-        torch.testing.assert_close(of.site(at).read(tokens), seen[0], atol=1e-5, rtol=1e-5)
+        assert_alike(of.site(at).read(tokens), seen[0][:, len(prompt) :])
     check(of.site("layer.1"))
     check(of.site("layer.2"), stepwise=True)
 
@@ -208,10 +221,58 @@ def test_models_that_are_not_supported_are_refused() -> None:
         network("llama").site("layer.4")
 
 
+def test_encoders_quantised_and_offloaded_models_are_refused() -> None:
+    small = {"vocab_size": 50, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    bert = transformers.BertForMaskedLM(transformers.BertConfig(**small, intermediate_size=8))
+    with pytest.raises(
+        ca.CausalignError, match=r"^BertForMaskedLM .* causal language models, which predict the next to"
+    ):
+        HuggingFace(bert, MultiObject(), TOKENS)
+    quantised: Any = model("llama")
+    quantised.config.quantization_config = {"quant_method": "gptq", "bits": 4}
+    with pytest.raises(ca.CausalignError, match=r"is quantised \(gptq\): load it as bfloat16"):
+        HuggingFace(quantised, MultiObject(), TOKENS)
+    with pytest.raises(ca.CausalignError, match="has weights that are offloaded"):
+        HuggingFace(model("llama").to("meta"), MultiObject(), TOKENS)
+
+
+def test_a_rank_above_the_width_of_a_model_is_refused() -> None:
+    with pytest.raises(ca.CausalignError, match="rank must be a whole number from 1 to 32, the width of llama@layer.1"):
+        ca.align(network("llama").site("layer.1"), method="das", rank=33)
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "olmo"])
+def test_a_model_that_accelerate_has_laid_out_is_run_as_it_is(name: str) -> None:
+    accelerate = pytest.importorskip("accelerate")
+    laid_out: Any = accelerate.dispatch_model(model(name), {"": "cpu"}, force_hooks=True)
+    sites = [
+        HuggingFace(laid_out, MultiObject(), TOKENS, prompt=PROMPT).site("layer.1"),
+        network(name, PROMPT).site("layer.1"),
+    ]
+    tokens, places, continuation = swaps(sites[0])
+    state = torch.randn(len(tokens), 32, generator=torch.Generator().manual_seed(0))
+    of_first, of_second = (site.resume(site.prepare(tokens), places, state, continuation) for site in sites)
+    assert_alike(of_first, of_second)
+    check(sites[0])
+
+
+def test_a_step_that_does_not_fit_into_memory_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = network("llama").site("layer.1")
+
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    settings = ca.Settings(most_steps=1, batch=8)
+    monkeypatch.setattr(sys.modules["causalign.search.loop"], "_learn", full)
+    with pytest.raises(ca.CausalignError, match=r"^batches of 8 do not fit into memory .*batch = 4 takes half"):
+        ca.align(site, method="das", rank=2, train=20, validation=10, test=10, settings=settings)
+
+
 DYNAMIC = {"rope_type": "dynamic", "rope_theta": 100.0, "factor": 2.0}
 LONG: dict[str, Any] = {"rope_type": "longrope", "rope_theta": 100.0}
 LONG |= {"short_factor": [1.0, 1.5, 2.0, 3.0], "long_factor": [1.0, 2.0, 4.0, 8.0]}
 LIMITED: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama": ("Llama", {**GROUPED, "max_position_embeddings": 40}),
     "gpt2": ("GPT2", {**MODELS["gpt2"][1], "n_positions": 40}),
     "dynamic": ("Llama", {**GROUPED, "max_position_embeddings": 40, "rope_parameters": DYNAMIC}),
     "longrope": ("Phi3", {**GROUPED, "original_max_position_embeddings": 40, "rope_parameters": LONG}),
@@ -226,7 +287,7 @@ def test_trials_beyond_the_positions_of_a_model_are_refused(name: str, monkeypat
     assert tokens.shape[1] < 40
     prepared, state = site.prepare(tokens), torch.randn(len(tokens), site.width)
     found = site.resume(prepared, places, state, continuation)
-    torch.testing.assert_close(found, whole_run(site, tokens, places, state, continuation), atol=1e-5, rtol=1e-5)
+    assert_alike(found, whole_run(site, tokens, places, state, continuation))
     with pytest.raises(ca.CausalignError, match="trials of 41 tokens are too long, it has 40 positions"):
         site.read(torch.ones(1, 41, dtype=torch.long))
     with pytest.raises(ca.CausalignError, match="are too long, it has 40 positions"):

@@ -22,7 +22,7 @@ from causalign.interchange import (
     replace,
     run_swapped,
 )
-from causalign.interchange._predictions import next_token_loss, predictions
+from causalign.interchange._predictions import next_token_loss, predictions, rows_at_once
 from causalign.maps import AlignmentMap, completed, random_frame
 from causalign.search import class_means, generalised_procrustes
 from causalign.sites.recurrent import HiddenState
@@ -285,9 +285,17 @@ def test_recorded_states_are_those_at_their_positions(tiny_pair: tuple[ca.networ
     torch.testing.assert_close(samples.sampled, expected)
 
 
+def test_logits_that_are_held_at_once_are_bounded_whatever_the_vocabulary() -> None:
+    rows = {known: rows_at_once(torch.empty(0), known) for known in (9, 50_000, 260_000, 10**9)}
+    assert rows[9] == 1024
+    assert rows[10**9] == 16
+    assert all(rows[known] * known * 4 <= 2**26 for known in (50_000, 260_000))
+    assert 1024 > rows[50_000] > rows[260_000] > 16
+
+
 @pytest.mark.parametrize("rows", [1, 7, 100])
 def test_predictions_read_out_in_parts_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
-    monkeypatch.setattr(sys.modules["causalign.interchange._predictions"], "_rows", lambda features: rows)
+    monkeypatch.setattr(sys.modules["causalign.interchange._predictions"], "rows_at_once", lambda *_: rows)
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(20, 6, generator=generator, dtype=torch.float64)
     weight = torch.randn(6, 9, generator=generator, dtype=torch.float64)
@@ -299,8 +307,8 @@ def test_predictions_read_out_in_parts_are_those_of_the_whole(monkeypatch: pytes
     at_once, in_parts = features.clone().requires_grad_(), features.clone().requires_grad_()
     whole = torch.nn.functional.cross_entropy(read_out(at_once), tokens, reduction="sum")
     (3 * whole).backward()
-    loss = next_token_loss(read_out, in_parts, tokens)
+    loss = next_token_loss(read_out, in_parts, tokens, 9)
     (3 * loss).backward()
     torch.testing.assert_close(loss, whole.detach(), check_dtype=False)  # losses are summed in float32
     torch.testing.assert_close(in_parts.grad, at_once.grad, atol=1e-5, rtol=1e-5)
-    assert predictions(read_out, features).equal(read_out(features).argmax(-1))
+    assert predictions(read_out, features, 9).equal(read_out(features).argmax(-1))

@@ -29,7 +29,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # mkstemp's files are private; results are meant to be shared
+        temporary.chmod(0o666 & ~current_umask())  # mkstemp's files are private; results are meant to be shared
         temporary.replace(path)
     except OSError as error:
         raise CausalignError(f"cannot write {path}: {error.strerror or error}") from None
@@ -37,7 +37,8 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _umask() -> int:
+def current_umask() -> int:
+    """Which permissions new files lack."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -2,6 +2,7 @@
 
 from causalign.alignment._request import AUTO, STARTS
 from causalign.alignment.align import align, plan
+from causalign.alignment.export import to_pyvene
 from causalign.alignment.methods import METHODS, Method, Roles, across, every_direction, first_to_second, trained
 from causalign.alignment.recording_controls import recording_controls
 from causalign.alignment.rehearsal import Plan
@@ -32,5 +33,6 @@ __all__ = [
     "read_spec",
     "recording_controls",
     "score",
+    "to_pyvene",
     "trained",
 ]

@@ -15,6 +15,7 @@ from causalign._progress import Listener, Update
 from causalign._random import torch_stream
 from causalign._version import __version__
 from causalign.alignment._clock import Clock
+from causalign.alignment._given import given_splits, start_without_values
 from causalign.alignment._recorded import account_of
 from causalign.alignment.methods import Method, Roles, method_of
 from causalign.alignment.result import (
@@ -92,6 +93,8 @@ class Request:
     counts: Counts
     memory: float
     """GiB that tables may take; what is beyond lies in files."""
+    given: Mapping[str, Mapping[Direction, Interventions]] | None = None
+    """A user's own interventions of each split; by default they are drawn."""
 
     @classmethod
     def checked(
@@ -108,6 +111,7 @@ class Request:
         seed: int,
         counts: Mapping[str, int],
         memory: float,
+        interventions: object = None,
     ) -> "Request":
         """The request, once everything about it has been checked.
 
@@ -134,14 +138,23 @@ class Request:
         if row.stepwise and any(objective.uses_latents for objective in objectives.values()):
             raise CausalignError(f"{row.name}: counterfactual latents are of single states, not of stepwise swaps")
         _require_run(row, objectives, sites)
-        rank = _most_dimensions(rank, row, objectives, sites)
+        asked, rank = rank, _most_dimensions(rank, row, objectives, sites)
         _require_alike("on one device", [str(site.device) for site in sites])
-        _require_alike("of one precision", [str(site.dtype) for site in sites])
-        for site in sites:
-            if isinstance(site, Site):
-                check(site, seed, row.stepwise)
-        start = row.start or start
-        return cls(sites, variables, row, objectives, rank, kind, scale, start, seed, Counts(**counts), memory)
+        precisions = [str(_at_least_single(site)) for site in sites]  # of maps, and so of swaps
+        _require_alike("of one precision", precisions)
+        start, given = row.start or start, None
+        if interventions is None:
+            for site in sites:
+                if isinstance(site, Site):
+                    check(site, seed, row.stepwise)
+        else:
+            if asked == AUTO:
+                raise CausalignError('rank="auto" goes by states with known values, which given interventions lack')
+            run = [runnable(site, "interventions of one's own are of networks") for site in sites]
+            given = given_splits(interventions, run, row, objectives, seed)
+            counts = {split: min(map(len, each.values())) for split, each in given.items()}
+            start = start_without_values(start)
+        return cls(sites, variables, row, objectives, rank, kind, scale, start, seed, Counts(**counts), memory, given)
 
     @property
     def names(self) -> list[str]:
@@ -171,6 +184,8 @@ class Request:
         Counterfactual latents are looked up for the splits that a search sees; the test is of behaviour alone, where
         a target can be run.
         """
+        if self.given is not None:
+            return {split: Split([], each) for split, each in self.given.items()}
         with_latents = [direction for direction, objective in self.objectives.items() if objective.uses_latents]
         stepwise, splits, store = self.method.stepwise, {}, Store(self.memory)
         for done, (split, count) in enumerate(self.counts, start=1):
@@ -379,7 +394,7 @@ def _about(site: Readable, name: str, variable: Variable) -> SiteRecord:
         network=site.system,
         at=site.at,
         task=site.task.name,
-        task_summary=(type(site.task).__doc__ or "").strip().split("\n")[0].replace("`", ""),
+        task_summary=site.task.summary,
         variables=site.task.keys(variable.name),
         width=site.width,
         fingerprint=site.fingerprint,

@@ -5,10 +5,12 @@ sites --record--> states --draw--> interventions --search--> maps --score on hel
 
 import inspect
 import warnings
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
+
+import torch
 
 from causalign._progress import Listener, progress_bars, silent
 from causalign.alignment._clock import Clock
@@ -46,6 +48,7 @@ def align(
     train: int = 10_000,
     validation: int = 1_000,
     test: int = 1_000,
+    interventions: Mapping[str, Any] | None = None,
     settings: Settings | None = None,
     memory: float = DEFAULT_BUDGET,
     progress: bool | Listener = False,
@@ -72,6 +75,9 @@ def align(
         train: interventions of each direction that are trained on.
         validation: interventions of each direction on which the best step is chosen.
         test: interventions of each direction that are scored.
+        interventions: one's own (`Interventions.from_arrays`) in place of drawn ones: `{"train": {(0, 1): ..., ...},
+            "validation": ..., "test": ...}`, those of each direction, sites by their index. As it is not known what
+            states stand for, the start is `random`.
         settings: how the search runs.
         memory: GiB that recorded states and interventions may take; what is beyond lies in temporary files.
         progress: whether to draw progress bars, or who is to be told instead.
@@ -83,12 +89,13 @@ def align(
         CausalignError: sites, variables, method, rank, or map do not fit each other; a site fails its checks.
     """
     counts = {"train": train, "validation": validation, "test": test}
-    request = Request.checked(sites, variable, method, rank, map, scale, start, inaccessible, eps, seed, counts, memory)
+    wanted = (sites, variable, method, rank, map, scale, start, inaccessible, eps, seed)
+    request = Request.checked(*wanted, counts, memory, interventions)
     settings = _fitting(settings, request, rank, tolerance)
     if controls:
         require_controllable(request)
     clock = Clock("data", "states", "search", "evaluate", "controls")
-    with _shown(progress) as listener:
+    with _shown(progress) as listener, _within_memory(settings.batch):
         splits = request.draw(clock, listener)
         with clock("search"):
             recorded, ranks = splits["train"].recorded, list[RankTried]()
@@ -155,6 +162,8 @@ def _asked(
     asked = inspect.signature(align).bind(sites, **arguments)
     asked.apply_defaults()
     given = asked.arguments
+    if given["interventions"] is not None:
+        raise CausalignError("a plan rehearses interventions that it draws; of given ones it can say nothing")
     counts = {split: given[split] for split in ("train", "validation", "test")}
     order = ("variable", "method", "rank", "map", "scale", "start", "inaccessible", "eps", "seed")
     request = Request.checked(sites, *(given[name] for name in order), counts, given["memory"])  # type: ignore[call-arg]
@@ -182,3 +191,21 @@ def _shown(progress: bool | Listener) -> AbstractContextManager[Listener]:
     if callable(progress):
         return nullcontext(progress)
     return progress_bars() if progress else nullcontext(silent)
+
+
+@contextmanager
+def _within_memory(batch: int) -> Iterator[None]:
+    """What does not fit into memory is said in a line, with what would.
+
+    Raises:
+        CausalignError: it does not.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        raise CausalignError(
+            f"batches of {batch} do not fit into memory beside the networks: batch = {max(1, batch // 2)} takes half, "
+            'and precision = "bfloat16" halves the networks; causalign plan says how much each part takes'
+        ) from None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from causalign._files import output_folder, read_tensors, write_tensors, write_text
 from causalign.alignment._caveats import caveats
+from causalign.alignment.export import to_pyvene
 from causalign.errors import CausalignError, invalid
 from causalign.maps import AlignmentMap
 from causalign.recordings import Preprocessing
@@ -381,6 +382,16 @@ class Alignment:
         write_tensors(folder / MAPS, tensors)
         write_text(folder / RESULT, self.record.model_dump_json(indent=2) + "\n")
         return folder
+
+    def to_pyvene(self, site: int) -> Any:
+        """The subspace of one site, by its index, as an intervention of pyvene (`LowRankRotatedSpaceIntervention`).
+
+        Raises:
+            CausalignError: pyvene is not installed, or there is no such site.
+        """
+        if not 0 <= site < len(self.maps):
+            raise CausalignError(f"site is the index of one of {len(self.maps)} sites, found {site}")
+        return to_pyvene(self.maps[site])
 
     def __repr__(self) -> str:
         names = ", ".join(site.name for site in self.record.sites)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
@@ -18,7 +19,7 @@ from causalign.errors import CausalignError, invalid, unknown
 from causalign.interchange import DEFAULT_BUDGET
 from causalign.maps import DEFAULT
 from causalign.search import Settings
-from causalign.sites import Readable, open_site
+from causalign.sites import Readable, Site, open_site
 
 
 class AlignSpec(BaseModel):
@@ -60,8 +61,10 @@ class AlignSpec(BaseModel):
         return rank
 
     def open(self) -> list[Readable]:
-        """The sites that the references name."""
-        return [open_site(reference) for reference in self.network]
+        """The sites that the references name, on one device: where there is a GPU, a language model is on it."""
+        sites = [open_site(reference) for reference in self.network]
+        device = next((site.device for site in sites if site.device.type != "cpu"), None)
+        return sites if device is None else [_moved(site, device) for site in sites]
 
     def align(self, sites: Sequence[Readable], listener: Listener) -> Alignment:
         """Align them as the spec says."""
@@ -79,6 +82,13 @@ class AlignSpec(BaseModel):
         settings = Settings(**{name: getattr(self, name) for name in Settings.__dataclass_fields__})
         taken = {"network", *Settings.__dataclass_fields__}
         return {name: value for name, value in self if name not in taken} | {"settings": settings}
+
+
+def _moved(site: Readable, device: torch.device) -> Readable:
+    """A site on that device; recordings have none."""
+    if not isinstance(site, Site) or site.device == device:
+        return site
+    return site.network.to(device).site(site.at, site.task)
 
 
 def parse_spec(given: Mapping[str, Any], whose: str) -> AlignSpec:

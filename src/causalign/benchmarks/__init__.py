@@ -7,6 +7,7 @@ from causalign.benchmarks._row import MissingError, Row, save_rows
 from causalign.benchmarks.against_pyvene import against_pyvene
 from causalign.benchmarks.against_textbook import throughput, time_to_iia
 from causalign.benchmarks.growth import growth
+from causalign.benchmarks.language_model import language_model
 from causalign.benchmarks.planning import planning
 from causalign.benchmarks.preparation import preparation
 from causalign.benchmarks.recordings import recordings
@@ -25,6 +26,7 @@ BENCHMARKS: Mapping[str, Callable[[bool], Iterator[Row]]] = {
     "plan": planning,
     "growth": growth,
     "recordings": recordings,
+    "language-model": language_model,
 }
 """Each gives its rows as they are measured; called with True, quickly and more roughly."""
 

@@ -44,7 +44,7 @@ Network = Annotated[
     typer.Option(
         "--network",
         "-n",
-        help="zoo:TASK/ARCH[/SEED][@SITE], a trained network's folder[@SITE], a recording's .toml.",
+        help="zoo:TASK/ARCH[/SEED][@SITE], hf:PATH[@SITE], a trained network's folder[@SITE], a recording's .toml.",
     ),
 ]
 _MORE = "train, validation, test, memory, batch, grow, passes, check_every, patience, enough, precision"

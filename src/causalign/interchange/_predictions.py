@@ -20,33 +20,34 @@ ReadOut = Callable[[Float[Tensor, "tokens features"]], Float[Tensor, "tokens voc
 
 
 def next_token_loss(
-    read_out: ReadOut, features: Float[Tensor, "tokens features"], tokens: Int[Tensor, " tokens"]
+    read_out: ReadOut, features: Float[Tensor, "tokens features"], tokens: Int[Tensor, " tokens"], known: int
 ) -> Float[Tensor, ""]:
-    """The cross-entropy of the tokens, summed over them.
+    """The cross-entropy of the tokens, of `known` that there are, summed over them.
 
     Its gradient is computed on the way forwards, while what it needs is at hand.
     """
-    return _NextTokenLoss.apply(features, read_out, tokens)  # type: ignore[no-untyped-call]
+    return _NextTokenLoss.apply(features, read_out, tokens, known)  # type: ignore[no-untyped-call]
 
 
 @torch.no_grad()
-def predictions(read_out: ReadOut, features: Float[Tensor, "tokens features"]) -> Int[Tensor, " tokens"]:
-    """The most likely tokens."""
-    return torch.cat([read_out(chunk).argmax(-1) for chunk in features.split(_rows(features))])
+def predictions(read_out: ReadOut, features: Float[Tensor, "tokens features"], known: int) -> Int[Tensor, " tokens"]:
+    """The most likely tokens, of `known` that there are."""
+    return torch.cat([read_out(chunk).argmax(-1) for chunk in features.split(rows_at_once(features, known))])
 
 
-def _rows(features: Tensor) -> int:
-    """At a time: in a CPU's cache, or enough to fill a GPU."""
-    return 1024 if features.device.type == "cpu" else 8192
+def rows_at_once(features: Tensor, known: int) -> int:
+    """How many rows are read out at a time: in a CPU's cache, or enough to fill a GPU, and within a bound of memory."""
+    most, of_logits = (1024, 2**26) if features.device.type == "cpu" else (8192, 2**29)
+    return max(_BLOCK, min(most, of_logits // (4 * known) // _BLOCK * _BLOCK))
 
 
 class _NextTokenLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, features: Tensor, read_out: ReadOut, tokens: Tensor) -> Tensor:
+    def forward(ctx: Any, features: Tensor, read_out: ReadOut, tokens: Tensor, known: int) -> Tensor:
         differentiate = ctx.needs_input_grad[0]
         losses: list[Tensor] = []
         gradients: list[Tensor] = []
-        rows = _rows(features)
+        rows = rows_at_once(features, known)
         for chunk, expected in zip(features.split(rows), tokens.split(rows), strict=True):
             missing = -len(chunk) % _BLOCK
             with torch.set_grad_enabled(differentiate):
@@ -63,5 +64,5 @@ class _NextTokenLoss(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return ctx.gradient * gradient, None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        return ctx.gradient * gradient, None, None, None

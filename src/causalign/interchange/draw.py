@@ -114,13 +114,13 @@ def _drawn(
     """Some interventions of a direction, with latents where there is a generator to draw them."""
     pairs = _matched(source, target, stepwise, count, rng)
     if latents is None:
-        return _interventions(source, target, pairs, stepwise, rng, None, None)
+        return _interventions(source, target, pairs, rng, None, None)
     rows, unmatched = _look_up(target, pairs.values, latents)
     there = rows >= 0
     if not there.any():
         raise CausalignError(f"no state of {target.site.name} was recorded with the values that swaps bring about")
     found = _compact(rows[there], target.site.device)
-    return _interventions(source, target, pairs.take(there), stepwise, rng, found, unmatched)
+    return _interventions(source, target, pairs.take(there), rng, found, unmatched)
 
 
 def _matched(source: _Side, target: _Side, stepwise: bool, count: int, rng: np.random.Generator) -> _Pairs:
@@ -165,24 +165,16 @@ def _interventions(
     source: _Side,
     target: _Side,
     pairs: _Pairs,
-    stepwise: bool,
     rng: np.random.Generator,
     latent_rows: Int[Tensor, " pairs"] | None,
     unmatched: dict[tuple[int, ...], int] | None,
 ) -> Interventions:
     device = target.site.device
-
-    def rows(recorded: Recorded, trial: Int[np.ndarray, " pairs"], position: Int[np.ndarray, " pairs"]) -> Tensor:
-        if not stepwise:
-            return _compact(recorded.row[trial, position], device)
-        up_to = recorded.row[trial, : position.max() + 1]
-        return _compact(np.where(np.arange(up_to.shape[1]) <= position[:, None], up_to, 0), device)
-
     return Interventions(
         source.recorded,
         target.recorded,
-        rows(source.recorded, pairs.source_trial, pairs.source_position),
-        rows(target.recorded, pairs.target_trial, pairs.target_position),
+        _compact(source.recorded.rows(pairs.source_trial, pairs.source_position), device),
+        _compact(target.recorded.rows(pairs.target_trial, pairs.target_position), device),
         Places(_compact(pairs.target_trial, device), _compact(pairs.target_position, device)),
         *_continued(target.site, pairs.values, rng),
         {name: _compact(value, device) for name, value in pairs.values.items()},

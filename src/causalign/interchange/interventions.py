@@ -3,18 +3,19 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+from causalign.interchange._arrays import Arrays, Ragged, Side, columns_of
 from causalign.interchange._predictions import next_token_loss, predictions
 from causalign.interchange.recorded import Recorded
-from causalign.interchange.store import Store, rows_of
+from causalign.interchange.store import DEFAULT_BUDGET, Store, rows_of
 from causalign.interchange.upstream import Upstream
-from causalign.sites import Continuation, Places, Prepared, Readable, Site, runnable
+from causalign.sites import Continuation, Places, Prepared, Readable, Site, gathered, runnable
 
 
 class Direction(NamedTuple):
@@ -118,6 +119,86 @@ class Interventions:
         )
 
     @classmethod
+    def from_arrays(
+        cls,
+        source: Site,
+        target: Site,
+        *,
+        source_tokens: Ragged,
+        source_positions: Ragged,
+        target_tokens: Ragged,
+        target_positions: Ragged,
+        continuations: Ragged,
+        determined: Ragged | None = None,
+        source_mask: Ragged | None = None,
+        target_mask: Ragged | None = None,
+        stepwise: bool = False,
+        memory: float = DEFAULT_BUDGET,
+    ) -> "Interventions":
+        """Interventions of one's own, a row each: for what no causal model here writes.
+
+        Args:
+            source: the site whose states are given.
+            target: the site that receives them.
+            source_tokens: `[rows, time]` ids of the source's network; rows may differ in length.
+            source_positions: `[rows]`, where the state is read in its row.
+            target_tokens: `[rows, time]` ids of the target's network; what is behind the position does not matter.
+            target_positions: `[rows]`, where the state is swapped.
+            continuations: `[rows, steps]` ids of the target's network: what it should go on with behind the position.
+                A negative id, such as -100, fills a row up.
+            determined: `[rows, steps]`, which of these are scored; by default, all.
+            source_mask: `[rows, time]`, which of the tokens are there, as tokenizers say of rows that they have padded,
+                on either side.
+            target_mask: the same for the target's.
+            stepwise: whether all states up to the position are swapped; it is then the same on both sides.
+            memory: GiB that the tables may take; what is beyond lies in temporary files.
+
+        Raises:
+            CausalignError: arrays are not of one length, ids not in the vocabulary, a position not in its row, or
+                nothing of a row is scored; the row is named.
+        """
+        sides = (
+            Side.of("source", source, source_tokens, source_positions, source_mask),
+            Side.of("target", target, target_tokens, target_positions, target_mask),
+        )
+        arrays = Arrays.checked(sides, continuations, determined)
+        if stepwise:
+            arrays.require_same_positions()
+        store, trials = Store(memory), np.arange(len(arrays.lengths))
+        given, receiving = (side.record(stepwise, store) for side in sides)
+
+        def there(table: Shaped[np.ndarray, "rows ..."]) -> Shaped[Tensor, "rows ..."]:
+            return torch.from_numpy(table).to(target.device)
+
+        only = cls(
+            given,
+            receiving,
+            there(given.rows(trials, sides[0].positions)),
+            there(receiving.rows(trials, sides[1].positions)),
+            Places(there(trials), there(sides[1].positions)),
+            there(arrays.tokens),
+            there(arrays.determined),
+            there(arrays.lengths),
+            {},
+        )
+        return cls.joined([only], target, store)
+
+    @classmethod
+    def from_table(cls, source: Site, target: Site, table: Any, *, stepwise: bool = False) -> "Interventions":
+        """The same from columns that are named as the arrays are.
+
+        Args:
+            source: the site whose states are given.
+            target: the site that receives them.
+            table: a pandas DataFrame, a dataset of Hugging Face's datasets, or a mapping.
+            stepwise: whether all states up to the position are swapped.
+
+        Raises:
+            CausalignError: as `from_arrays`, or a column is missing.
+        """
+        return cls.from_arrays(source, target, stepwise=stepwise, **columns_of(table))
+
+    @classmethod
     def joined(cls, parts: Sequence["Interventions"], site: Readable, store: Store) -> "Interventions":
         """Those of one direction into a site, one after another, in a table of the store."""
         first = parts[0]
@@ -189,12 +270,12 @@ class Run:
 
     def loss(self) -> Float[Tensor, ""]:
         """The next-token loss, summed over all tokens."""
-        return next_token_loss(self.site.read_out, self.features, self.tokens)
+        return next_token_loss(self.site.read_out, self.features, self.tokens, self.site.network.known)
 
     def correct(self) -> Bool[Tensor, " trials"]:
         """Whether every determined token of a trial is predicted (argmax), trial by trial as they were given."""
         scored = self.determined.nonzero().squeeze(1)
-        wrong = predictions(self.site.read_out, self.features[scored]) != self.tokens[scored]
+        wrong = predictions(self.site.read_out, self.features[scored], self.site.network.known) != self.tokens[scored]
         right = torch.ones(self.trials, dtype=torch.bool, device=wrong.device)
         return right.index_fill(0, self.trial[scored[wrong]], False)
 
@@ -239,9 +320,8 @@ def _one_table(batches: Sequence[Batch]) -> tuple[Prepared, Places]:
     tables = list({id(batch.prepared): batch.prepared for batch in batches}.values())
     if len(tables) == 1 or not tables[0]:
         return tables[0], Places(torch.cat([batch.places.trial for batch in batches]), positions)
-    first, trials = 0, []
-    for batch in batches:
-        trials.append(batch.places.trial + first)
-        first += len(next(iter(batch.prepared.values())))
-    together = {name: _together([batch.prepared[name] for batch in batches]) for name in batches[0].prepared}
-    return together, Places(torch.cat(trials), positions)
+    together = {
+        name: _together([gathered(table := b.prepared[name], table, b.places.trial) for b in batches])
+        for name in tables[0]
+    }
+    return together, Places(torch.arange(len(positions), device=positions.device), positions)

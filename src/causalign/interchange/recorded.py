@@ -1,6 +1,6 @@
 """Recorded states: what is read of a network once, for every intervention that will be drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
@@ -18,6 +18,8 @@ from causalign.tasks import END, Sequences, Task, Trials, Values
 MOST_TRIALS = 4096  # read for one split; their states at all positions are paired at random
 _CHUNK = 1024  # trials read at a time,
 _BYTES = 2**25  # or fewer, where their states would take more than this
+Read = tuple[Float[Tensor, "trials time width"], Prepared]
+"""States, and what precedes swaps there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +40,8 @@ class Recorded:
     prepared: Prepared
     stepwise: bool = False
     """Whether the states of all positions up to a sample's go with it."""
+    whose: str = ""
+    """The name of the site."""
 
     @property
     def values(self) -> Values:
@@ -57,6 +61,15 @@ class Recorded:
     def nbytes(self) -> int:
         """Bytes of all tables."""
         return sum(table.nbytes for table in (self.states, *self.prepared.values()))
+
+    def rows(
+        self, trial: Int[np.ndarray, " places"], position: Int[np.ndarray, " places"]
+    ) -> Int[np.ndarray, "places ..."]:
+        """Rows of the states at each place; stepwise, of all positions up to it, and 0 beyond."""
+        if not self.stepwise:
+            return self.row[trial, position]
+        up_to = self.row[trial, : position.max() + 1]
+        return np.where(np.arange(up_to.shape[1]) <= position[:, None], up_to, 0)
 
     def gather(self, rows: Int[Tensor, "*rows"]) -> Float[Tensor, "*rows width"]:
         """Rows of the states, where they are needed."""
@@ -197,25 +210,61 @@ def read_trials(
     if len(trial) == 0:
         where = f"a swap follows {' '.join(site.task.swap_at)}, and " if isinstance(site, Site) else ""
         raise CausalignError(f"{where}{site.task.name} has no place for one in {len(trials):,} trials")
+    present: Bool[np.ndarray, "trials time"] = kept | (np.arange(kept.shape[1]) < trials.lengths[:, None])
+
+    def read(chunk: slice, time: int) -> Read:
+        return site.states_of(trials[chunk], time, stepwise)
+
+    states, row, prepared = _tables(site, present, kept, store, read)
+    return Recorded(trials, trial, position, site.device, states, row, prepared, stepwise, site.name)
+
+
+def read_tokens(
+    site: Site,
+    tokens: Int[Tensor, "trials time"],
+    present: Bool[np.ndarray, "trials time"],
+    kept: Bool[np.ndarray, "trials time"],
+    store: Store,
+    stepwise: bool,
+) -> tuple[Float[Tensor, "rows width"], Int[np.ndarray, "trials time"], Prepared]:
+    """States at the positions that are `kept`, which row of them each position has, and what precedes swaps there.
+
+    Raises:
+        CausalignError: states are NaN or infinite.
+    """
+
+    def read(chunk: slice, time: int) -> Read:
+        part = tokens[chunk, :time]
+        return site.read(part), site.prepare(part, stepwise)
+
+    return _tables(site, present, kept, store, read)
+
+
+def _tables(
+    site: Readable,
+    present: Bool[np.ndarray, "trials time"],
+    kept: Bool[np.ndarray, "trials time"],
+    store: Store,
+    read: Callable[[slice, int], Read],
+) -> tuple[Float[Tensor, "rows width"], Int[np.ndarray, "trials time"], Prepared]:
+    """Tables of the store, filled some trials at a time, which are read up to the last position that is present."""
     states = store.table([int(kept.sum()), site.width], site.dtype, site.device)
     prepared: Prepared = {}
-    present: Bool[np.ndarray, "trials time"] = kept | (np.arange(kept.shape[1]) < trials.lengths[:, None])
     step = max(1, min(_CHUNK, _BYTES // (kept.shape[1] * site.width * site.dtype.itemsize)))
-    for start in range(0, len(trials), step):
-        chunk = slice(start, min(start + step, len(trials)))
+    for start in range(0, len(kept), step):
+        chunk = slice(start, min(start + step, len(kept)))
         longest = int(np.flatnonzero(present[chunk].any(axis=0)).max()) + 1
-        read, before = site.states_of(trials[chunk], longest, stepwise)
-        read = finite(read, site)[torch.from_numpy(kept[chunk, :longest]).to(site.device)]
+        found, before = read(chunk, longest)
+        found = finite(found, site)[torch.from_numpy(kept[chunk, :longest]).to(site.device)]
         first = int(kept[:start].sum())
-        states[first : first + len(read)] = read.to(states.device)
+        states[first : first + len(found)] = found.to(states.device)
         for name, part in before.items():
             if name not in prepared:
                 shape = [*kept.shape, *part.shape[2:]]
                 prepared[name] = store.table(shape, part.dtype, part.device)
             prepared[name][chunk, :longest] = part.to(prepared[name].device)
         forget_mapped_pages()
-    row = np.where(kept, np.cumsum(kept).reshape(kept.shape) - 1, -1)
-    return Recorded(trials, trial, position, site.device, states, row, prepared, stepwise)
+    return states, np.where(kept, np.cumsum(kept).reshape(kept.shape) - 1, -1), prepared
 
 
 def lengthened(task: Task, trials: Sequences, time: int) -> tuple[Sequences, Bool[np.ndarray, "trials time"]]:

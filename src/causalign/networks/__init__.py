@@ -2,11 +2,13 @@
 
 from causalign.networks import zoo
 from causalign.networks._base import Network
+from causalign.networks.accuracy import accuracy
 from causalign.networks.checkpoint import ARCHITECTURES, Card, build, load_network, save_network
 from causalign.networks.gru import GRU
 from causalign.networks.huggingface import HuggingFace
 from causalign.networks.lstm import LSTM
-from causalign.networks.training import Recipe, accuracy, train
+from causalign.networks.pretrained import load_huggingface
+from causalign.networks.training import Recipe, train
 from causalign.networks.transformer import Transformer
 from causalign.networks.wrapped import Wrapped
 
@@ -22,6 +24,7 @@ __all__ = [
     "Wrapped",
     "accuracy",
     "build",
+    "load_huggingface",
     "load_network",
     "save_network",
     "train",

@@ -3,12 +3,14 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from causalign._files import read_tensors, write_tensors
 from causalign._random import torch_stream
 from causalign.errors import CausalignError, lookup
 from causalign.networks._layers import initialise
@@ -16,6 +18,8 @@ from causalign.tasks import Task, Vocabulary
 
 if TYPE_CHECKING:
     from causalign.sites import Site
+
+WEIGHTS = "network.safetensors"
 
 
 class Network(nn.Module, ABC):
@@ -74,6 +78,30 @@ class Network(nn.Module, ABC):
         weight = next(self.parameters())
         return type(self).initialised(self.task, seed, self.width).to(weight.device, weight.dtype)
 
+    def save(self, folder: Path) -> None:
+        """Write the weights into a folder that exists.
+
+        Raises:
+            CausalignError: the folder cannot be written.
+        """
+        write_tensors(folder / WEIGHTS, self.state_dict())
+
+    @classmethod
+    def saved(cls, folder: Path, vocabulary: Vocabulary, task: Task, width: int) -> "Network":
+        """The network whose weights are in a folder.
+
+        Raises:
+            CausalignError: weights are missing, NaN or infinite, or not those of such a network.
+        """
+        network = cls.empty(vocabulary, task, width)
+        weights, _ = read_tensors(folder / WEIGHTS)
+        try:
+            network.load_state_dict(weights, assign=True)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise CausalignError(f"{folder / WEIGHTS}: the weights do not fit the card: {reason}") from None
+        return network
+
     def freeze(self) -> "Network":
         """This network in evaluation mode and without weight gradients, as every search wants it."""
         return self.eval().requires_grad_(False)
@@ -95,6 +123,11 @@ class Network(nn.Module, ABC):
     def ids(self) -> Mapping[str, int]:
         """The id of each token that the network knows."""
         return self.vocabulary.ids
+
+    @property
+    def known(self) -> int:
+        """How many ids there are: those that may be read are below it."""
+        return len(self.vocabulary)
 
     @property
     def fingerprint(self) -> str:

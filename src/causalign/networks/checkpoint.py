@@ -6,16 +6,17 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from causalign import tasks
-from causalign._files import output_folder, read_tensors, write_tensors, write_text
+from causalign._files import output_folder, write_text
 from causalign.errors import CausalignError, invalid, lookup, unknown
 from causalign.networks._base import Network
 from causalign.networks.gru import GRU
+from causalign.networks.llama import Llama
 from causalign.networks.lstm import LSTM
 from causalign.networks.transformer import Transformer
 from causalign.tasks import Task, Vocabulary
 
-ARCHITECTURES: dict[str, type[Network]] = {network.architecture: network for network in (GRU, LSTM, Transformer)}
-WEIGHTS, CARD = "network.safetensors", "card.json"
+ARCHITECTURES: dict[str, type[Network]] = {network.architecture: network for network in (GRU, LSTM, Transformer, Llama)}
+CARD = "card.json"
 
 
 class Card(BaseModel):
@@ -56,7 +57,7 @@ def build(task: Task | str, architecture: str, seed: int, width: int = 128) -> N
 def save_network(network: Network, card: Card, folder: Path) -> None:
     """Write weights and card; the card last, so that a folder with a card is whole."""
     output_folder(folder)
-    write_tensors(folder / WEIGHTS, network.state_dict())
+    network.save(folder)
     write_text(folder / CARD, card.model_dump_json(indent=2) + "\n")
 
 
@@ -92,12 +93,6 @@ def load_network(folder: Path | str, name: str | None = None, task: Task | None 
         task = tasks.by_name(card.task)
     elif task.name != card.task:
         raise CausalignError(f"{folder} is a network of the task {card.task!r}, found {task.name!r}")
-    network = architecture_of(card.architecture).empty(Vocabulary(card.vocabulary), task, card.width)
-    weights, _ = read_tensors(folder / WEIGHTS)
-    try:
-        network.load_state_dict(weights, assign=True)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise CausalignError(f"{folder / WEIGHTS}: the weights do not fit the card: {reason}") from None
+    network = architecture_of(card.architecture).saved(folder, Vocabulary(card.vocabulary), task, card.width)
     network.name = name or str(folder)
     return network.freeze()

@@ -1,6 +1,6 @@
 """Causal language models of Hugging Face's transformers, as networks of the project."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,9 +12,9 @@ from typing_extensions import override
 
 from causalign.errors import CausalignError
 from causalign.networks._base import Network
-from causalign.networks._tokens import require_distinct
+from causalign.networks._tokens import require_distinct, require_known
 from causalign.networks._untrained import untrained_copy
-from causalign.tasks import PAD, Task, Vocabulary
+from causalign.tasks import PAD, Given, Task, Vocabulary
 
 if TYPE_CHECKING:
     from causalign.sites import Site
@@ -58,10 +58,11 @@ class HuggingFace(Network):
 
     Args:
         model: The model; it is put into evaluation mode, and its weights take no gradient from now on.
-        task: Whose trials it is shown.
+        task: Whose trials it is shown; none where all interventions are one's own.
         tokens: The model's id of each of the task's tokens. The pad `P` may be left out: pads come last in a trial,
             where nothing sees them.
         name: What it is called wherever it is reported; by default, as the model is.
+        prompt: Ids that are read before every trial, ahead of B. Positions count from B, and no swap is in the prompt.
 
     Raises:
         CausalignError: the model is of a kind that is not supported, or `tokens` are not what the task needs.
@@ -71,26 +72,42 @@ class HuggingFace(Network):
     residual_site: ClassVar["Callable[..., Site]"]
     """What is made of each of its places; entered by the sites, as `site_types` are."""
 
-    def __init__(self, model: nn.Module, task: Task, tokens: Mapping[str, int], name: str | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        task: Task | None = None,
+        tokens: Mapping[str, int] | None = None,
+        name: str | None = None,
+        prompt: Sequence[int] = (),
+    ) -> None:
+        task, tokens = task or Given(), tokens or {}
         of: Any = model  # what transformers' models have beyond modules is in no type of ours
         self._family = _family_of(of)
         self._ids = {PAD: 0, **tokens}
         super().__init__(Vocabulary(tuple(self._ids)), task, of.get_input_embeddings().embedding_dim)
         self.model = of
         self.name = name or of.config.name_or_path or of.config.model_type
-        require_distinct(self._ids, of.get_input_embeddings().num_embeddings, self.name)
+        self.prompt = tuple(prompt)
+        require_distinct(self._ids, self.known, self.name)
+        require_known({f"token {n} of the prompt": each for n, each in enumerate(prompt)}, self.known, self.name)
         task.vocabulary.within(self._ids, whose=self.name)
         self.freeze()
 
     @override
     def untrained(self, seed: int) -> "HuggingFace":
         model = untrained_copy(self.model, seed, self.name)
-        return HuggingFace(model, self.task, self._ids, f"untrained:{self.name}/{seed}")
+        return HuggingFace(model, self.task, self._ids, f"untrained:{self.name}/{seed}", self.prompt)
 
     @property
     @override
     def ids(self) -> Mapping[str, int]:
         return self._ids
+
+    @property
+    @override
+    def known(self) -> int:
+        embeddings: int = self.model.get_input_embeddings().num_embeddings
+        return embeddings
 
     @property
     @override
@@ -101,11 +118,12 @@ class HuggingFace(Network):
 
     @override
     def forward(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time vocabulary"]:
-        logits: Tensor = self.model(input_ids=tokens, use_cache=False).logits
-        return logits
+        before = torch.tensor(self.prompt, dtype=tokens.dtype, device=tokens.device).expand(len(tokens), -1)
+        logits: Tensor = self.model(input_ids=torch.cat([before, tokens], dim=1), use_cache=False).logits
+        return logits[:, len(self.prompt) :]
 
     @property
-    def layers(self) -> list[Callable[..., Tensor]]:
+    def layers(self) -> list[nn.Module]:
         """The decoder layers, the lowest first."""
         return list(getattr(self.model.base_model, self._family.layers))
 
@@ -130,25 +148,25 @@ class HuggingFace(Network):
 
     def read_out(self, residual: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows vocabulary"]:
         """The logits, from the residual stream after the last layer."""
-        normed = getattr(self.model.base_model, self._family.norm)(residual)
-        logits: Tensor = self.model.get_output_embeddings()(normed)
+        norm, head = getattr(self.model.base_model, self._family.norm), self.model.get_output_embeddings()
+        normed = norm(residual.to(_device(norm, residual)))
+        logits: Tensor = head(normed.to(_device(head, normed))).to(residual.device)
         cap = getattr(self.model.config, "final_logit_softcapping", None)
         return logits if cap is None else cap * torch.tanh(logits / cap)
 
     @property
-    def reach(self) -> int | None:
-        """How many positions a trial may have, where there is a limit.
+    def reach(self) -> int:
+        """How many positions the model is made for, the prompt's included.
 
-        Learned positions end, and some rotary ones turn all of a longer trial otherwise, so that what was computed of
-        its beginning would no longer hold.
+        Learned positions end there. Rotary ones are not known beyond it, and some turn all of a longer trial otherwise,
+        so that what was computed of its beginning would no longer hold.
         """
-        config, base = self.model.config, self.model.base_model
+        config = self.model.config
         if self._family.positions is not None:
-            return getattr(base, self._family.positions).num_embeddings
-        kind = base.rotary_emb.rope_type
-        if kind == "longrope":
+            return getattr(self.model.base_model, self._family.positions).num_embeddings
+        if self.model.base_model.rotary_emb.rope_type == "longrope":
             return config.rope_parameters["original_max_position_embeddings"]
-        return config.max_position_embeddings if kind == "dynamic" else None
+        return config.max_position_embeddings
 
     @override
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "HuggingFace":
@@ -163,6 +181,11 @@ class HuggingFace(Network):
         return self
 
 
+def _device(module: nn.Module, like: Tensor) -> torch.device:
+    """Where a module is, and so what it is given has to be; anywhere, if it has no weights."""
+    return next((weight.device for weight in module.parameters()), like.device)
+
+
 def is_supported(model: Any) -> bool:
     """Whether a model is of a kind that `HuggingFace` takes."""
     return _kind(model) in _FAMILIES and getattr(model, "get_output_embeddings", lambda: None)() is not None
@@ -173,15 +196,23 @@ def _kind(model: Any) -> str:
 
 
 def _family_of(model: Any) -> _Family:
-    kind = _kind(model)
+    """What the model calls its parts, once it is found that it can be run in parts.
+
+    Raises:
+        CausalignError: it looks ahead, predicts no next token, is quantised or offloaded, or of another family.
+    """
+    name = f"{type(model).__name__} ({_kind(model)})"
     if not is_supported(model):
         raise CausalignError(
-            f"{type(model).__name__} ({kind}) is not supported; causal language models of the types "
+            f"{name} is not supported; causal language models, which predict the next token, of the types "
             f"{', '.join(_FAMILIES)} are"
         )
     if getattr(model.config, "use_bidirectional_attention", False):
-        raise CausalignError(f"{type(model).__name__} looks ahead (use_bidirectional_attention): it is no causal model")
-    devices = sorted({str(weight.device) for weight in model.parameters()})
-    if len(devices) > 1:
-        raise CausalignError(f"{type(model).__name__} is spread over {', '.join(devices)}; put it on one device")
-    return _FAMILIES[kind]
+        raise CausalignError(f"{name} looks ahead (use_bidirectional_attention): it is no causal model")
+    quantised = getattr(model.config, "quantization_config", None)
+    if quantised is not None:
+        how = quantised if isinstance(quantised, dict) else vars(quantised)
+        raise CausalignError(f"{name} is quantised ({how.get('quant_method')}): load it as bfloat16 instead")
+    if any(weight.is_meta for weight in model.parameters()):
+        raise CausalignError(f"{name} has weights that are offloaded: it does not fit into memory; load it as bfloat16")
+    return _FAMILIES[_kind(model)]

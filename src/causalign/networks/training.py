@@ -15,9 +15,10 @@ from causalign._progress import Listener, Update, silent
 from causalign._random import numpy_stream, torch_stream
 from causalign._version import __version__
 from causalign.errors import CausalignError
-from causalign.networks._base import Network
+from causalign.networks._base import WEIGHTS, Network
 from causalign.networks._layers import Dropout
-from causalign.networks.checkpoint import CARD, WEIGHTS, Card, architecture_of, load_network, read_card, save_network
+from causalign.networks.accuracy import accuracy
+from causalign.networks.checkpoint import CARD, Card, architecture_of, load_network, read_card, save_network
 from causalign.tasks import Sequences, Task
 
 UNFINISHED = "training.safetensors"
@@ -56,18 +57,6 @@ class Recipe:
 
 RECIPES = {"arithmetic": Recipe(learning_rate=3e-3)}
 """Recipes of tasks that the common one is slow for: on Arithmetic 1e-3 makes mistakes for 7,000 steps and more."""
-
-
-def accuracy(network: Network, trials: Sequences) -> float:
-    """The share of trials in which every determined token is predicted (argmax)."""
-    device = next(network.parameters()).device
-    tokens = torch.from_numpy(trials.tokens).to(device)
-    undetermined = torch.from_numpy(~trials.determined[:, 1:]).to(device)
-    was_training = network.training
-    with torch.no_grad():
-        predicted = network.eval()(tokens[:, :-1]).argmax(-1)
-    network.train(was_training)
-    return float(((predicted == tokens[:, 1:]) | undetermined).all(1).float().mean())
 
 
 def train(
@@ -144,8 +133,9 @@ class _Run:
         self.file, self.about = file, about
         self.optimiser = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
         held_out = task.trials(recipe.validation_trials, numpy_stream(seed, "validation"))
-        ids = task.vocabulary.within(network.ids, whose=network.name)
-        self.held_out = replace(held_out, tokens=ids[held_out.tokens])
+        self.ids = self.task.vocabulary.within(network.ids, whose=network.name)
+        as_shown = task.vocabulary.within(network.ids, whose=network.name)
+        self.held_out = replace(held_out, tokens=as_shown[held_out.tokens])
         self.step = self.streak = 0
         self.accuracy = self.seconds = 0.0
 
@@ -156,6 +146,7 @@ class _Run:
         for _ in range(self.recipe.check_every):
             self.step += 1
             trials = self.task.trials(self.recipe.batch, numpy_stream(self.seed, "train", self.step))
+            trials = replace(trials, tokens=self.ids[trials.tokens])
             recent = [*recent[-7:], trials]  # an epoch of the paper is 8 steps
             loss = self._learn(trials)
             figures = {"loss": loss, "accuracy": self.accuracy}

@@ -1,7 +1,7 @@
 """Sites: places in a network that can be read, swapped, and run on from."""
 
-from causalign.sites._base import Continuation, Places, Site, runnable
-from causalign.sites._checks import check
+from causalign.sites._base import Continuation, Places, Site, gathered, runnable
+from causalign.sites._checks import check, check_on
 from causalign.sites._readable import Prepared, Readable, finite
 from causalign.sites.any_module import site_in
 from causalign.sites.hooked import Hooked
@@ -25,7 +25,9 @@ __all__ = [
     "Residual",
     "Site",
     "check",
+    "check_on",
     "finite",
+    "gathered",
     "open_site",
     "runnable",
     "site_in",

@@ -2,10 +2,11 @@
 
 All of them look their attention function up by name and pass on to it what they do not know themselves. So one
 function serves every family: it gets queries and keys turned to their positions, lays packed rows out a block a trial,
-and lets them see the cached keys and values before them. The layers never learn that their input is packed.
+and lets them see the cached keys and values before them. The layers never learn that their input is packed, nor that a
+prompt precedes it, of which all trials see the same keys and values.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,43 +47,70 @@ class Asked:
 Attending = Callable[[Asked], Float[Tensor, "batch rows heads head"]]
 
 
-class Whole:
-    """Whole trials, each row of which sees the rows before it; the keys and values are kept."""
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """Keys and values of what precedes every trial, once for all of them."""
 
-    def __init__(self) -> None:
+    length: int
+    cached: Sequence[KeysValues]
+    """Of every layer, `[1, length, kv_heads * head]`."""
+
+    def of(self, layer: int, like: Float[Tensor, "trials _ kv_heads head"]) -> KeysValues:
+        """Those of one layer, for as many trials as `like` has."""
+        keys, values = (
+            each.to(like).unflatten(2, like.shape[2:]).expand(len(like), -1, -1, -1) for each in self.cached[layer]
+        )
+        return keys, values
+
+
+class Whole:
+    """Whole trials, each row of which sees the prompt and the rows before it; the keys and values are kept."""
+
+    def __init__(self, prompt: Prompt | None = None) -> None:
+        self._prompt = prompt
         self.cached: list[KeysValues] = []
 
     def __call__(self, asked: Asked) -> Float[Tensor, "trials time heads head"]:
-        query, key, value = asked.query, asked.key, asked.value
-        self.cached.append((key.transpose(1, 2).flatten(2), value.transpose(1, 2).flatten(2)))
-        time = torch.arange(query.shape[2], device=query.device)
-        if asked.cap is None and (asked.window is None or asked.window >= len(time)):
+        query = asked.query
+        keys, values = (each.transpose(1, 2) for each in (asked.key, asked.value))
+        self.cached.append((keys.flatten(2), values.flatten(2)))
+        keys, values = _joined(
+            [(keys, values)] if self._prompt is None else [self._prompt.of(asked.layer, keys), (keys, values)]
+        )
+        key, value = keys.transpose(1, 2), values.transpose(1, 2)
+        time = torch.arange(key.shape[2], device=query.device)
+        if self._prompt is None and asked.cap is None and (asked.window is None or asked.window >= len(time)):
             attended = functional.scaled_dot_product_attention(
                 query, key, value, is_causal=True, scale=asked.scale, enable_gqa=asked.groups > 1
             )
         else:
-            hidden = _hidden(_visible(time[None], time[None], asked.window), asked.groups, query.dtype)
-            attended = _attend(query, key, value, hidden, asked.scale, asked.cap)
+            visible = _visible(time[None, -query.shape[2] :], time[None], asked.window)
+            attended = _attend(query, key, value, _hidden(visible, asked.groups, query.dtype), asked.scale, asked.cap)
         return attended.transpose(1, 2)
 
 
 class Packed:
-    """Packed rows, a batch of one, each of which sees the prefix and the columns of its trial up to its own."""
+    """Packed rows, a batch of one, each of which sees prompt, prefix, and the columns of its trial up to its own."""
 
-    def __init__(self, rows: Rows, prefix: Prefix | None) -> None:
-        self._rows, self._prefix = rows, prefix
+    def __init__(self, rows: Rows, prefix: Prefix | None, prompt: Prompt | None = None) -> None:
+        self._rows, self._prefix, self._prompt = rows, prefix, prompt
         self._masks: dict[tuple[int | None, int], Tensor] = {}
 
     def __call__(self, asked: Asked) -> Float[Tensor, "1 rows heads head"]:
         packed = (asked.query, asked.key, asked.value)
-        queries, keys, values = (self._rows.blocks(part[0].transpose(0, 1)) for part in packed)
-        if self._prefix is not None:
-            earlier = (each.unflatten(2, keys.shape[2:]) for each in self._prefix.of(asked.layer, keys))
-            keys, values = (torch.cat(each, dim=1) for each in zip(earlier, (keys, values), strict=True))
-        hidden = self._mask(asked.window, asked.groups, queries.dtype)
+        queries, *own = (self._rows.blocks(part[0].transpose(0, 1)) for part in packed)
+        keys, values = _joined([*self._earlier(asked.layer, own[0]), (own[0], own[1])])
+        hidden = self._mask(asked.window, asked.groups, queries.dtype).to(queries.device)
         queries, keys, values = (each.transpose(1, 2) for each in (queries, keys, values))
         attended = _attend(queries, keys, values, hidden, asked.scale, asked.cap)
         return self._rows.packed(attended.transpose(1, 2))[None]
+
+    def _earlier(self, layer: int, like: Float[Tensor, "trials _ kv_heads head"]) -> Iterator[KeysValues]:
+        if self._prompt is not None:
+            yield self._prompt.of(layer, like)
+        if self._prefix is not None:
+            keys, values = (each.unflatten(2, like.shape[2:]) for each in self._prefix.of(layer, like))
+            yield keys, values
 
     def _mask(self, window: int | None, groups: int, dtype: torch.dtype) -> Float[Tensor, "trials 1 rows keys"]:
         if (window, groups) not in self._masks:  # layers of a kind share theirs
@@ -92,13 +120,24 @@ class Packed:
 
     @cached_property
     def _positions(self) -> tuple[Int[Tensor, "trials columns"], Int[Tensor, "trials keys"]]:
-        """Of every trial's queries, and of its keys; those of the prefix that it does not see are nowhere."""
+        """Of every trial's queries, and of its keys, counted from B; what it does not see of the prefix is nowhere."""
         start = self._rows.start[:, None]
         columns = start + torch.arange(self._rows.columns, device=start.device)
-        if self._prefix is None:
-            return columns, columns
-        time = torch.arange(self._prefix.length, device=start.device)
-        return columns, torch.cat([torch.where(time < self._prefix.seen[:, None], time, _NOWHERE), columns], dim=1)
+        keys = [columns]
+        if self._prefix is not None:
+            time = torch.arange(self._prefix.length, device=start.device)
+            keys.insert(0, torch.where(time < self._prefix.seen[:, None], time, _NOWHERE))
+        if self._prompt is not None:
+            keys.insert(0, torch.arange(-self._prompt.length, 0, device=start.device).expand(len(start), -1))
+        return columns, torch.cat(keys, dim=1)
+
+
+def _joined(
+    parts: Sequence[tuple[Tensor, Tensor]],
+) -> tuple[Float[Tensor, "trials keys ..."], Float[Tensor, "trials keys ..."]]:
+    """Keys and values one after another."""
+    keys, values = zip(*parts, strict=True)
+    return (keys[0], values[0]) if len(parts) == 1 else (torch.cat(keys, dim=1), torch.cat(values, dim=1))
 
 
 def _visible(

@@ -26,27 +26,41 @@ class Few:
 
     @classmethod
     def drawn(cls, site: Site, seed: int) -> "Few":
-        """From a stream of their own.
+        """From a stream of their own, each with a random place.
 
         Raises:
-            CausalignError: two readings differ, states are NaN or infinite, or no trial has such a place.
+            CausalignError: as `of`; or no trial has such a place.
         """
         rng = numpy_stream(seed, "check")
         trials = site.task.trials(_TRIALS, rng)
-        tokens = site.encode(trials.tokens)
-        states = finite(site.read(tokens), site)
-        if not torch.equal(states, site.read(tokens)):
-            raise CausalignError(
-                f"{site.name}: two readings of the same trials differ; is something still random in it?"
-            )
         trial, position = rng.permutation(np.argwhere(site.task.swappable(trials.tokens))).T
         chosen, first = np.unique(trial, return_index=True)
         if len(chosen) == 0:
             raise CausalignError(f"{site.task.name} writes none of the tokens {site.task.swap_at} that a swap follows")
         remaining = trials.lengths[chosen] - position[first] - 1
+        return cls.of(site, site.encode(trials.tokens[chosen]), position[first], remaining)
+
+    @classmethod
+    def of(
+        cls,
+        site: Site,
+        tokens: Int[Tensor, "trials time"],
+        position: Int[np.ndarray, " trials"],
+        remaining: Int[np.ndarray, " trials"],
+    ) -> "Few":
+        """Given ones, each with its place and so many tokens behind it.
+
+        Raises:
+            CausalignError: two readings differ, or states are NaN or infinite.
+        """
+        states = finite(site.read(tokens), site)
+        if not torch.equal(states, site.read(tokens)):
+            raise CausalignError(
+                f"{site.name}: two readings of the same trials differ; is something still random in it?"
+            )
         order = np.argsort(-remaining, kind="stable")
         rows, positions, lengths = (
-            torch.from_numpy(part[order]).to(site.device) for part in (chosen, position[first], remaining)
+            torch.from_numpy(part).to(site.device) for part in (order, position[order], remaining[order])
         )
         tokens = tokens[rows]
         rest = torch.stack([row.roll(-1 - int(at)) for row, at in zip(tokens, positions, strict=True)])
@@ -67,17 +81,37 @@ def moved(states: Float[Tensor, "*trials width"], seed: int) -> Float[Tensor, "*
 
 
 def check(site: Site, seed: int = 0, stepwise: bool = False) -> None:
-    """Run a site on a few trials: does it repeat itself, resume to what the whole network says, and heed a swap?
+    """Run a site on a few trials of its task: does it repeat itself, resume to what the network says, heed a swap?
 
     With `stepwise`, the states of all positions up to the place are swapped instead of one.
 
     Raises:
         CausalignError: the network is not frozen, two readings differ, states are NaN or infinite, the resumed run
             with nothing swapped is not the plain run (to the site's tolerance), or a random swap leaves every output
-            unchanged or has no gradient.
+            unchanged or has no gradient; or the task writes nothing that a swap may follow.
     """
     site.require_frozen()
-    few = Few.drawn(site, seed)
+    _check(site, Few.drawn(site, seed), seed, stepwise)
+
+
+def check_on(
+    site: Site,
+    tokens: Int[Tensor, "trials time"],
+    position: Int[np.ndarray, " trials"],
+    remaining: Int[np.ndarray, " trials"],
+    seed: int = 0,
+    stepwise: bool = False,
+) -> None:
+    """The same on given tokens, with a swap at each trial's `position` and so many tokens `remaining` behind it.
+
+    Raises:
+        CausalignError: as `check`.
+    """
+    site.require_frozen()
+    _check(site, Few.of(site, tokens, position, remaining), seed, stepwise)
+
+
+def _check(site: Site, few: Few, seed: int, stepwise: bool) -> None:
     prepared, places, continuation = site.prepare(few.tokens, stepwise), few.places, few.continuation
     state = few.states if stepwise else few.at_places
     resume = site.resume_steps if stepwise else site.resume

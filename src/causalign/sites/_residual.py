@@ -53,11 +53,11 @@ class Rows:
         """The rows laid out by trial and column, zeros where there is none."""
         entry = packed.shape[1:]
         laid_out = packed.new_zeros(len(self.start) * self.columns, *entry)
-        return laid_out.index_copy(0, self._place, packed).view(len(self.start), self.columns, *entry)
+        return laid_out.index_copy(0, self._place.to(packed.device), packed).view(len(self.start), self.columns, *entry)
 
     def packed(self, blocks: Float[Tensor, "trials columns ..."]) -> Float[Tensor, "rows ..."]:
         """The rows out of their blocks."""
-        return blocks.flatten(0, 1).index_select(0, self._place)
+        return blocks.flatten(0, 1).index_select(0, self._place.to(blocks.device))
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,8 @@ from causalign.tasks._variable import FULL, Variable
 from causalign.tasks._vocabulary import PAD, Vocabulary
 from causalign.tasks.arithmetic import Arithmetic
 from causalign.tasks.counting import Counting, Modulo, MultiObject, Rounding, SameObject
+from causalign.tasks.given import Given
+from causalign.tasks.in_context import InContext
 
 __all__ = [
     "BEGIN",
@@ -17,6 +19,8 @@ __all__ = [
     "Arithmetic",
     "CausalModel",
     "Counting",
+    "Given",
+    "InContext",
     "Modulo",
     "MultiObject",
     "Observed",
@@ -34,7 +38,9 @@ __all__ = [
     "require_settable",
 ]
 
-_TASKS: dict[str, type[Task]] = {task.name: task for task in (MultiObject, SameObject, Modulo, Rounding, Arithmetic)}
+_TASKS: dict[str, type[Task]] = {
+    task.name: task for task in (MultiObject, SameObject, Modulo, Rounding, Arithmetic, InContext)
+}
 
 
 def names() -> list[str]:

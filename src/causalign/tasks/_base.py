@@ -8,6 +8,7 @@ All of them work on arrays with one entry a trial.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -71,6 +72,8 @@ class Task(CausalModel, ABC):
     vocabulary: Vocabulary
     filler: str | None = None
     """The token that a target is lengthened with where a stepwise swap goes on beyond its end."""
+    texts: Mapping[str, str] | None = None
+    """How each token is written, for networks that read text; B with all that comes before a trial."""
 
     @abstractmethod
     def start(self, trials: int) -> Values:

@@ -25,6 +25,11 @@ class CausalModel:
     readings: tuple[str, ...] = ()
     """Other readings of the variables, which `set` knows how to set; no part of `full`."""
 
+    @property
+    def summary(self) -> str:
+        """What the task asks for, in a line."""
+        return (type(self).__doc__ or "").strip().split("\n")[0].replace("`", "")
+
     def set(self, values: Values, given: Values) -> Values:
         """`values` with some variables set to what is `given`; a task with readings knows how to set those.
 

@@ -1,6 +1,7 @@
 """The counting tasks: as many responses as a quantity of demo tokens asks for. `B D0 D2 T R R E`."""
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from typing import ClassVar
 
 import numpy as np
@@ -25,11 +26,12 @@ class Counting(Task):
     reading of A.7, the demo tokens less the responses in both phases; it is the same where every demo token asks
     for one response.
 
-    The quantity is uniform: after c demo tokens T follows with probability 1 / (21 - c), so that from any count on the
-    number of further demo tokens is uniform too (A.2). T, and where the demo phase ends, are the environment's: they
-    are never determined.
+    The quantity is uniform: after c demo tokens T follows with probability 1 / (21 - c), one over the quantities that
+    are still possible, so that from any count on the number of further demo tokens is uniform too (A.2). T, and where
+    the demo phase ends, are the environment's: they are never determined.
 
-    With `void` above 0, so large a share of the tokens of the demo phase are V, which count for nothing.
+    With `void` above 0, so large a share of the tokens of the demo phase are V, which count for nothing. With
+    `quantities`, only these occur, and T only after one of them.
     """
 
     variables = ("phase", "count")
@@ -38,16 +40,34 @@ class Counting(Task):
     response: ClassVar[str] = "R"
     largest: ClassVar[int] = 20
 
-    def __init__(self, void: float = 0.0) -> None:
+    def __init__(self, void: float = 0.0, quantities: Iterable[int] | None = None) -> None:
         if not 0 <= void < 1:
             raise CausalignError(f"void is a share from 0 up to 1, found {void}")
         self.void = void
+        self.quantities = tuple(range(1, self.largest + 1) if quantities is None else sorted(set(quantities)))
+        if not self.quantities or not 1 <= self.quantities[0] <= self.quantities[-1] <= self.largest:
+            raise CausalignError(f"quantities are from 1 to {self.largest}, found {self.quantities or 'none'}")
         self.filler = self.response
         names = dict.fromkeys(("B", "E", *self.demos, self.response, "T", *([VOID] if void else [])))
         self.vocabulary = Vocabulary.of(" ".join(names))
         self._demos = self.vocabulary.encode(self.demos)
         self._trigger, self._response, self._end = self.vocabulary.encode(("T", self.response, "E"))
-        self._most_responses = int(self.responses(np.arange(1, self.largest + 1)).max())
+        self._most = self.quantities[-1]
+        self._most_responses = int(self.responses(np.array(self.quantities)).max())
+        counts = np.arange(self._most + 1)
+        self._may_end = np.isin(counts, self.quantities)
+        self._ends = len(self.quantities) - np.searchsorted(self.quantities, counts)
+
+    def only(self, quantities: Iterable[int]) -> "Counting":
+        """The same task with these quantities alone."""
+        return type(self)(self.void, quantities)
+
+    @property
+    @override
+    def summary(self) -> str:
+        if len(self.quantities) == self.largest:
+            return super().summary
+        return f"{super().summary} Counts: {', '.join(map(str, self.quantities))}."
 
     @abstractmethod
     def responses(self, quantity: Int[np.ndarray, " trials"]) -> Int[np.ndarray, " trials"]:
@@ -64,7 +84,8 @@ class Counting(Task):
     ) -> tuple[Int[np.ndarray, " trials"], Bool[np.ndarray, " trials"]]:
         """A demo token, a void or T while in the demo phase; then the responses, then E."""
         count, demo = values["count"], values["phase"] == DEMO
-        triggers = (count > 0) & (rng.random(len(count)) * (self.largest + 1 - count) < 1)
+        shown_now = np.minimum(count, self._most)
+        triggers = self._may_end[shown_now] & (rng.random(len(count)) * self._ends[shown_now] < 1)
         shown = np.where(triggers, self._trigger, rng.choice(self._demos, len(count)))
         if self.void:
             shown = np.where(rng.random(len(count)) < self.void, self.vocabulary.id(VOID), shown)
@@ -96,14 +117,14 @@ class Counting(Task):
         if "raw_count" not in given:
             return super().set(values, given)
         quantity = given["raw_count"] + values["said"]
-        due = np.where((quantity >= 1) & (quantity <= self.largest), self.responses(quantity) - values["said"], -1)
+        due = np.where((quantity >= 1) & (quantity <= self._most), self.responses(quantity) - values["said"], -1)
         return super().set(values, {"count": np.where(values["phase"] == RESPONSE, due, given["raw_count"])})
 
     @override
     def meaningful(self, values: Values) -> Bool[np.ndarray, " trials"]:
         """Either phase, with a count that the task can be at."""
         phase, count = values["phase"], values["count"]
-        most = np.where(phase == DEMO, self.largest, self._most_responses)
+        most = np.where(phase == DEMO, self._most, self._most_responses)
         return np.isin(phase, (DEMO, RESPONSE)) & (count >= 0) & (count <= most)
 
     @override

@@ -1,0 +1,70 @@
+"""A search between a GRU and a language model of 1.1 billion parameters: seconds of a step, and memory."""
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+
+from causalign._memory import GIB
+from causalign._random import numpy_stream
+from causalign.alignment import align
+from causalign.benchmarks._measure import Steps, in_child
+from causalign.benchmarks._row import MissingError, Row
+from causalign.networks import HuggingFace, zoo
+from causalign.search import Settings
+from causalign.tasks import BEGIN, PAD, InContext
+
+_SHAPE = {  # TinyLlama's
+    "vocab_size": 32_000,
+    "hidden_size": 2048,
+    "intermediate_size": 5632,
+    "num_hidden_layers": 22,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 4,
+}
+_PROMPT, _BATCH, _STEPS, _RANK, _BESIDE = 60, 4, 4, 64, 4.0
+
+
+def language_model(quick: bool) -> Iterator[Row]:
+    """Peak memory, beside that of the weights and 4 GiB; the seconds of a step are in the note."""
+    if find_spec("transformers") is None:
+        raise MissingError("it needs transformers: pip install 'causalign[hf]'")
+    for at in ("layer.11",) if quick else ("embedding", "layer.11"):
+        (taken, weights), held = in_child(_measure, at)
+        yield Row(
+            benchmark="language-model",
+            case=f"Llama of 1.1 billion, bfloat16, {at}, and a GRU's embedding; rank {_RANK}, batch {_BATCH} x 4",
+            ours=held,
+            unit="GiB at peak",
+            rival=f"the weights and {_BESIDE:g} GiB",
+            theirs=weights + _BESIDE,
+            ratio=(weights + _BESIDE) / held,
+            reads="times",
+            goal=1.0,
+            note=f"{taken:.2f} s a step; the weights take {weights:.2f} GiB",
+        )
+
+
+def _measure(at: str) -> tuple[float, float]:
+    """The median seconds of a step, and the GiB of the weights."""
+    network = untrained()
+    sites = [network.site(at), zoo.load("multi-object/gru").site("embedding")]
+    timer = Steps("search", {})
+    settings = Settings(batch=_BATCH, grow=1, most_steps=_STEPS, check_every=_STEPS)
+    few = {"train": 64, "validation": 8, "test": 8}
+    align(sites, rank=_RANK, memory=1.0, settings=settings, progress=timer, **few)  # type: ignore[arg-type]
+    return timer.medians()["ours"], sum(weight.nbytes for weight in network.parameters()) / GIB
+
+
+def untrained() -> HuggingFace:
+    """A Llama of that shape, with weights, and ids for words and prompt, that are drawn at random."""
+    from transformers import AutoModelForCausalLM, LlamaConfig
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made: Any = AutoModelForCausalLM.from_config(LlamaConfig(**_SHAPE), dtype=torch.bfloat16)
+    task = InContext()
+    ids = numpy_stream(0, "ids").choice(_SHAPE["vocab_size"], _PROMPT + len(task.vocabulary), replace=False).tolist()
+    tokens = dict(zip((name for name in task.vocabulary.tokens if name != PAD), ids[_PROMPT:], strict=False))
+    return HuggingFace(made, task, tokens, "llama-1.1b", prompt=[*ids[: _PROMPT - 1], tokens[BEGIN]])

@@ -1,0 +1,18 @@
+"""How often a network makes no mistake in a trial."""
+
+import torch
+
+from causalign.networks._base import Network
+from causalign.tasks import Sequences
+
+
+def accuracy(network: Network, trials: Sequences) -> float:
+    """The share of trials, given in the network's ids, in which every determined token is predicted (argmax)."""
+    device = next(network.parameters()).device
+    tokens = torch.from_numpy(trials.tokens).to(device)
+    undetermined = torch.from_numpy(~trials.determined[:, 1:]).to(device)
+    was_training = network.training
+    with torch.no_grad():
+        predicted = network.eval()(tokens[:, :-1]).argmax(-1)
+    network.train(was_training)
+    return float(((predicted == tokens[:, 1:]) | undetermined).all(1).float().mean())

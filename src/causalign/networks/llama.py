@@ -1,0 +1,103 @@
+"""A small Llama for tasks that are written as text, trained here from nothing."""
+
+import re
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from typing_extensions import override
+
+from causalign._files import current_umask
+from causalign._random import torch_stream
+from causalign.errors import CausalignError
+from causalign.networks._layers import initialise
+from causalign.networks._spelling import spelled
+from causalign.networks.huggingface import HuggingFace
+from causalign.networks.pretrained import load_huggingface, quiet
+from causalign.tasks import BEGIN, PAD, Task, Vocabulary
+
+_PIECE = r" ?\w+| ?[^\w\s]|\n"  # a word or a mark with the space before it, or the end of a line
+_UNKNOWN = "<unknown>"
+_DEPTH, _HEAD, _REACH = 2, 32, 512
+
+
+class Llama(HuggingFace):
+    """Two layers of Llama, and a tokenizer that knows the words of the task's text.
+
+    It is saved as Hugging Face's models are, tokenizer included, and can be used like any other of them.
+    """
+
+    architecture = "llama"
+
+    def __init__(self, model: Any, tokenizer: Any, task: Task) -> None:
+        prompt, ids = spelled(tokenizer, task, whose=self.architecture)
+        super().__init__(model, task, ids, f"{task.name}/{self.architecture}", prompt)
+        self.tokenizer = tokenizer
+
+    @override
+    @classmethod
+    def initialised(cls, task: Task, seed: int, width: int = 128) -> "Llama":
+        if find_spec("transformers") is None:
+            raise CausalignError("a llama is made with transformers: pip install 'causalign[hf]'")
+        if task.texts is None:
+            raise CausalignError(f"a llama reads text, and {task.name} does not say how it is written (Task.texts)")
+        if width < 1 or width % _HEAD:
+            raise CausalignError(f"a llama has heads of {_HEAD} units: its width must be a multiple, found {width}")
+        tokenizer = _tokenizer(task)
+        model = _model(width, len(tokenizer))
+        initialise(model, torch_stream(seed, "initialise", cls.architecture))
+        network = cls(model, tokenizer, task)
+        network.name = f"untrained:{network.name}/{seed}"
+        return network
+
+    @override
+    def save(self, folder: Path) -> None:
+        try:
+            with tempfile.TemporaryDirectory(dir=folder, prefix=".saving") as temporary, quiet():
+                self.model.save_pretrained(temporary)
+                self.tokenizer.save_pretrained(temporary)
+                for file in Path(temporary).iterdir():
+                    file.chmod(0o666 & ~current_umask())  # the weights come private
+                    file.replace(folder / file.name)
+        except OSError as error:
+            raise CausalignError(f"cannot write to {folder}: {error.strerror or error}") from None
+
+    @override
+    @classmethod
+    def saved(cls, folder: Path, vocabulary: Vocabulary, task: Task, width: int) -> HuggingFace:
+        return load_huggingface(folder, task)
+
+
+def _tokenizer(task: Task) -> Any:
+    """One that has a token for every word and mark of the task's text."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    texts = task.texts or {}
+    pieces = re.findall(_PIECE, texts[BEGIN]) + [texts[name] for name in task.vocabulary.tokens if name in texts]
+    words = {word: index for index, word in enumerate(dict.fromkeys([f"<{PAD}>", _UNKNOWN, *pieces]))}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token=_UNKNOWN))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(_PIECE), behavior="isolated")
+    tokenizer.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=f"<{PAD}>", unk_token=_UNKNOWN)
+
+
+def _model(width: int, vocabulary: int) -> Any:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=_DEPTH,
+        num_attention_heads=width // _HEAD,
+        num_key_value_heads=1,
+        max_position_embeddings=_REACH,
+        pad_token_id=0,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    with torch.random.fork_rng(devices=[]):  # it draws its first weights from the global generator
+        return LlamaForCausalLM(config)
