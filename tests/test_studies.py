@@ -22,7 +22,7 @@ from causalign.cli import main
 from causalign.networks import Card, save_network
 from causalign.studies import COMPARISONS, STUDIES, TABLE, VERDICTS, Protocol, Reproduction, reproduce
 from causalign.studies.comparison import Aligned, AlignedOutcome
-from causalign.studies.paper import CITED
+from causalign.studies.paper import CITED, cited
 from causalign.studies.runner import run_all
 from causalign.studies.study import sem
 from causalign.studies.table import BORNE_OUT, COLUMNS, LEFT_OUT, NOT_BORNE_OUT
@@ -89,8 +89,21 @@ def test_every_study_gives_rows_figures_and_verdicts(everything: tuple[Reproduct
 def test_numbers_that_were_not_measured_are_left_out_by_name(everything: tuple[Reproduction, Path]) -> None:
     rows = everything[0].table
     left_out = rows[rows["verdict"] == LEFT_OUT]
-    assert list(left_out["comparison"]) == ["multi-object/gru x DeepSeek-R1-Distill-Llama-8B"]
+    assert list(left_out["comparison"]) == ["multi-object/gru x language model in context"]
     assert left_out["ours"].isna().all()
+
+
+def test_a_language_model_has_a_row_without_a_verdict(tiny: Protocol, tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    few = replace(tiny, language_model="zoo:in-context/llama/0", width=8, controls=False)
+    (row,) = [each for each in STUDIES["text32"].measured(few) if each.note]
+    outcomes = run_all(row.comparisons, tmp_path, workers=1)
+    (found,) = outcomes.values()
+    assert isinstance(found, AlignedOutcome)
+    assert found.record.rank == 8
+    assert {site.task for site in found.record.sites} == {"multi-object", "in-context"}
+    assert row.note == "no verdict: this is zoo:in-context/llama/0"
+    assert cited("text32", *row.name) is not None
 
 
 def test_a_stitch_is_trained_into_the_accessible_network(everything: tuple[Reproduction, Path]) -> None:

@@ -12,6 +12,7 @@ from causalign.alignment._clock import Clock
 from causalign.alignment._request import Request, Split
 from causalign.alignment._searched import searched
 from causalign.alignment.result import ControlScore
+from causalign.errors import CausalignError
 from causalign.interchange import Store
 from causalign.search import Settings
 from causalign.sites import runnable
@@ -66,8 +67,10 @@ def require_controllable(request: Request) -> None:
     """Check, before any work, that the controls can be run.
 
     Raises:
-        CausalignError: a site is a recording.
+        CausalignError: a site is a recording, or the interventions are a user's own.
     """
+    if request.given is not None:
+        raise CausalignError("controls=True reads networks anew, and interventions of one's own are read already")
     for site in request.sites:
         runnable(site, _TAKES)
 

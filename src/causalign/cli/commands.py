@@ -4,6 +4,7 @@ import os
 import re
 import warnings
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -206,6 +207,9 @@ def reproduce(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes, which share the processor's threads; one for each core.")
     ] = None,
+    language_model: Annotated[
+        str, typer.Option(help="hf:PATH of a model that does the task in words; none leaves its row out.")
+    ] = "zoo:in-context/llama/0",
     budget: Annotated[str, typer.Option(help=f"How long searches go on: {', '.join(BUDGETS)}.")] = "settled",
     controls: Annotated[bool, typer.Option(help="Whether to score controls beside every causal score.")] = True,
 ) -> None:
@@ -214,7 +218,9 @@ def reproduce(
     What is finished is kept: the same command goes on from there, however it was stopped.
     """
     names = list(STUDIES) if not studies or "all" in studies else studies
-    protocol = Protocol(controls=controls, search=lookup("budget", budget, BUDGETS))
+    protocol = Protocol(
+        controls=controls, search=lookup("budget", budget, BUDGETS), language_model=_there(language_model)
+    )
     try:
         with progress_bars() as listener:
             found = run_studies(names, out, protocol, workers or os.cpu_count() or 1, listener)
@@ -253,6 +259,16 @@ def bench(
         show_benchmarks(rows, number)
         raise typer.Exit(INTERRUPTED) from None
     show_benchmarks(rows, number)
+
+
+def _there(language_model: str) -> str:
+    """The language model, if the library that runs it is there."""
+    if language_model in ("", "none"):
+        return ""
+    if find_spec("transformers") is None:
+        errors.print("the language model is left out: pip install 'causalign[hf]'")
+        return ""
+    return language_model
 
 
 def _run(spec: AlignSpec, out: Path) -> None:

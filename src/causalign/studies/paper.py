@@ -26,8 +26,8 @@ CITED: dict[tuple[str, ...], Cited] = {
         0.99, ">", "section 3.2"
     ),
     ("text32", "section 3.2", _BASELINE, _EMBEDDINGS, _GS): Cited(0.555, "=", "section 3.2"),
-    ("text32", "section 3.2", "multi-object/gru x DeepSeek-R1-Distill-Llama-8B", "embedding", _GS): Cited(
-        0.400, "=", "section 3.2"
+    ("text32", "section 3.2", "multi-object/gru x language model in context", _EMBEDDINGS, _GS): Cited(
+        0.400, "=", "section 3.2, of DeepSeek-R1-Distill-Llama-8B"
     ),
 }
 """By figure, panel, comparison, site and metric. Figures without a printed number have claims only."""

@@ -37,6 +37,10 @@ class Protocol:
     controls: bool = True
     search: Mapping[str, object] = field(default_factory=dict)
     """Entries of `AlignSpec` that say how searches run, and on how many interventions."""
+    language_model: str = ""
+    """The reference of a language model that does the task in words; none, and its row is left out by name."""
+    width: int = 128
+    """Of the GRUs: the rank of its alignment."""
     similarity: Mapping[str, int] = field(default_factory=dict)
     """Entries of `Compared` that say on how many samples."""
 
@@ -95,6 +99,8 @@ class Measured:
     metric: str
     comparisons: tuple[Comparison, ...]
     read: Read = WORST
+    note: str = ""
+    """What stands in the place of a verdict."""
 
     @property
     def name(self) -> tuple[str, str, str, str]:

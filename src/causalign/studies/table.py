@@ -59,7 +59,7 @@ def _row(
         "ours": values.mean(),
         "sem": sem(values),
         "n": len(values),
-        "verdict": "" if not held else BORNE_OUT if all(held) else NOT_BORNE_OUT,
+        "verdict": measured.note if not held else BORNE_OUT if all(held) else NOT_BORNE_OUT,
         **{f"control_{name}": value for name, value in controls.items()},
         "reached": ", ".join(name for name, value in controls.items() if value >= values.mean()),
         **_about([each for each in found if isinstance(each, AlignedOutcome)]),

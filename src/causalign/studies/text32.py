@@ -15,6 +15,10 @@ _ARCHITECTURES = (
 _BASELINE = ("multi-object/gru", "same-object/gru")
 
 
+_IN_CONTEXT = "multi-object/gru x language model in context"
+_KNOWN = "counts=1..12"  # which the language model was found to do, in the paper
+
+
 def _name(pair: tuple[str, str]) -> str:
     return " x ".join(pair)
 
@@ -24,6 +28,17 @@ def _measured(protocol: Protocol) -> Iterator[Measured]:
         sites = protocol.between(*pair, "embedding")
         found = tuple(protocol.align(each, method="mas-stepwise") for each in sites)
         yield Measured(_PANEL, _name(pair), STEPWISE, GRAM_SCHMIDT, found)
+    if protocol.language_model:
+        yield _in_context(protocol)
+
+
+def _in_context(protocol: Protocol) -> Measured:
+    """The paper's language model cannot be had everywhere: whichever is named gets no verdict by its number."""
+    model = f"{protocol.language_model},{_KNOWN}@embedding"
+    pairs = [(f"{protocol.networks}multi-object/gru/{seed},{_KNOWN}@embedding", model) for seed in protocol.seeds]
+    found = tuple(protocol.align(pair, [protocol.width], method="mas-stepwise") for pair in pairs)
+    note = f"no verdict: this is {protocol.language_model}"
+    return Measured(_PANEL, _IN_CONTEXT, STEPWISE, GRAM_SCHMIDT, found, note=note)
 
 
 def _as_high(pair: tuple[str, str]) -> Callable[[Values], bool]:
