@@ -17,9 +17,9 @@ lint: .venv/.installed-dev
 	$(BIN)/lint-imports
 
 # All networks of the zoo, trained again from nothing; a training that was stopped goes on. An hour and more on 2 cores.
-ZOO := $(foreach seed,0 1 2 3,multi-object/gru/$(seed) multi-object/transformer/$(seed)) \
+ZOO := $(foreach seed,0 1 2 3,multi-object/gru/$(seed) multi-object/transformer/$(seed) arithmetic/gru/$(seed)) \
        $(foreach seed,0 1,multi-object/lstm/$(seed) same-object/gru/$(seed) modulo/gru/$(seed) \
-                          rounding/gru/$(seed) arithmetic/gru/$(seed)) in-context/llama/0
+                          rounding/gru/$(seed)) in-context/llama/0
 zoo: $(ZOO:%=runs/zoo/%/card.json)
 
 runs/zoo/%/card.json: .venv/.installed-dev

@@ -37,7 +37,7 @@ def test_the_zoo_is_what_its_makefile_trains() -> None:
     shipped |= {f"{task}/gru": 2 for task in ("same-object", "modulo", "rounding", "arithmetic")}
     shipped |= {"in-context/llama": 1}
     assert Counter(entry.name for entry in ca.zoo.entries()) == shipped
-    assert len({ca.zoo.load(entry.name, entry.seed).fingerprint for entry in ca.zoo.entries()}) == 19
+    assert len({ca.zoo.load(entry.name, entry.seed).fingerprint for entry in ca.zoo.entries()}) == 21
     if shutil.which("make"):
         root = Path(__file__).parent.parent
         plan = subprocess.run(["make", "-n", "zoo"], cwd=root, capture_output=True, text=True, check=True).stdout
