@@ -93,14 +93,14 @@ def test_clmas_never_runs_the_inaccessible_network_in_the_search(
         searching.clear()
         return found
 
-    module_of_align = sys.modules["causalign.alignment.align"]
-    real_search, real_run_on = module_of_align.search, sites[inaccessible].run_on
+    module_of_search = sys.modules["causalign.alignment._searched"]
+    real_search, real_run_on = module_of_search.search, sites[inaccessible].run_on
 
     def guarded_run_on(*given: Any) -> Tensor:
         refuse()
         return real_run_on(*given)
 
-    monkeypatch.setattr(module_of_align, "search", search_under_guard)
+    monkeypatch.setattr(module_of_search, "search", search_under_guard)
     monkeypatch.setattr(sites[inaccessible], "run_on", guarded_run_on)
     for module in sites[inaccessible].network.modules():
         module.register_forward_pre_hook(refuse)

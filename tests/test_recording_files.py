@@ -235,12 +235,13 @@ def test_what_is_no_nwb_file_is_refused(tmp_path: Path) -> None:
 # --- correlational measures
 
 
-def test_measures_are_those_of_the_mean_states_by_value(tiny_pair: Pair, brain: Brain, file: Path) -> None:
-    table = ca.compare(from_file(file), tiny_pair[0].site("hidden"), resamples=10)
+@pytest.mark.parametrize("index", [0, 1])
+def test_measures_are_those_of_the_mean_states_by_value(tiny_pair: Pair, brain: Brain, file: Path, index: int) -> None:
+    site = tiny_pair[index].site("hidden")
+    table = ca.compare(from_file(file), site, resamples=10)
     rows = brain.table
     states = brain.states[rows["trial"], rows["time"]].astype(np.float64)
     of_brain = pd.DataFrame(states).groupby([rows["phase"], rows["count"]]).mean()
-    site = tiny_pair[0].site("hidden")
     trials = site.task.trials(4096, np.random.default_rng(5))
     where = site.task.swappable(trials.tokens)
     read = site.read(site.encode(trials.tokens)).numpy()[where].astype(np.float64)
