@@ -4,9 +4,10 @@ from causalign.alignment._request import AUTO, STARTS
 from causalign.alignment.align import align, plan
 from causalign.alignment.export import to_pyvene
 from causalign.alignment.methods import METHODS, Method, Roles, across, every_direction, first_to_second, trained
+from causalign.alignment.record import Record, Score
 from causalign.alignment.recording_controls import recording_controls
 from causalign.alignment.rehearsal import Plan
-from causalign.alignment.result import MAPS, RESULT, Alignment, Record, Score, load_alignment
+from causalign.alignment.result import MAPS, RESULT, Alignment, load_alignment
 from causalign.alignment.score import score
 from causalign.alignment.spec import AlignSpec, parse_spec, read_spec
 

@@ -1,12 +1,9 @@
 """What the scores of an alignment with recordings do not show."""
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from causalign.alignment.result import Record
+from causalign.alignment.record import Record
 
 
-def caveats(record: "Record") -> list[str]:
+def caveats(record: Record) -> list[str]:
     """What is not known, a sentence each; nothing where all sites are of networks."""
     said = []
     for site in record.sites:

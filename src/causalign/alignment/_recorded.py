@@ -1,6 +1,6 @@
 """What an alignment keeps of a recording."""
 
-from causalign.alignment.result import Counts, RecordingAccount, ValueCount
+from causalign.alignment.record import Counts, RecordingAccount, ValueCount
 from causalign.sites import Recording
 
 

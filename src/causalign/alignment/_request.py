@@ -1,51 +1,33 @@
 """What an alignment was asked to be, checked before any work, and the steps that follow from it."""
 
 import math
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from causalign._progress import Listener, Update
 from causalign._random import torch_stream
-from causalign._version import __version__
 from causalign.alignment._clock import Clock
 from causalign.alignment._given import given_splits, start_without_values
-from causalign.alignment._recorded import account_of
 from causalign.alignment.methods import Method, Roles, method_of
-from causalign.alignment.result import (
-    ControlScore,
-    Counts,
-    DepartureRecord,
-    LatentScore,
-    LookRecord,
-    RankTried,
-    Record,
-    Score,
-    Seconds,
-    SiteRecord,
-    Unmatched,
-)
+from causalign.alignment.record import Counts
 from causalign.errors import CausalignError, unknown
-from causalign.evaluation import correct_trials, departures, iia_table, latent_table
 from causalign.interchange import (
     Direction,
     Interventions,
     Recorded,
     Store,
-    Swap,
     draw_interventions,
     record_all,
     record_together,
 )
 from causalign.maps import AlignmentMap, TrainableMap, parametrisation, random_frame, require_rank
 from causalign.recordings import Preprocessing
-from causalign.search import Found, Objective, class_means, generalised_procrustes
+from causalign.search import Objective, class_means, generalised_procrustes
 from causalign.sites import Readable, Recording, Site, check, runnable
 from causalign.tasks import FULL, Variable, require_settable
 
@@ -60,18 +42,6 @@ class Split:
 
     recorded: Sequence[Recorded]
     interventions: Mapping[Direction, Interventions]
-
-
-@dataclass(frozen=True)
-class Scored:
-    """What the test interventions say of maps."""
-
-    scores: tuple[Score, ...]
-    floor: tuple[Score, ...]
-    """With nothing swapped."""
-    latent: tuple[LatentScore, ...]
-    """Of directions into recordings."""
-    departures: tuple[DepartureRecord, ...]
 
 
 @dataclass(frozen=True)
@@ -238,94 +208,6 @@ class Request:
             for each, site in zip(maps, self.sites, strict=True)
         ]
 
-    def scores(
-        self, maps: Sequence[AlignmentMap], swap: Swap, interventions: Mapping[Direction, Interventions]
-    ) -> tuple[Score, ...]:
-        """The IIA of every direction whose target can be run, under a swap."""
-        run = {direction: interventions[direction] for direction in self.scored if direction in interventions}
-        if not run:
-            return ()
-        correct = correct_trials(self.sites, maps, swap, run)
-        table = iia_table(self.names, self.variables, correct)
-        return tuple(Score.model_validate(row) for row in table.to_dict("records"))
-
-    def departures(self, maps: Sequence[AlignmentMap], splits: Mapping[str, Split]) -> tuple[DepartureRecord, ...]:
-        """How far the swaps of the trained directions lead from natural states."""
-        natural, test = splits["train"].interventions, splits["test"].interventions
-        held_out = {direction: test[direction] for direction in self.objectives}
-        found = departures(maps, self.method.swap, natural, held_out, self.seed)
-        return tuple(
-            DepartureRecord(source=self.names[source], target=self.names[target], **departure._asdict())
-            for (source, target), departure in found.items()
-        )
-
-    def latent_scores(
-        self, maps: Sequence[AlignmentMap], interventions: Mapping[Direction, Interventions]
-    ) -> tuple[LatentScore, ...]:
-        """The latent objective of every trained direction whose target cannot be run."""
-        read = {direction: interventions[direction] for direction in self.only_read}
-        table = latent_table(self.names, self.variables, maps, self.method.swap, read, self.seed)
-        return tuple(LatentScore.model_validate(row) for row in table.to_dict("records"))
-
-    def _unmatched(self, splits: Mapping[str, Split]) -> tuple[Unmatched, ...]:
-        return tuple(
-            Unmatched(
-                source=self.names[source],
-                target=self.names[target],
-                split=name,
-                values=dict(zip(self.sites[target].task.variables, values, strict=True)),
-                count=count,
-            )
-            for name, split in splits.items()
-            for (source, target), given in split.interventions.items()
-            for values, count in (given.unmatched or {}).items()
-        )
-
-    def record(
-        self,
-        found: Found,
-        ranks: Sequence[RankTried],
-        tolerance: float,
-        splits: Mapping[str, Split],
-        scored: Scored,
-        controls: tuple[ControlScore, ...],
-        clock: Clock,
-    ) -> Record:
-        """All there is to be said of what was found."""
-        trained = sum(direction in self.objectives for direction in self.scored)
-        latents = {direction.target: kind for direction, kind in self.objectives.items() if kind.uses_latents}
-        beside = len(latents) > 0 and any(kind.runs_target for kind in self.objectives.values())
-        return Record(
-            method=self.method.name,
-            task=" x ".join(dict.fromkeys(site.task.name for site in self.sites)),
-            variable=str(self.variables[0]) if len(set(self.variables)) == 1 else tuple(map(str, self.variables)),
-            rank=found.maps[0].rank,
-            map=self.parametrisation.name,
-            scale=self.scale,
-            start=self.start,
-            sites=tuple(map(_about, self.sites, self.names, self.variables)),
-            iia=scored.scores[:trained],
-            worst_iia=min((score.iia for score in scored.scores[:trained]), default=None),
-            unswapped=scored.floor[:trained],
-            untrained=scored.scores[trained:],
-            latent=scored.latent,
-            controls=controls,
-            departures=scored.departures,
-            inaccessible=self.names[min(latents)] if latents else None,
-            eps=latents[min(latents)].weight if beside else None,
-            unmatched=self._unmatched(splits),
-            ranks=tuple(ranks),
-            tolerance=tolerance if ranks else None,
-            steps=found.steps,
-            stopped=found.stopped,
-            seed=self.seed,
-            threads=torch.get_num_threads(),
-            interventions=self.counts,
-            seconds=Seconds(**clock.read()),
-            versions=_versions(),
-            history=tuple(LookRecord(**vars(look)) for look in found.history),
-        )
-
 
 def _roles(row: Method, sites: int, inaccessible: int | None, eps: float | None) -> Roles:
     """The roles that are asked for: the last site is the inaccessible one unless another is named."""
@@ -386,27 +268,3 @@ def _one_each(variable: str | Variable | Sequence[str | Variable], sites: Sequen
                 f"{error}; tasks differ: name one variable for each" if differ else str(error)
             ) from None
     return variables
-
-
-def _about(site: Readable, name: str, variable: Variable) -> SiteRecord:
-    return SiteRecord(
-        name=name,
-        network=site.system,
-        at=site.at,
-        task=site.task.name,
-        task_summary=site.task.summary,
-        variables=site.task.keys(variable.name),
-        width=site.width,
-        fingerprint=site.fingerprint,
-        recording=account_of(site) if isinstance(site, Recording) else None,
-    )
-
-
-def _versions() -> dict[str, str]:
-    """Of all that a result depends on."""
-    return {
-        "causalign": __version__,
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }

@@ -14,15 +14,18 @@ import torch
 
 from causalign._progress import Listener, progress_bars, silent
 from causalign.alignment._clock import Clock
-from causalign.alignment._request import AUTO, Request, Scored
+from causalign.alignment._request import AUTO, Request
+from causalign.alignment._scored import scored
 from causalign.alignment._searched import searched
+from causalign.alignment._written import record
 from causalign.alignment.controls import control_scores, require_controllable
 from causalign.alignment.methods import Method
 from causalign.alignment.rank import least_rank
+from causalign.alignment.record import ControlScore, RankTried
 from causalign.alignment.rehearsal import Plan, planned
-from causalign.alignment.result import Alignment, ControlScore, RankTried
+from causalign.alignment.result import Alignment
 from causalign.errors import CausalignError, SearchWarning
-from causalign.interchange import DEFAULT_BUDGET, keep
+from causalign.interchange import DEFAULT_BUDGET
 from causalign.maps import DEFAULT, AlignmentMap
 from causalign.search import Found, Settings
 from causalign.sites import Readable
@@ -111,13 +114,7 @@ def align(
             if not request.method.searches:
                 found = replace(found, stopped="closed-form")
         with clock("evaluate"):
-            swap, held_out = request.method.swap, splits["test"].interventions
-            scored = Scored(
-                request.scores(found.maps, swap, held_out),
-                request.scores(found.maps, keep, held_out),
-                request.latent_scores(found.maps, held_out),
-                request.departures(found.maps, splits),
-            )
+            scores = scored(request, found.maps, splits)
         with clock("controls"):
             asked = controls and found.stopped not in _ENDS
             beside = tuple(control_scores(request, splits, settings, found.steps, listener)) if asked else ()
@@ -127,8 +124,8 @@ def align(
             SearchWarning,
             stacklevel=2,
         )
-    record = request.record(found, ranks, tolerance, splits, scored, beside, clock)
-    return Alignment(found.maps, record, request.preprocessing)
+    written = record(request, found, ranks, tolerance, splits, scores, beside, clock)
+    return Alignment(found.maps, written, request.preprocessing)
 
 
 def plan(sites: Sequence[Readable] | Readable, **arguments: Any) -> Plan:

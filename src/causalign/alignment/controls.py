@@ -10,8 +10,9 @@ from causalign._progress import Listener, Update
 from causalign._random import numpy_stream
 from causalign.alignment._clock import Clock
 from causalign.alignment._request import Request, Split
+from causalign.alignment._scored import scores
 from causalign.alignment._searched import searched
-from causalign.alignment.result import ControlScore
+from causalign.alignment.record import ControlScore
 from causalign.errors import CausalignError
 from causalign.interchange import Store
 from causalign.search import Settings
@@ -90,5 +91,5 @@ def control_scores(
         if found.stopped == "interrupted":
             return
         held_out = {direction: its_splits["test"].interventions[direction] for direction in request.objectives}
-        for score in changed.scores(found.maps, changed.method.swap, held_out):
+        for score in scores(changed, found.maps, changed.method.swap, held_out):
             yield ControlScore(control=name, steps=found.steps, **dict(score))

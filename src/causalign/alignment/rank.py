@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from causalign.alignment.result import RankTried
+from causalign.alignment.record import RankTried
 from causalign.maps import AlignmentMap
 from causalign.search import Found
 

@@ -16,7 +16,7 @@ from causalign._random import numpy_stream
 from causalign.alignment._clock import Clock
 from causalign.alignment._meter import Meter
 from causalign.alignment._request import Request, Split
-from causalign.alignment.result import Counts
+from causalign.alignment.record import Counts
 from causalign.evaluation import correct_trials
 from causalign.interchange import MOST_TRIALS, Direction, Interventions
 from causalign.maps import AlignmentMap

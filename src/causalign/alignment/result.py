@@ -1,256 +1,34 @@
 """What an alignment is once it has been found: maps, scores, and how they came about."""
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 import torch
 from jaxtyping import Float
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import ValidationError
 from torch import Tensor
 
 from causalign._files import output_folder, read_tensors, write_tensors, write_text
 from causalign.alignment._caveats import caveats
 from causalign.alignment.export import to_pyvene
+from causalign.alignment.record import (
+    ControlScore,
+    DepartureRecord,
+    LatentScore,
+    LookRecord,
+    Record,
+    Score,
+    Unmatched,
+)
 from causalign.errors import CausalignError, invalid
 from causalign.maps import AlignmentMap
 from causalign.recordings import Preprocessing
-from causalign.search import Look, Stopped
 
 RESULT, MAPS = "result.json", "maps.safetensors"
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Counts(_Part):
-    """Interventions of each direction, or trials of a recording, by their use."""
-
-    train: int
-    validation: int
-    test: int
-
-
-class ValueCount(_Part):
-    """What a recording has of one value of its variables in one split."""
-
-    values: dict[str, int]
-    split: str
-    trials: int
-    samples: int
-    missing: int
-    """Samples of the value at which some unit has none."""
-    shortest: int
-    """Of the trials that have the value, in samples."""
-    longest: int
-    used: bool
-    """Whether enough trials have it."""
-
-
-class RecordingAccount(_Part):
-    """What there was of a recording, and what was done to it first."""
-
-    units: tuple[str, ...]
-    preprocess: dict[str, bool | int | None]
-    trials: Counts
-    fewest: int
-    """Trials of a split that must have a value for it to be used."""
-    left_out: dict[str, int]
-    """Trials that nothing is known of, by reason."""
-    coverage: tuple[ValueCount, ...]
-
-
-class SiteRecord(_Part):
-    """Which site this was."""
-
-    name: str
-    network: str
-    at: str
-    task: str
-    task_summary: str
-    """What the task asks for, in a line."""
-    variables: tuple[str, ...]
-    """What the swapped variable stands for."""
-    width: int
-    fingerprint: str
-    """Of the network's weights, or of a recording's states."""
-    recording: RecordingAccount | None = None
-    """Where it is no site of a network, but was only recorded."""
-
-
-class Score(_Part):
-    """The IIA of one direction on held-out interventions, with its Wilson interval."""
-
-    source: str
-    target: str
-    variable: str
-    iia: float
-    ci_low: float
-    ci_high: float
-    trials: int
-
-
-class ControlScore(Score):
-    """The same of a control: an alignment that differs in one respect and took at most as many steps."""
-
-    control: str
-    """`untrained`: the first network replaced by an untrained one of its shape; `shuffled`: the continuations shuffled
-    among the interventions; `random`: the subspaces left where a random start puts them."""
-    steps: int
-
-
-class DepartureRecord(_Part):
-    """How far the swapped states of one direction are from natural ones, and how far held-out natural states are."""
-
-    source: str
-    target: str
-    outside: float
-    """Share of variance outside the components that hold 99 % of the natural states'."""
-    outside_natural: float
-    energy: float
-    """Energy distance as a share of its largest value."""
-    energy_natural: float
-
-
-class LatentScore(_Part):
-    """The latent objective (equation 8) of one direction into a recording, on held-out interventions.
-
-    Its interval is by bootstrap over the recording's trials.
-    """
-
-    source: str
-    target: str
-    variable: str
-    distance: float
-    ci_low: float
-    ci_high: float
-    unswapped: float
-    """The same with nothing swapped."""
-    interventions: int
-    trials: int
-    """Of the recording, that were swapped into."""
-
-
-class LookRecord(_Part):
-    """A point of the learning curve, on validation interventions."""
-
-    step: int
-    loss: float | None
-    worst_iia: float | None
-    """Over the directions whose target may be run in the search."""
-    mean_iia: float | None
-    validation_loss: float | None = None
-    """What the choice was made by, where some target may not be run."""
-
-
-class Unmatched(_Part):
-    """Interventions of one direction left out because no counterfactual latent was recorded for their values."""
-
-    source: str
-    target: str
-    split: str
-    values: dict[str, int]
-    count: int
-
-
-class RankTried(_Part):
-    """A rank that the search for the least one tried, and how it did on validation."""
-
-    rank: int
-    worst_iia: float
-    steps: int
-    stopped: Stopped
-
-
-class Seconds(_Part):
-    """Where the time went."""
-
-    data: float
-    states: float
-    search: float
-    evaluate: float
-    controls: float = 0.0
-    total: float
-
-
-class Record(_Part):
-    """All of an alignment but its maps: what `result.json` holds."""
-
-    schema_version: Literal[1] = 1
-    method: str
-    task: str
-    variable: str | tuple[str, ...]
-    rank: int
-    map: str
-    scale: bool
-    start: str
-    sites: tuple[SiteRecord, ...]
-    iia: tuple[Score, ...]
-    worst_iia: float | None
-    """Of the trained directions; none where all lead into recordings."""
-    unswapped: tuple[Score, ...]
-    """The same interventions with nothing swapped: what a network scores that ignores its source."""
-    untrained: tuple[Score, ...] = ()
-    """Directions that the method did not train."""
-    controls: tuple[ControlScore, ...] = ()
-    """Of the trained directions, if controls were asked for."""
-    departures: tuple[DepartureRecord, ...] = ()
-    latent: tuple[LatentScore, ...] = ()
-    """Trained directions into recordings, which have no IIA."""
-    inaccessible: str | None = None
-    """The site whose states were brought near counterfactual latents, its network not run in the search."""
-    eps: float | None = None
-    """The weight of the latent objective, where there was behaviour beside it."""
-    unmatched: tuple[Unmatched, ...] = ()
-    ranks: tuple[RankTried, ...] = ()
-    """The search for the least rank, if it was one."""
-    tolerance: float | None = None
-    """How much lower its worst IIA may be than the best of all ranks'."""
-    steps: int
-    stopped: Stopped
-    seed: int
-    threads: int
-    interventions: Counts
-    seconds: Seconds
-    versions: dict[str, str]
-    history: tuple[LookRecord, ...]
-
-    @property
-    def best(self) -> Look:
-        """The look at the validation interventions whose maps were kept."""
-        looks = [Look(**dict(look)) for look in self.history]
-        return reduce(lambda best, look: look if look.better_than(best) else best, looks)
-
-    @property
-    def control_scores(self) -> dict[str, list[float]]:
-        """The IIA of each control: of all directions, but with a network untrained of those into the others."""
-        into_first = [score.target == self.sites[0].name for score in self.iia]
-        found: dict[str, list[float]] = {}
-        for control in dict.fromkeys(score.control for score in self.controls):
-            scores = [score.iia for score in self.controls if score.control == control]
-            others = [iia for iia, lost in zip(scores, into_first, strict=True) if not lost]
-            found[control] = others if control == "untrained" and others else scores
-        return found
-
-    @model_validator(mode="after")
-    def _whole(self) -> "Record":
-        names = {site.name for site in self.sites}
-        directions = [(score.source, score.target) for score in self.iia]
-        if directions != [(score.source, score.target) for score in self.unswapped]:
-            raise ValueError("iia and unswapped must score the same directions")
-        if (not directions and not self.latent) or (self.worst_iia is None) != (not directions):
-            raise ValueError("iia must score at least one direction, or latent, and worst_iia is the least of iia")
-        if not names.issuperset(name for direction in directions for name in direction):
-            raise ValueError("a score is of a site that is not listed")
-        if any(count != len(directions) for count in Counter(score.control for score in self.controls).values()):
-            raise ValueError("each control must score the directions of iia")
-        return self
 
 
 @dataclass(frozen=True, eq=False)

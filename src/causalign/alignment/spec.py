@@ -13,8 +13,9 @@ from pydantic_core import PydanticCustomError
 from causalign._progress import Listener
 from causalign.alignment._request import AUTO
 from causalign.alignment.align import align, controls_of, plan
+from causalign.alignment.record import ControlScore
 from causalign.alignment.rehearsal import Plan
-from causalign.alignment.result import Alignment, ControlScore
+from causalign.alignment.result import Alignment
 from causalign.errors import CausalignError, invalid, unknown
 from causalign.interchange import DEFAULT_BUDGET
 from causalign.maps import DEFAULT

@@ -1,0 +1,110 @@
+"""What was asked, found and scored, written down."""
+
+import platform
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from causalign._version import __version__
+from causalign.alignment._clock import Clock
+from causalign.alignment._recorded import account_of
+from causalign.alignment._request import Request, Split
+from causalign.alignment._scored import Scored
+from causalign.alignment.record import (
+    ControlScore,
+    LookRecord,
+    RankTried,
+    Record,
+    Seconds,
+    SiteRecord,
+    Unmatched,
+)
+from causalign.search import Found
+from causalign.sites import Readable, Recording
+from causalign.tasks import Variable
+
+
+def record(
+    request: Request,
+    found: Found,
+    ranks: Sequence[RankTried],
+    tolerance: float,
+    splits: Mapping[str, Split],
+    scored: Scored,
+    controls: tuple[ControlScore, ...],
+    clock: Clock,
+) -> Record:
+    """All there is to be said of what was found."""
+    trained = sum(direction in request.objectives for direction in request.scored)
+    latents = {direction.target: kind for direction, kind in request.objectives.items() if kind.uses_latents}
+    beside = len(latents) > 0 and any(kind.runs_target for kind in request.objectives.values())
+    return Record(
+        method=request.method.name,
+        task=" x ".join(dict.fromkeys(site.task.name for site in request.sites)),
+        variable=str(request.variables[0]) if len(set(request.variables)) == 1 else tuple(map(str, request.variables)),
+        rank=found.maps[0].rank,
+        map=request.parametrisation.name,
+        scale=request.scale,
+        start=request.start,
+        sites=tuple(map(_about, request.sites, request.names, request.variables)),
+        iia=scored.scores[:trained],
+        worst_iia=min((score.iia for score in scored.scores[:trained]), default=None),
+        unswapped=scored.floor[:trained],
+        untrained=scored.scores[trained:],
+        latent=scored.latent,
+        controls=controls,
+        departures=scored.departures,
+        inaccessible=request.names[min(latents)] if latents else None,
+        eps=latents[min(latents)].weight if beside else None,
+        unmatched=_unmatched(request, splits),
+        ranks=tuple(ranks),
+        tolerance=tolerance if ranks else None,
+        steps=found.steps,
+        stopped=found.stopped,
+        seed=request.seed,
+        threads=torch.get_num_threads(),
+        interventions=request.counts,
+        seconds=Seconds(**clock.read()),
+        versions=_versions(),
+        history=tuple(LookRecord(**vars(look)) for look in found.history),
+    )
+
+
+def _unmatched(request: Request, splits: Mapping[str, Split]) -> tuple[Unmatched, ...]:
+    return tuple(
+        Unmatched(
+            source=request.names[source],
+            target=request.names[target],
+            split=name,
+            values=dict(zip(request.sites[target].task.variables, values, strict=True)),
+            count=count,
+        )
+        for name, split in splits.items()
+        for (source, target), given in split.interventions.items()
+        for values, count in (given.unmatched or {}).items()
+    )
+
+
+def _about(site: Readable, name: str, variable: Variable) -> SiteRecord:
+    return SiteRecord(
+        name=name,
+        network=site.system,
+        at=site.at,
+        task=site.task.name,
+        task_summary=site.task.summary,
+        variables=site.task.keys(variable.name),
+        width=site.width,
+        fingerprint=site.fingerprint,
+        recording=account_of(site) if isinstance(site, Recording) else None,
+    )
+
+
+def _versions() -> dict[str, str]:
+    """Of all that a result depends on."""
+    return {
+        "causalign": __version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
