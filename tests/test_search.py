@@ -200,6 +200,7 @@ def test_states_that_are_all_zero_have_no_closed_form(tiny_pair: tuple[ca.networ
     [
         ({"batch": 0}, "batch must be at least 1, found 0"),
         ({"patience": -1}, "patience must be at least 1"),
+        ({"least_gain": 1.0}, "least_gain is a difference of IIA, at least 0 and below 1, found 1.0"),
         ({"most_steps": -1}, "most_steps must not be negative"),
         ({"learning_rate": 0.0}, "learning_rate must be positive, found 0.0"),
     ],

@@ -131,6 +131,17 @@ def test_a_search_ends_when_it_is_good_enough(zoo_pair: Pair) -> None:
         ca.Settings(enough=1.5)
 
 
+def test_a_search_ends_when_it_gains_too_little_and_keeps_the_best(zoo_pair: Pair) -> None:
+    sites = [network.site("hidden") for network in zoo_pair]
+    settings = ca.Settings(grow=1, batch=64, check_every=5, patience=2, most_steps=20)
+    few: dict[str, Any] = {"train": 1000, "validation": 200, "test": 200}
+    on, ended = (ca.align(sites, **few, settings=dataclasses.replace(settings, least_gain=g)) for g in (0.0, 0.9))
+    assert (ended.record.stopped, ended.record.steps) == ("settled", 10)
+    assert on.record.steps > 10
+    assert ended.record.best.step > 0  # small gains are kept all the same
+    assert list(ended.history["worst_iia"]) == list(on.history["worst_iia"][:3])
+
+
 def test_networks_may_be_run_in_bfloat16_to_learn(zoo_pair: Pair) -> None:
     sites = [network.site("hidden") for network in zoo_pair]
     found = {}

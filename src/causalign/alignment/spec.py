@@ -51,6 +51,7 @@ class AlignSpec(BaseModel):
     most_steps: int = Settings.most_steps
     check_every: int = Settings.check_every
     patience: int = Settings.patience
+    least_gain: float = Settings.least_gain
     enough: float | None = None
     precision: str | None = None
 

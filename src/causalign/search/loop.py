@@ -51,6 +51,8 @@ class Settings:
 
     A best look that was long in coming gets half as long again: what rises slowly is waited for.
     """
+    least_gain: float = 0.0
+    """How much better the worst direction has to get for the search to be going on; less is as good as nothing."""
     enough: float | None = None
     """The IIA of the worst direction, on validation, that ends the search; by default it goes on while it improves."""
 
@@ -72,6 +74,8 @@ class Settings:
             raise CausalignError(f"most_steps must not be negative, found {self.most_steps}")
         if self.learning_rate is not None and not self.learning_rate > 0:
             raise CausalignError(f"learning_rate must be positive, found {self.learning_rate}")
+        if not 0 <= self.least_gain < 1:
+            raise CausalignError(f"least_gain is a difference of IIA, at least 0 and below 1, found {self.least_gain}")
         if self.enough is not None and not 0 < self.enough <= 1:
             raise CausalignError(f"enough is an IIA above 0 and at most 1, found {self.enough}")
 
@@ -126,6 +130,12 @@ class Look:
             return self.validation_loss < other.validation_loss * (1 - _CLEARLY)
         return (self.worst_iia or 0.0, self.mean_iia or 0.0) > (other.worst_iia or 0.0, other.mean_iia or 0.0)
 
+    def gains(self, other: "Look", least: float) -> bool:
+        """Whether a better look is better by so much; any better loss is."""
+        if least == 0 or self.validation_loss is not None:
+            return True
+        return (self.worst_iia or 0.0) >= (other.worst_iia or 0.0) + least
+
 
 Stopped = Literal["settled", "enough", "steps", "interrupted", "diverged", "closed-form"]
 
@@ -161,7 +171,7 @@ def search(
         [{"params": [*m.parameters()], "lr": settings.learning_rate or m.learning_rate} for m in maps]
     )
     averaged = [AveragedModel(each, multi_avg_fn=get_ema_multi_avg_fn(_MEMORY)) for each in maps]
-    record = _Record(problem, averaged)
+    record = _Record(problem, averaged, settings)
     learnt = problem.at(settings.precision)
     step, batch = 0, settings.first_batch
     stopped: Stopped | None = None
@@ -181,9 +191,9 @@ def search(
                 release_freed_memory()
                 if record.reached(settings.enough):
                     stopped = "enough"
-                elif record.perfect or (record.settled(settings) and batch == settings.batch):
+                elif record.perfect or (record.settled and batch == settings.batch):
                     stopped = "settled"
-                elif record.settled(settings):
+                elif record.settled:
                     batch, record.idle = settings.batch, 0
             listener(Update("search", step, settings.most_steps, {"loss": loss, **record.best.figures}))
     except KeyboardInterrupt:
@@ -253,13 +263,13 @@ def _swapped(
 class _Record:
     """The looks so far, and the maps of the best one."""
 
-    def __init__(self, problem: Problem, averaged: Sequence[AveragedModel]) -> None:
-        self._problem, self._averaged = problem, averaged
+    def __init__(self, problem: Problem, averaged: Sequence[AveragedModel], settings: Settings) -> None:
+        self._problem, self._averaged, self._settings = problem, averaged, settings
         self.history: list[Look] = []
         self.idle = 0
-        """Looks since the best one."""
+        """Looks since one that was better by the least gain."""
         self.maps = self._now()
-        self.best = Look(0, None, None, None)
+        self.best = self._gained = Look(0, None, None, None)
 
     def _now(self) -> tuple[AlignmentMap, ...]:
         with torch.no_grad():
@@ -269,15 +279,17 @@ class _Record:
         """Score the maps as they are on validation."""
         maps = self._now()
         look = _look(self._problem, maps, step, loss)
+        self.idle += 1
         if not self.history or look.better_than(self.best):
-            self.idle, self.best, self.maps = 0, look, maps
-        else:
-            self.idle += 1
+            self.best, self.maps = look, maps
+            if not self.history or look.gains(self._gained, self._settings.least_gain):
+                self.idle, self._gained = 0, look
         self.history.append(look)
 
-    def settled(self, settings: Settings) -> bool:
-        """Whether the last better look is long past."""
-        return self.idle >= max(settings.patience, self.best.step / (2 * settings.check_every))
+    @property
+    def settled(self) -> bool:
+        """Whether the last look that gained something is long past."""
+        return self.idle >= max(self._settings.patience, self._gained.step / (2 * self._settings.check_every))
 
     def reached(self, enough: float | None) -> bool:
         """Whether the worst direction is as good as was asked for."""

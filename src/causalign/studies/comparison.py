@@ -18,8 +18,8 @@ class _Declared(BaseModel):
 
     @property
     def key(self) -> str:
-        """The name of its file: a hash of all that is declared, and of the version that it was run with."""
-        return hashlib.sha256(f"{__version__} {self.model_dump_json()}".encode()).hexdigest()[:24]
+        """The name of its file: a hash of what is declared beyond the defaults, and of the version it is run with."""
+        return hashlib.sha256(f"{__version__} {self.model_dump_json(exclude_defaults=True)}".encode()).hexdigest()[:24]
 
 
 class Aligned(_Declared):

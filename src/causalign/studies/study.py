@@ -74,7 +74,7 @@ class Protocol:
 
 
 BUDGETS: Mapping[str, Mapping[str, object]] = {
-    "settled": {"most_steps": 600, "enough": 0.998},
+    "settled": {"most_steps": 600, "enough": 0.998, "least_gain": 0.005},
     "paper": {
         "most_steps": 20_000,
         "check_every": 20,
