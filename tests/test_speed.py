@@ -244,7 +244,7 @@ def test_a_network_of_half_precision_is_aligned_by_maps_that_are_not() -> None:
 
 def test_good_enough_needs_an_iia_and_one_rank(zoo_pair: Pair) -> None:
     sites, settings = [network.site("hidden") for network in zoo_pair], ca.Settings(enough=0.9)
-    with pytest.raises(ca.CausalignError, match="latent-stitch runs no network in its search"):
+    with pytest.raises(ca.CausalignError, match="latent-stitch goes by latents in its search"):
         ca.align(sites, method="latent-stitch", settings=settings)
     with pytest.raises(ca.CausalignError, match="leave out enough"):
         ca.plan(sites, rank="auto", settings=settings)

@@ -20,14 +20,15 @@ from jaxtyping import Float
 import causalign as ca
 from causalign.cli import main
 from causalign.networks import Card, save_network
-from causalign.studies import COMPARISONS, STUDIES, TABLE, VERDICTS, Protocol, Reproduction, reproduce
+from causalign.studies import BUDGETS, COMPARISONS, STUDIES, TABLE, VERDICTS, Protocol, Reproduction, reproduce
 from causalign.studies.comparison import Aligned, AlignedOutcome
 from causalign.studies.paper import CITED, cited
 from causalign.studies.runner import run_all
 from causalign.studies.study import sem
 from causalign.studies.table import BORNE_OUT, COLUMNS, LEFT_OUT, NOT_BORNE_OUT
 
-SEARCH: dict[str, object] = {"train": 30, "validation": 20, "test": 20, "batch": 8, "most_steps": 2, "check_every": 1}
+FEW = {"train": 30, "validation": 20, "test": 20, "batch": 8, "most_steps": 2, "check_every": 1}
+SEARCH: dict[str, object] = {**BUDGETS["settled"], **FEW}
 KINDS = (
     ("multi-object", "gru", 2),
     ("multi-object", "transformer", 2),

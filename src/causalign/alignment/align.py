@@ -178,8 +178,8 @@ def _fitting(settings: Settings | None, request: Request, rank: int | str, toler
     if settings.enough is not None:
         if rank == AUTO:
             raise CausalignError('rank="auto" compares how good ranks can be; leave out enough')
-        if not any(objective.runs_target for objective in request.objectives.values()):
-            raise CausalignError(f"{request.method.name} runs no network in its search, so that no IIA can be enough")
+        if any(objective.uses_latents for objective in request.objectives.values()):
+            raise CausalignError(f"{request.method.name} goes by latents in its search, so that no IIA can be enough")
     return settings if request.method.searches else replace(settings, most_steps=0)
 
 

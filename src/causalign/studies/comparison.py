@@ -30,7 +30,7 @@ class Aligned(_Declared):
     ranks: tuple[int, ...]
     """Tried in turn; that which is best on validation counts."""
     contented: float = 1.0
-    """The worst IIA on validation at which no further rank is tried."""
+    """The worst IIA on validation at which no further rank is tried, where it is that which is chosen by."""
 
     def run(self, listener: Listener = silent) -> "AlignedOutcome":
         """Search at each rank, and score the controls of the best."""
@@ -40,7 +40,7 @@ class Aligned(_Declared):
             record = spec.align(sites, listener).record
             if best is None or record.best.better_than(best[1].best):
                 best = spec, record
-            if (record.best.worst_iia or 0.0) >= self.contented:
+            if record.best.validation_loss is None and (record.best.worst_iia or 0.0) >= self.contented:
                 break
         assert best is not None  # there is a rank
         spec, record = best

@@ -101,5 +101,5 @@ def _of(rows: pd.DataFrame, column: str, value: str) -> Sequence[pd.Series]:
 
 def _label(name: str) -> str:
     """A name on short lines, broken where a second network or a site begins."""
-    lines = name.replace(" x ", "\nx ").replace(", ", ",\n").split("\n")
+    lines = name.replace(" x ", "\nx ").replace(", ", ",\n").replace("/", "/\n").replace("[", "\n[").split("\n")
     return "\n".join(line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…" for line in lines)

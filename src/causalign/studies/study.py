@@ -64,7 +64,7 @@ class Protocol:
         **spec: object,
     ) -> Aligned:
         """An alignment of these sites; `spec` is what differs from the protocol's search."""
-        given = {**spec, **self.search, "network": list(sites), "controls": self.controls and controls}
+        given = {**self.search, **spec, "network": list(sites), "controls": self.controls and controls}
         asked = AlignSpec.model_validate(given)
         return Aligned(spec=asked, ranks=tuple(ranks or self.ranks), contented=self.contented)
 

@@ -34,6 +34,7 @@ def table(
 ) -> pd.DataFrame:
     """One row a metric of a comparison: `COLUMNS`, then controls, departures, and what it took.
 
+    `relation` is `>` where the paper gives a bound.
     A row carries the verdict of its claims: borne out if all of them are. `reached` names the controls that come up to
     the score; `outside` and `energy` are means over pairs and directions, and so are those of held-out natural states.
     `seconds` are of all pairs and ranks, one after another, without the controls, which have `control_seconds`.
@@ -42,7 +43,14 @@ def table(
     named = {tuple(row[name] for name in COLUMNS[:5]) for row in rows}
     for cited_row, number in CITED.items():
         if cited_row[0] == study.name and cited_row not in named:
-            rows.append({**dict(zip(COLUMNS, cited_row, strict=False)), "paper": number.value, "verdict": LEFT_OUT})
+            rows.append(
+                {
+                    **dict(zip(COLUMNS, cited_row, strict=False)),
+                    "paper": number.value,
+                    "relation": number.relation,
+                    "verdict": LEFT_OUT,
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -56,6 +64,7 @@ def _row(
     return {
         **dict(zip(COLUMNS, (study.name, *measured.name), strict=False)),
         "paper": None if paper is None else paper.value,
+        "relation": None if paper is None else paper.relation,
         "ours": values.mean(),
         "sem": sem(values),
         "n": len(values),
