@@ -52,7 +52,10 @@ class Settings:
     A best look that was long in coming gets half as long again: what rises slowly is waited for.
     """
     least_gain: float = 0.0
-    """How much better the worst direction has to get for the search to be going on; less is as good as nothing."""
+    """How much better the worst direction has to get for the search to be going on; less is as good as nothing.
+
+    Where the loss is decisive, the share of it that has to go.
+    """
     enough: float | None = None
     """The IIA of the worst direction, on validation, that ends the search; by default it goes on while it improves."""
 
@@ -131,9 +134,11 @@ class Look:
         return (self.worst_iia or 0.0, self.mean_iia or 0.0) > (other.worst_iia or 0.0, other.mean_iia or 0.0)
 
     def gains(self, other: "Look", least: float) -> bool:
-        """Whether a better look is better by so much; any better loss is."""
-        if least == 0 or self.validation_loss is not None:
+        """Whether a better look is better by so much IIA, or by that share of the loss."""
+        if least == 0:
             return True
+        if self.validation_loss is not None and other.validation_loss is not None:
+            return self.validation_loss <= other.validation_loss * (1 - least)
         return (self.worst_iia or 0.0) >= (other.worst_iia or 0.0) + least
 
 
