@@ -189,6 +189,15 @@ def test_a_plan_knows_the_tables_and_the_operations(zoo_pair: Pair, method: str)
     assert plan.disk == 0
 
 
+def test_a_plan_counts_the_searches_of_controls(tiny_pair: Pair) -> None:
+    plan = ca.plan(tiny_pair[0].site("hidden"), method="das", rank=2, settings=QUICK, controls=True)
+    alone = dataclasses.replace(plan, controls=False)
+    searching = alone.seconds - plan.prepare - plan.score
+    assert plan.seconds == pytest.approx(2 * plan.prepare + 3 * searching + 2.5 * plan.score)
+    with pytest.raises(ca.CausalignError, match="only interventions that are drawn can be planned"):
+        ca.plan(tiny_pair[0].site("hidden"), method="das", interventions={"train": None})
+
+
 def test_a_plan_says_what_to_do_where_memory_lacks(monkeypatch: pytest.MonkeyPatch, tiny_pair: Pair) -> None:
     plan = ca.plan(tiny_pair[0].site("hidden"), method="das", rank=2, memory=0.0)
     assert plan.disk == plan.tables > 0

@@ -137,7 +137,7 @@ def plan(sites: Sequence[Readable] | Readable, **arguments: Any) -> Plan:
         CausalignError: as `align`.
     """
     request, settings, _ = _asked(sites, arguments)
-    return planned(request, settings)
+    return planned(request, settings, arguments.get("controls", False))
 
 
 def controls_of(sites: Sequence[Readable] | Readable, steps: int, **arguments: Any) -> tuple[ControlScore, ...]:
@@ -160,7 +160,7 @@ def _asked(
     asked.apply_defaults()
     given = asked.arguments
     if given["interventions"] is not None:
-        raise CausalignError("a plan rehearses interventions that it draws; of given ones it can say nothing")
+        raise CausalignError("only interventions that are drawn can be planned, or controlled: leave out interventions")
     counts = {split: given[split] for split in ("train", "validation", "test")}
     order = ("variable", "method", "rank", "map", "scale", "start", "inaccessible", "eps", "seed")
     request = Request.checked(sites, *(given[name] for name in order), counts, given["memory"])  # type: ignore[call-arg]

@@ -59,12 +59,15 @@ class Plan:
     """GiB that are held before: the networks and the libraries."""
     memory: float
     """GiB that tables may take."""
+    controls: bool = False
+    """Whether controls are searched for beside it."""
 
     @property
     def seconds(self) -> float:
         """Of the whole, at most."""
-        searching = self.first_steps * self.first_step + self.steps * self.step
-        return self.prepare + searching + self.looks * self.look + self.score
+        searching = self.first_steps * self.first_step + self.steps * self.step + self.looks * self.look
+        alone = self.prepare + searching + self.score
+        return alone + self.prepare + 2 * searching + 1.5 * self.score if self.controls else alone
 
     @property
     def peak(self) -> float:
@@ -99,7 +102,7 @@ class _Measured:
     operations: float
 
 
-def planned(request: Request, settings: Settings) -> Plan:
+def planned(request: Request, settings: Settings, controls: bool = False) -> Plan:
     """Rehearse a request."""
     process, counts = held() / GIB, request.counts
     clock = Clock("data", "states", "start")
@@ -131,6 +134,7 @@ def planned(request: Request, settings: Settings) -> Plan:
         / GIB,
         process=process,
         memory=request.memory,
+        controls=controls,
     )
 
 
