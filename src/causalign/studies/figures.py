@@ -1,6 +1,7 @@
 """The panels of the paper, drawn from the table alone."""
 
 from collections.abc import Sequence
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from causalign.studies.study import Panel
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7")
 _CONTROLS = {"control_untrained": "untrained", "control_shuffled": "shuffled", "control_random": "random start"}
 _GREYS = ("#4D4D4D", "#8C8C8C", "#C2C2C2")
-_LONGEST = 22  # characters of a label's line
+_LONGEST = 18  # characters of a label's line
 
 
 def draw(panel: Panel, rows: pd.DataFrame) -> Figure:
@@ -100,6 +101,6 @@ def _of(rows: pd.DataFrame, column: str, value: str) -> Sequence[pd.Series]:
 
 
 def _label(name: str) -> str:
-    """A name on short lines, broken where a second network or a site begins."""
+    """A name on short lines, broken where a second network or a site begins, and between words."""
     lines = name.replace(" x ", "\nx ").replace(", ", ",\n").replace("/", "/\n").replace("[", "\n[").split("\n")
-    return "\n".join(line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…" for line in lines)
+    return "\n".join(fill(line, _LONGEST) for line in lines)
