@@ -20,7 +20,7 @@ class Roles:
     """What the latent objective weighs beside the behaviour (equation 9)."""
 
 
-Plan = Callable[[Roles], dict[Direction, Objective]]
+Objectives = Callable[[Roles], dict[Direction, Objective]]
 """The trained directions, and what is minimised in each."""
 
 
@@ -32,7 +32,7 @@ class Method:
     sites: int
     """How many sites it takes; at least so many if `more` do."""
     more: bool
-    plan: Plan
+    plan: Objectives
     swap: Swap
     untrained: Callable[[int], list[Direction]] = lambda count: []  # noqa: ARG005
     """Directions among so many sites that are scored all the same."""
@@ -77,7 +77,7 @@ def second_to_first(count: int) -> list[Direction]:
     return [Direction(1, 0)]
 
 
-def trained(directions: Callable[[int], list[Direction]], objective: Objective) -> Plan:
+def trained(directions: Callable[[int], list[Direction]], objective: Objective) -> Objectives:
     """The plan that minimises one objective in all of some directions."""
     return lambda roles: dict.fromkeys(directions(roles.count), objective)
 

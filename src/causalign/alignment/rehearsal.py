@@ -17,7 +17,7 @@ from causalign.alignment._clock import Clock
 from causalign.alignment._meter import Meter
 from causalign.alignment._request import Request, Split
 from causalign.alignment.record import Counts
-from causalign.evaluation import correct_trials
+from causalign.evaluation import AT_ONCE, correct_trials
 from causalign.interchange import MOST_TRIALS, Direction, Interventions
 from causalign.maps import AlignmentMap
 from causalign.search import Problem, Settings, search
@@ -25,7 +25,6 @@ from causalign.search import Problem, Settings, search
 _FEW = Counts(train=256, validation=64, test=64)
 _BATCH = 128  # the largest that is rehearsed
 _STEPS = 4
-_LOOK = 2048  # interventions that are looked at together
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ def planned(request: Request, settings: Settings, controls: bool = False) -> Pla
         / GIB,
         working=max(
             _extended([(each.size, each.held) for each in steps], settings.batch),
-            _extended([(each.size, each.held) for each in looks], min(_LOOK, max(counts.validation, counts.test))),
+            _extended([(each.size, each.held) for each in looks], min(AT_ONCE, max(counts.validation, counts.test))),
         )
         / GIB,
         process=process,

@@ -13,7 +13,8 @@ from causalign.maps import AlignmentMap
 from causalign.sites import Readable
 from causalign.tasks import Variable
 
-_CHUNK = 2048  # interventions run at a time
+AT_ONCE = 2048
+"""Interventions that are looked at together, so that memory does not grow with them."""
 
 
 def correct_trials(
@@ -32,7 +33,7 @@ def correct_trials(
         for direction, given in interventions.items():
             source, target = (maps[index] for index in direction)
             parts = []
-            for chunk in torch.arange(len(given)).split(_CHUNK):
+            for chunk in torch.arange(len(given)).split(AT_ONCE):
                 batch = given.take(chunk)
                 swapped = swap(batch.target_states, batch.source_states, target, source)
                 parts.append(run_swapped(sites[direction.target], [batch], [swapped]).correct())

@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from causalign._random import numpy_stream
+from causalign.evaluation.iia import AT_ONCE
 from causalign.interchange import Direction, Interventions, Swap, forget_mapped_pages, keep
 from causalign.maps import AlignmentMap
 from causalign.tasks import Variable
 
-_CHUNK = 2048  # interventions at a time
 _RESAMPLED = 1000
 
 
@@ -70,7 +70,7 @@ def _distances(
     maps: Sequence[AlignmentMap], swap: Swap, direction: Direction, given: Interventions
 ) -> Float[np.ndarray, " interventions"]:
     parts = []
-    for chunk in torch.arange(len(given)).split(_CHUNK):
+    for chunk in torch.arange(len(given)).split(AT_ONCE):
         batch = given.take(chunk)
         assert batch.latents is not None
         swapped = swap(batch.target_states, batch.source_states, maps[direction.target], maps[direction.source])

@@ -87,7 +87,7 @@ class Interventions:
     def nbytes(self) -> int:
         """Bytes of all tables but those of what was recorded, once all interventions have been run on."""
         fed = 0 if self.upstream is None else self.upstream.nbytes
-        return sum(table.nbytes for table in self._tables().values()) + fed
+        return sum(table.nbytes for table in self._all_tables().values()) + fed
 
     @property
     def source_states(self) -> Float[Tensor, "trials ... width"]:
@@ -205,7 +205,7 @@ class Interventions:
         unmatched: Counter[tuple[int, ...]] = Counter()
         for part in parts:
             unmatched.update(part.unmatched or {})
-        tables = [part._tables() for part in parts]
+        tables = [part._all_tables() for part in parts]
         joined = store.columns({name: [table[name] for table in tables] for name in tables[0]})
         return cls(
             first.source,
@@ -232,7 +232,7 @@ class Interventions:
         return self.joined([moved], site, store)
 
     def _tables(self) -> dict[str, Tensor]:
-        """All that there is a row of for each of them."""
+        """All that a batch needs a row of."""
         tables = {
             "source_rows": self.source_rows,
             "target_rows": self.target_rows,
@@ -242,9 +242,11 @@ class Interventions:
             "determined": self.determined,
             "lengths": self.lengths,
         }
-        values = {f"value of {name}": value for name, value in self.values.items()}
-        latents = {} if self.latent_rows is None else {"latent_rows": self.latent_rows}
-        return tables | values | latents
+        return tables if self.latent_rows is None else tables | {"latent_rows": self.latent_rows}
+
+    def _all_tables(self) -> dict[str, Tensor]:
+        """And all else that there is a row of for each of them."""
+        return self._tables() | {f"value of {name}": value for name, value in self.values.items()}
 
 
 def _upstream(site: Readable, tokens: Int[Tensor, "trials steps_after"], store: Store) -> Upstream | None:

@@ -17,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from causalign._progress import Listener, Update, silent
 from causalign.errors import CausalignError, lookup
-from causalign.evaluation import correct_trials, worst
+from causalign.evaluation import AT_ONCE, correct_trials, worst
 from causalign.interchange import Batch, Direction, Interventions, Swap, forget_mapped_pages
 from causalign.maps import AlignmentMap, TrainableMap
 from causalign.search._memory import release_freed_memory
@@ -26,7 +26,6 @@ from causalign.search.sampling import sample_directions
 from causalign.sites import Readable
 
 _MEMORY = 0.9  # of the running average of the parameters: about the last ten steps
-_CHUNK = 2048  # validation interventions whose loss is computed at a time
 PRECISIONS = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 _CLEARLY = 1e-3  # so much of a loss must be gone for it to count as better
 
@@ -325,7 +324,7 @@ def _validation_loss(problem: Problem, maps: Sequence[AlignmentMap]) -> float:
     for objective, directions in problem.by_objective(problem.validation):
         for direction in directions:
             given, site = problem.validation[direction], problem.sites[direction.target]
-            for chunk in torch.arange(len(given)).split(_CHUNK):
+            for chunk in torch.arange(len(given)).split(AT_ONCE):
                 batch = given.take(chunk)
                 loss = objective.loss(site, [batch], _swapped(problem.swap, [direction], [batch], maps))
                 total += objective.weight / len(directions) * len(chunk) / len(given) * float(loss)
