@@ -52,7 +52,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Protocol:
             about |= {"vocabulary": network.vocabulary.tokens}
             save_network(network, Card.model_validate(card | about), root / task / architecture / str(seed))
     few = {"draws": 2, "samples": 20, "trials_each": 1}
-    return Protocol(f"{root}/", (0,), (1,), (2,), sweep=(2, 4), controlled=(4,), search=SEARCH, similarity=few)
+    return Protocol(f"{root}/", (0,), (1,), (2,), sweep=(2, 4), controlled=(4,), search=SEARCH, width=8, similarity=few)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_numbers_that_were_not_measured_are_left_out_by_name(everything: tuple[R
 
 def test_a_language_model_has_a_row_without_a_verdict(tiny: Protocol, tmp_path: Path) -> None:
     pytest.importorskip("transformers")
-    few = replace(tiny, language_model="zoo:in-context/llama/0", width=8, controls=False)
+    few = replace(tiny, language_model="zoo:in-context/llama/0", controls=False)
     (row,) = [each for each in STUDIES["text32"].measured(few) if each.note]
     outcomes = run_all(row.comparisons, tmp_path, workers=1)
     (found,) = outcomes.values()
@@ -175,6 +175,19 @@ def test_the_better_rank_on_validation_counts(tiny: Protocol) -> None:
     assert contented.run().record.rank == 1
 
 
+def test_controls_go_on_from_what_was_found_without_them(tiny: Protocol, tmp_path: Path) -> None:
+    asked = tiny.align([tiny.site("multi-object/gru", 0, "hidden")], [2], method="das")
+    alone = asked.alone.run()
+    (tmp_path / f"{asked.alone.key}.json").write_text(alone.model_copy(update={"seconds": 1e6}).model_dump_json())
+    found = run_all([asked], tmp_path, workers=1)[asked.key]
+    assert isinstance(found, AlignedOutcome)
+    assert found.seconds == 1e6  # so it was not searched for again
+    assert found.record.best == alone.record.best
+    assert {score.control for score in found.record.controls} == {"untrained", "shuffled", "random"}
+    assert set(run_all([asked], tmp_path / "fresh", workers=1)) == {asked.key}
+    assert set(outcomes(tmp_path / "fresh")) == {f"{asked.key}.json", f"{asked.alone.key}.json"}
+
+
 def test_controls_take_as_many_steps_as_their_score(tiny: Protocol) -> None:
     outcome = tiny.align([tiny.site("multi-object/gru", 0, "hidden")], [2], method="das").run()
     assert isinstance(outcome, AlignedOutcome)
@@ -227,7 +240,7 @@ def test_a_row_carries_the_verdicts_of_its_claims(everything: tuple[Reproduction
         rows = found.table[(found.table["figure"] == name) & (found.table["verdict"] != LEFT_OUT)]
         for row, measured in zip(rows.to_dict("records"), study.measured(tiny), strict=True):
             held = [v.holds for v in found.verdicts if v.figure == name and v.claim.rows(measured)]
-            assert row["verdict"] == ("" if not held else BORNE_OUT if all(held) else NOT_BORNE_OUT)
+            assert row["verdict"] == (measured.note if not held else BORNE_OUT if all(held) else NOT_BORNE_OUT)
 
 
 def test_the_standard_error_is_that_of_the_mean() -> None:

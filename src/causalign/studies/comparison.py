@@ -32,23 +32,35 @@ class Aligned(_Declared):
     contented: float = 1.0
     """The worst IIA on validation at which no further rank is tried, where it is that which is chosen by."""
 
+    @property
+    def alone(self) -> "Aligned":
+        """The same without its controls."""
+        return self.model_copy(update={"spec": self.spec.model_copy(update={"controls": False})})
+
     def run(self, listener: Listener = silent) -> "AlignedOutcome":
         """Search at each rank, and score the controls of the best."""
+        if self.spec.controls:
+            return self.beside(self.alone.run(listener), listener)
         began, best, sites = time.perf_counter(), None, self.spec.open()
         for rank in self.ranks:
-            spec = self.spec.model_copy(update={"rank": rank, "controls": False})
-            record = spec.align(sites, listener).record
-            if best is None or record.best.better_than(best[1].best):
-                best = spec, record
+            record = self._at(rank).align(sites, listener).record
+            if best is None or record.best.better_than(best.best):
+                best = record
             if record.best.validation_loss is None and (record.best.worst_iia or 0.0) >= self.contented:
                 break
         assert best is not None  # there is a rank
-        spec, record = best
-        searched = time.perf_counter()
-        if self.spec.controls:
-            record = record.model_copy(update={"controls": spec.controls_of(sites, record.steps, listener)})
-        seconds = searched - began, time.perf_counter() - searched
-        return AlignedOutcome(asked=self, record=record, seconds=seconds[0], control_seconds=seconds[1])
+        return AlignedOutcome(asked=self, record=best, seconds=time.perf_counter() - began)
+
+    def beside(self, found: "AlignedOutcome", listener: Listener = silent) -> "AlignedOutcome":
+        """What was found without them, and the controls beside it."""
+        began, record = time.perf_counter(), found.record
+        controls = self._at(record.rank).controls_of(self.spec.open(), record.steps, listener)
+        seconds = time.perf_counter() - began
+        record = record.model_copy(update={"controls": controls})
+        return AlignedOutcome(asked=self, record=record, seconds=found.seconds, control_seconds=seconds)
+
+    def _at(self, rank: int) -> AlignSpec:
+        return self.spec.model_copy(update={"rank": rank, "controls": False})
 
 
 class Compared(_Declared):
@@ -79,7 +91,7 @@ class AlignedOutcome(_Declared):
     record: Record
     seconds: float
     """Of all ranks that were tried, without the controls."""
-    control_seconds: float
+    control_seconds: float = 0.0
 
 
 class ComparedOutcome(_Declared):

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from causalign._files import output_folder, write_text
 from causalign._progress import Listener, Update, silent
 from causalign.errors import CausalignError, SearchWarning
-from causalign.studies.comparison import Comparison, Outcome
+from causalign.studies.comparison import Aligned, AlignedOutcome, Comparison, Outcome
 
 _COMPARISON: TypeAdapter[Comparison] = TypeAdapter(Comparison)
 _OUTCOME: TypeAdapter[Outcome] = TypeAdapter(Outcome)
@@ -114,7 +114,17 @@ def _begin(share: int) -> None:
 
 
 def _work(comparison: str, folder: Path) -> None:
+    """Run one. What it is without its controls has a file of its own, from which they go on."""
     asked = _COMPARISON.validate_json(comparison)
     with warnings.catch_warnings(action="ignore", category=SearchWarning):
-        outcome = asked.run()
-    write_text(folder / f"{asked.key}.json", outcome.model_dump_json(indent=1) + "\n")
+        if isinstance(asked, Aligned) and asked.spec.controls:
+            found = _finished(folder, asked.alone.key) or _written(asked.alone.run(), folder)
+            assert isinstance(found, AlignedOutcome)  # as its key says
+            _written(asked.beside(found), folder)
+        else:
+            _written(asked.run(), folder)
+
+
+def _written(outcome: Outcome, folder: Path) -> Outcome:
+    write_text(folder / f"{outcome.asked.key}.json", outcome.model_dump_json(indent=1) + "\n")
+    return outcome

@@ -40,7 +40,7 @@ class Protocol:
     language_model: str = ""
     """The reference of a language model that does the task in words; none, and its row is left out by name."""
     width: int = 128
-    """Of the GRUs: the rank of its alignment."""
+    """Of the GRUs: full rank."""
     similarity: Mapping[str, int] = field(default_factory=dict)
     """Entries of `Compared` that say on how many samples."""
 
