@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     with install_import_hook("causalign", "beartype.beartype"):
         import causalign as ca
+    from causalign.cli import main
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 # At a desk hypothesis looks for new examples; continuous integration repeats the same, so that it judges the change.
@@ -56,3 +58,17 @@ def rough(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> ca.Alignment:
 def zoo_folder() -> Path:
     """A shipped network's folder."""
     return ca.zoo.entries()[0].folder
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run a command as the shell does: its exit code, standard output, and standard error."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["causalign", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        captured = capsys.readouterr()
+        return int(stop.value.code or 0), captured.out, captured.err
+
+    return call

@@ -13,26 +13,12 @@ import pytest
 import causalign as ca
 from causalign._progress import Listener, Update
 from causalign.benchmarks import Row
-from causalign.cli import commands, main
+from causalign.cli import commands
 from causalign.evaluation import MEASURES
 
 Run = Callable[..., tuple[int, str, str]]
 QUICK = ["--rank", "4", "--most-steps", "2"]
 PAIR = ["--network", "zoo:multi-object/gru/0", "--network", "zoo:multi-object/gru/1@hidden"]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command as the shell does: its exit code, standard output, and standard error."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["causalign", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capsys.readouterr()
-        return int(stop.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 def test_quickstart_shows_two_interchangeable_networks(run: Run, tmp_path: Path, aligned: ca.Alignment) -> None:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 import causalign as ca
 from causalign.cli import main
-from causalign.networks import Recipe, accuracy, load_huggingface, pretrained
+from causalign.networks import Recipe, _source, accuracy, load_huggingface
 from causalign.networks._spelling import spelled
 from causalign.sites import Site, check, open_site, runnable
 from causalign.tasks import InContext, MultiObject
@@ -202,7 +202,7 @@ def test_a_model_that_fails_at_every_count_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_model_larger_than_the_memory_is_refused_with_what_would_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pretrained, "physical", lambda: 2**20)
+    monkeypatch.setattr(_source, "physical", lambda: 2**20)
     with pytest.raises(
         ca.CausalignError, match=r"takes 0.0 GiB as float32, and the machine has 0.0 GiB; dtype=bfloat16"
     ):

@@ -60,6 +60,8 @@ class Plan:
     """GiB that tables may take."""
     controls: bool = False
     """Whether controls are searched for beside it."""
+    shallow: tuple[str, ...] = ()
+    """Networks of which a few layers stood in for all."""
 
     @property
     def seconds(self) -> float:
@@ -78,6 +80,16 @@ class Plan:
         """GiB of temporary files."""
         return max(0.0, self.tables - self.memory)
 
+    def with_more(self, more: "Plan", less: "Plan", times: float) -> "Plan":
+        """This with what `more` takes beyond `less`, so many times; never less than this."""
+        return replace(
+            self,
+            **{
+                name: getattr(self, name) + times * max(0.0, getattr(more, name) - getattr(less, name))
+                for name in ("operations", "prepare", "first_step", "step", "look", "score", "tables", "working")
+            },
+        )
+
     @property
     def too_much(self) -> str | None:
         """What would do where the memory will not."""
@@ -85,9 +97,9 @@ class Plan:
         if there is None or self.peak < there / GIB:
             return None
         return (
-            f"it needs {self.peak:.1f} GiB of memory, and the machine has {there / GIB:.1f}: a smaller batch "
-            f"({self.working:.1f} GiB), a lower memory = ... ({self.tables:.1f} GiB of tables, the rest of which lies "
-            'in files), or precision = "bfloat16" will do'
+            f"it needs {self.peak:.1f} GiB of memory, and the machine has {there / GIB:.1f}: networks in half "
+            f"precision ({self.process:.1f} GiB), a smaller batch ({self.working:.1f} GiB), a lower memory = ... "
+            f'({self.tables:.1f} GiB of tables, the rest of which lies in files), or precision = "bfloat16" will do'
         )
 
 

@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from causalign._progress import Listener
 from causalign.alignment._request import AUTO
 from causalign.alignment.align import align, controls_of, plan
+from causalign.alignment.described import plan_of
 from causalign.alignment.record import ControlScore
 from causalign.alignment.rehearsal import Plan
 from causalign.alignment.result import Alignment
@@ -64,9 +65,7 @@ class AlignSpec(BaseModel):
 
     def open(self) -> list[Readable]:
         """The sites that the references name, on one device: where there is a GPU, a language model is on it."""
-        sites = [open_site(reference) for reference in self.network]
-        device = next((site.device for site in sites if site.device.type != "cpu"), None)
-        return sites if device is None else [_moved(site, device) for site in sites]
+        return _on_one_device([open_site(reference) for reference in self.network])
 
     def align(self, sites: Sequence[Readable], listener: Listener) -> Alignment:
         """Align them as the spec says."""
@@ -76,14 +75,19 @@ class AlignSpec(BaseModel):
         """The controls of such an alignment whose search took so many steps."""
         return controls_of(sites, steps, **self._arguments(), progress=listener)
 
-    def plan(self, sites: Sequence[Readable]) -> Plan:
-        """What that will take."""
-        return plan(sites, **self._arguments())
+    def plan(self) -> Plan:
+        """What that will take. Language models of many layers are not loaded for it: shallow ones stand in for them."""
+        return plan_of(self.network, lambda sites: plan(_on_one_device(sites), **self._arguments()))
 
     def _arguments(self) -> dict[str, Any]:
         settings = Settings(**{name: getattr(self, name) for name in Settings.__dataclass_fields__})
         taken = {"network", *Settings.__dataclass_fields__}
         return {name: value for name, value in self if name not in taken} | {"settings": settings}
+
+
+def _on_one_device(sites: Sequence[Readable]) -> list[Readable]:
+    device = next((site.device for site in sites if site.device.type != "cpu"), None)
+    return list(sites) if device is None else [_moved(site, device) for site in sites]
 
 
 def _moved(site: Readable, device: torch.device) -> Readable:

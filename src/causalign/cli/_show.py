@@ -151,6 +151,8 @@ def show_plan(plan: Plan) -> None:
     ):
         table.add_row(name, figure)
     console.print(table)
+    for network in plan.shallow:
+        console.print(f"Found with few layers and random weights in the place of {network}.", soft_wrap=True)
 
 
 def show_benchmarks(rows: Sequence[Row], threads: int) -> None:

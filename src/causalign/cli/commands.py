@@ -141,7 +141,7 @@ def plan(spec: Spec = None, network: Network = None) -> None:
     if (spec is None) == (not network):
         raise CausalignError("plan takes --spec FILE, or --network A --network B")
     asked = read_spec(spec) if spec else parse_spec({"network": network}, "the options")
-    expected = asked.plan(asked.open())
+    expected = asked.plan()
     show_plan(expected)
     if expected.too_much:
         errors.print(expected.too_much, soft_wrap=True)

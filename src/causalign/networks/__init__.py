@@ -4,6 +4,7 @@ from causalign.networks import zoo
 from causalign.networks._base import Network
 from causalign.networks.accuracy import accuracy
 from causalign.networks.checkpoint import ARCHITECTURES, Card, build, load_network, save_network
+from causalign.networks.described import Described
 from causalign.networks.gru import GRU
 from causalign.networks.huggingface import HuggingFace
 from causalign.networks.lstm import LSTM
@@ -17,6 +18,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "Card",
+    "Described",
     "HuggingFace",
     "Network",
     "Recipe",

@@ -13,9 +13,10 @@ from causalign._files import current_umask
 from causalign._random import torch_stream
 from causalign.errors import CausalignError
 from causalign.networks._layers import initialise
+from causalign.networks._source import quiet
 from causalign.networks._spelling import spelled
 from causalign.networks.huggingface import HuggingFace
-from causalign.networks.pretrained import load_huggingface, quiet
+from causalign.networks.pretrained import load_huggingface
 from causalign.tasks import BEGIN, PAD, Task, Vocabulary
 
 _PIECE = r" ?\w+| ?[^\w\s]|\n"  # a word or a mark with the space before it, or the end of a line

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from causalign.errors import CausalignError, lookup
-from causalign.networks import HuggingFace, Network, load_huggingface, load_network, zoo
+from causalign.networks import Described, Network, load_huggingface, load_network, zoo
 from causalign.sites._readable import Readable
+from causalign.sites.described import DescribedSite
 from causalign.sites.recording_file import open_recording
 from causalign.tasks import Counting, InContext, Task
 
@@ -30,16 +31,35 @@ def open_site(reference: str) -> Readable:
     """
     if reference.endswith(DESCRIPTION):
         return open_recording(Path(reference))
-    named, _, at = reference.rpartition("@")
-    if not named or "/" in at:  # no site is named; an @ before the last slash belongs to the path
-        named, at = reference, "embedding" if reference.startswith(HUGGING_FACE) else "hidden"
-    at = "embedding" if at == "embeddings" else at
+    named, at = _parted(reference)
     if named.startswith(HUGGING_FACE):
-        return _language_model(named.removeprefix(HUGGING_FACE)).site(at)
+        path, task, options = _language_model(named)
+        return load_huggingface(path, task, **options).site(at)
     whole = Path(named).exists()  # a comma may be part of a path
     named, options = (named, {}) if whole else _with_options(named, {"counts": _counts})
     network = _network(named)
     return network.site(at, _showing(network, **options))
+
+
+def describe_site(reference: str) -> DescribedSite | None:
+    """The place that a reference to a language model names, of which no weights are read; none for other references.
+
+    Raises:
+        CausalignError: there is no such model, or it has no such place.
+    """
+    named, at = _parted(reference)
+    if reference.endswith(DESCRIPTION) or not named.startswith(HUGGING_FACE):
+        return None
+    path, task, options = _language_model(named)
+    return DescribedSite.of(Described(path, task, **options), at)
+
+
+def _parted(reference: str) -> tuple[str, str]:
+    """The network and the place that a reference names."""
+    named, _, at = reference.rpartition("@")
+    if not named or "/" in at:  # no site is named; an @ before the last slash belongs to the path
+        named, at = reference, "embedding" if reference.startswith(HUGGING_FACE) else "hidden"
+    return named, "embedding" if at == "embeddings" else at
 
 
 def _network(reference: str) -> Network:
@@ -72,11 +92,11 @@ def _with_options(described: str, options: Mapping[str, Callable[[str], Any]]) -
     return named, found
 
 
-def _language_model(described: str) -> HuggingFace:
-    """A model from `PATH` or `PATH,option=value,...`."""
-    path, options = _with_options(described, _OPTIONS)
+def _language_model(named: str) -> tuple[str, InContext, dict[str, Any]]:
+    """The path, the task and what else is said of a model, from `hf:PATH` or `hf:PATH,option=value,...`."""
+    path, options = _with_options(named.removeprefix(HUGGING_FACE), _OPTIONS)
     about_task = {name: options.pop(name) for name in ("counts", "words") if name in options}
-    return load_huggingface(path, InContext(**about_task), **options)
+    return path, InContext(**about_task), options
 
 
 def _counts(value: str) -> range:
