@@ -11,7 +11,9 @@ from causalign._progress import Update
 from causalign._random import numpy_stream, torch_stream
 from causalign.interchange import Batch, Direction, draw_interventions, interchange, record, record_all
 from causalign.maps import AlignmentMap, TrainableMap, parametrisation, random_frame
+from causalign.maps.gram_schmidt import GramSchmidt
 from causalign.search import Found, Objective, Problem, Settings, behaviour, class_means, generalised_procrustes, search
+from causalign.search.optimisers import Optimisers
 from causalign.sites import Readable
 from causalign.tasks import Sequences, Variable
 
@@ -81,7 +83,7 @@ def test_the_best_look_is_kept_and_a_search_that_settles_stops(
     worst_of = iter([0.1, 0.5, 0.9, 0.3, 0.9, 0.2, 0.1, 0.1, 0.3, 0.1, 0.1])
     monkeypatch.setattr(loop, "worst", lambda correct: next(worst_of))
     kept: list[int] = []
-    settings = Settings(batch=4, most_steps=100, check_every=1, patience=3)
+    settings = Settings(batch=4, most_steps=100, check_every=1, patience=3, optimiser="adam")
 
     def listen(update: Update) -> None:
         kept.append(update.step)
@@ -92,7 +94,10 @@ def test_the_best_look_is_kept_and_a_search_that_settles_stops(
     assert found.stopped == "settled"
     assert found.steps == 8  # best at step 2, then three looks that are no better, and three more with larger batches
     again = search(
-        problem, random_starts((6, 9), 2), Settings(batch=4, most_steps=2, check_every=9), numpy_stream(0, "b")
+        problem,
+        random_starts((6, 9), 2),
+        Settings(batch=4, most_steps=2, check_every=9, optimiser="adam"),
+        numpy_stream(0, "b"),
     )
     monkeypatch.undo()
     two_steps = search(problem, random_starts((6, 9), 2), changed(settings, most_steps=2), numpy_stream(0, "b"))
@@ -104,7 +109,7 @@ def _after(problem: Problem, steps: int) -> tuple[AlignmentMap, ...]:
     """The maps after so many steps, by a loop of its own."""
     maps, rng = random_starts((6, 9), 2), numpy_stream(0, "b")
     parameters = [p for m in maps for p in m.parameters()]
-    optimiser = torch.optim.Adam(parameters, lr=maps[0].learning_rate)
+    optimiser = torch.optim.Adam(parameters, lr=maps[0].learning_rates["adam"])
     average: list[torch.Tensor] = []
     for _ in range(steps):
         now = [m() for m in maps]
@@ -218,3 +223,33 @@ def test_a_found_alignment_is_the_same_for_the_same_seed(tiny_pair: tuple[ca.net
     one, two = once(), once()
     assert all(torch.equal(a.frame, b.frame) and a.scale == b.scale for a, b in zip(one.maps, two.maps, strict=True))
     assert one.history == two.history
+
+
+def test_muon_steps_every_direction_of_a_matrix_alike() -> None:
+    """Momentum orthogonalised, by a decomposition of its own; the scale goes by Adam."""
+    (trained,) = random_starts((9,), 3)
+    assert isinstance(trained, GramSchmidt)
+    optimisers = Optimisers([trained], None, None)
+    frame = trained.columns.detach().clone()
+    slopes = torch.diag(torch.tensor([10.0, 1.0, 0.3])) @ random_frame(9, 3, torch_stream(0, "slopes")).mT
+    assert trained.log_scale is not None
+    optimisers.step((slopes.mT * trained.columns).sum() + trained.log_scale)
+    u, _, v = torch.linalg.svd(slopes.mT, full_matrices=False)
+    moved = (frame - trained.columns.detach()) / (1e-2 * 0.2 * 9**0.5)
+    directions = torch.linalg.svdvals(moved)
+    assert directions.min() > 0.6  # Newton-Schulz iterations come near to 1, not to it
+    assert directions.max() < 1.3
+    assert torch.einsum("wr,wr->", moved, u @ v) > 0.95 * moved.norm() * (u @ v).norm()
+    assert trained.log_scale.item() == pytest.approx(-1e-2, rel=1e-3)
+
+
+def test_maps_say_which_optimisers_are_for_them(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
+    def asked(optimiser: str, map_: str) -> object:
+        settings = Settings(optimiser=optimiser, most_steps=1)
+        few = {"train": 8, "validation": 4, "test": 4}
+        return ca.align(tiny_pair[0].site("hidden"), method="das", rank=2, map=map_, settings=settings, **few)  # type: ignore[arg-type]
+
+    for wrong, map_ in (("mu", "gram-schmidt"), ("muon", "expm")):
+        with pytest.raises(ca.CausalignError, match=f"unknown optimiser of {map_} '{wrong}'"):
+            asked(wrong, map_)
+    assert asked("adam", "gram-schmidt")

@@ -24,7 +24,7 @@ from causalign.alignment.rank import least_rank
 from causalign.alignment.record import ControlScore, RankTried
 from causalign.alignment.rehearsal import Plan, planned
 from causalign.alignment.result import Alignment
-from causalign.errors import CausalignError, SearchWarning
+from causalign.errors import CausalignError, SearchWarning, lookup
 from causalign.interchange import DEFAULT_BUDGET
 from causalign.maps import DEFAULT, AlignmentMap
 from causalign.search import Found, Settings
@@ -175,6 +175,10 @@ def _fitting(settings: Settings | None, request: Request, rank: int | str, toler
         raise CausalignError(f"settings are given as Settings(most_steps=...), found {type(settings).__name__}")
     if not 0 <= tolerance <= 1:
         raise CausalignError(f"tolerance is a share from 0 to 1, found {tolerance}")
+    if settings.optimiser is not None:
+        lookup(
+            f"optimiser of {request.parametrisation.name}", settings.optimiser, request.parametrisation.learning_rates
+        )
     if settings.enough is not None:
         if rank == AUTO:
             raise CausalignError('rank="auto" compares how good ranks can be; leave out enough')

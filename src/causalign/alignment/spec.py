@@ -48,6 +48,7 @@ class AlignSpec(BaseModel):
     batch: int = Settings.batch
     grow: int = Settings.grow
     passes: int = Settings.passes
+    optimiser: str | None = None
     learning_rate: float | None = None
     most_steps: int = Settings.most_steps
     check_every: int = Settings.check_every

@@ -30,6 +30,7 @@ from causalign.errors import CausalignError, SearchWarning, lookup
 from causalign.evaluation import compare as compare_sites
 from causalign.maps import PARAMETRISATIONS
 from causalign.report import FIGURES, PAGE, SIMILARITY, save_similarity, write_report
+from causalign.search import OPTIMISERS
 from causalign.sites import Readable, open_site
 from causalign.studies import BUDGETS, COMPARISONS, STUDIES, TABLE, Protocol
 from causalign.studies import reproduce as run_studies
@@ -107,7 +108,8 @@ def align(
         typer.Option("--controls", help="Score beside it what there should not be to find."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help=f"Of all random draws; {_USUAL['seed']}.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Of Adam; what suits the map.")] = None,
+    optimiser: Annotated[str | None, typer.Option(help=f"{', '.join(OPTIMISERS)}; what suits the map.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of the optimiser; what suits the map.")] = None,
     most_steps: Annotated[int | None, typer.Option(help=f"Of the search; {_USUAL['most_steps']}.")] = None,
 ) -> None:
     """Align networks: find the subspaces that can be interchanged, and score every direction."""
@@ -124,6 +126,7 @@ def align(
         "tolerance": tolerance,
         "controls": controls,
         "seed": seed,
+        "optimiser": optimiser,
         "learning_rate": learning_rate,
         "most_steps": most_steps,
     }

@@ -1,6 +1,7 @@
 """What an alignment map is, and what a search trains to find one."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import index
 from typing import ClassVar, SupportsIndex
@@ -57,8 +58,9 @@ class TrainableMap(nn.Module, ABC):
     """
 
     name: ClassVar[str]
-    learning_rate: ClassVar[float]
-    """The step of Adam that suits these parameters from a start in closed form (measured; docs/method.md)."""
+    learning_rates: ClassVar[Mapping[str, float]]
+    """The optimisers that are for these parameters, the usual one first, and how far each steps from a start in closed
+    form (measured; docs/method.md)."""
 
     def __init__(self, start: AlignmentMap, train_scale: bool) -> None:
         super().__init__()

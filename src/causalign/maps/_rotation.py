@@ -1,5 +1,6 @@
 """The whole orthonormal matrix, parametrised by PyTorch's `orthogonal`; cubic in the width."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from causalign.maps._base import AlignmentMap, TrainableMap, completed
 class Rotation(TrainableMap):
     """Q is the product of a trained orthonormal matrix and the one it starts at; its first rows are the frame."""
 
-    learning_rate = 1e-3
+    learning_rates: ClassVar[Mapping[str, float]] = {"adam": 1e-3}
     orthogonal_map: ClassVar[str]
     """What PyTorch calls it."""
 

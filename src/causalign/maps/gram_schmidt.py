@@ -1,5 +1,8 @@
 """Only the subspace's columns, orthonormalised."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -10,7 +13,7 @@ class GramSchmidt(TrainableMap):
     """V by Gram-Schmidt from a width x rank parameter (section 2.6, equations 10 to 12). Linear in the width."""
 
     name = "gram-schmidt"
-    learning_rate = 3e-3
+    learning_rates: ClassVar[Mapping[str, float]] = {"muon": 1e-2, "adam": 3e-3}
 
     def __init__(self, start: AlignmentMap, train_scale: bool) -> None:
         super().__init__(start, train_scale)

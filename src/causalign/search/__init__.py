@@ -3,9 +3,11 @@
 from causalign.search.closed_form import class_means, generalised_procrustes
 from causalign.search.loop import Found, Look, Problem, Settings, Stopped, search
 from causalign.search.objective import Objective, behaviour, latent
+from causalign.search.optimisers import OPTIMISERS
 from causalign.search.sampling import sample_directions
 
 __all__ = [
+    "OPTIMISERS",
     "Found",
     "Look",
     "Objective",

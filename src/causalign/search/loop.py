@@ -22,6 +22,7 @@ from causalign.interchange import Batch, Direction, Interventions, Swap, forget_
 from causalign.maps import AlignmentMap, TrainableMap
 from causalign.search._memory import release_freed_memory
 from causalign.search.objective import Objective
+from causalign.search.optimisers import Optimisers
 from causalign.search.sampling import sample_directions
 from causalign.sites import Readable
 
@@ -40,8 +41,10 @@ class Settings:
     """By so much smaller are the first batches; when they bring the search no further, noise stands in the way."""
     passes: int = 2
     """Directions into (and out of) each site in a step: all n^2 of two sites, a random sample of those of more."""
+    optimiser: str | None = None
+    """`muon` or `adam`; by default, what suits the parametrisation of each map."""
     learning_rate: float | None = None
-    """Of Adam; by default, what suits the parametrisation of each map."""
+    """By default, what suits the parametrisation of each map."""
     most_steps: int = 1000
     check_every: int = 10
     """Steps between looks at the validation interventions."""
@@ -163,7 +166,7 @@ def search(
     rng: np.random.Generator,
     listener: Listener = silent,
 ) -> Found:
-    """Train the maps with Adam and keep those of the best look at the validation interventions.
+    """Train the maps and keep those of the best look at the validation interventions.
 
     What is looked at and kept is a running average of the last steps' parameters: a constant learning rate leaves the
     maps jittering about where they would settle. The first steps are of small batches, which go as far in a fraction of
@@ -171,9 +174,7 @@ def search(
 
     Ctrl-C ends the search as running out of steps does: with the best so far.
     """
-    optimiser = torch.optim.Adam(
-        [{"params": [*m.parameters()], "lr": settings.learning_rate or m.learning_rate} for m in maps]
-    )
+    optimisers = Optimisers(maps, settings.optimiser, settings.learning_rate)
     averaged = [AveragedModel(each, multi_avg_fn=get_ema_multi_avg_fn(_MEMORY)) for each in maps]
     record = _Record(problem, averaged, settings)
     learnt = problem.at(settings.precision)
@@ -184,7 +185,7 @@ def search(
         stopped = "enough" if record.reached(settings.enough) else None
         while stopped is None and step < settings.most_steps:
             step += 1
-            loss = _learn(learnt, maps, batch, settings.passes, optimiser, rng)
+            loss = _learn(learnt, maps, batch, settings.passes, optimisers, rng)
             for average, each in zip(averaged, maps, strict=True):
                 average.update_parameters(each)
             forget_mapped_pages()
@@ -212,7 +213,7 @@ def _learn(
     maps: Sequence[TrainableMap],
     batch: int,
     passes: int,
-    optimiser: torch.optim.Optimizer,
+    optimisers: Optimisers,
     rng: np.random.Generator,
 ) -> float:
     """One step down the loss; what it was.
@@ -228,9 +229,7 @@ def _learn(
             for into in _by_target(directions)
         ]
     ).sum()
-    optimiser.zero_grad()
-    loss.backward()
-    optimiser.step()
+    optimisers.step(loss)
     return float(loss.detach())
 
 

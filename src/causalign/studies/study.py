@@ -79,6 +79,7 @@ BUDGETS: Mapping[str, Mapping[str, object]] = {
         "most_steps": 20_000,
         "check_every": 20,
         "patience": 1_000,
+        "optimiser": "adam",
         "learning_rate": 1e-3,
         "batch": 512,
         "grow": 1,
