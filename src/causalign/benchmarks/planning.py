@@ -2,20 +2,36 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from tempfile import TemporaryDirectory
 
-from causalign.alignment import align, plan
+from causalign._progress import silent
+from causalign.alignment import AlignSpec, align, parse_spec, plan
 from causalign.benchmarks._measure import in_child
 from causalign.benchmarks._row import Row
 from causalign.networks import build, zoo
 from causalign.search import Settings
-from causalign.sites import Site
+from causalign.sites import Site, describe_site
 
 _STEPS = {True: 5, False: 20}
+_DESCRIBED = "language model of 12 layers, from its configuration"
+_SHAPE = {
+    "hidden_size": 256,
+    "intermediate_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "vocab_size": 1000,
+}
 
 
 def planning(quick: bool) -> Iterator[Row]:
-    """Seconds and memory of three sizes: two GRUs of the zoo, two of 512 units, and two transformers."""
-    for name in ("gru", "wide gru", "transformer"):
+    """Seconds and memory of three sizes, and of a language model of which there is nothing but a configuration.
+
+    They are two GRUs of the zoo, two of 512 units, two transformers, and a Llama.
+    """
+    for name in ("gru", "wide gru", "transformer", *([_DESCRIBED] if find_spec("transformers") else [])):
         (expected, memory), _ = in_child(_planned, name, _STEPS[quick])
         taken, held = in_child(_aligned, name, _STEPS[quick])
         yield Row(
@@ -42,11 +58,42 @@ def _settings(steps: int) -> Settings:
 
 
 def _planned(name: str, steps: int) -> tuple[float, float]:
-    expected = plan(_sites(name), settings=_settings(steps))
+    if name == _DESCRIBED:
+        with _described(steps) as spec:
+            expected = spec.plan()
+    else:
+        expected = plan(_sites(name), settings=_settings(steps))
     return expected.seconds, expected.peak
 
 
 def _aligned(name: str, steps: int) -> float:
-    sites, began = _sites(name), time.perf_counter()
-    align(sites, settings=_settings(steps))
+    if name == _DESCRIBED:
+        with _described(steps) as spec:
+            described = describe_site(spec.network[0])
+            assert described is not None
+            sites, began = [described.drawn()], time.perf_counter()
+            spec.align(sites, silent)
+        return time.perf_counter() - began
+    whole, began = _sites(name), time.perf_counter()
+    align(whole, settings=_settings(steps))
     return time.perf_counter() - began
+
+
+@contextmanager
+def _described(steps: int) -> Iterator[AlignSpec]:
+    """The spec of an alignment of a Llama of which there is a folder with a configuration and a tokenizer."""
+    from transformers import AutoTokenizer, LlamaConfig
+
+    with TemporaryDirectory() as folder:
+        LlamaConfig(**_SHAPE).save_pretrained(folder)
+        (words,) = [entry.folder for entry in zoo.entries() if entry.name == "in-context/llama"]
+        AutoTokenizer.from_pretrained(str(words), local_files_only=True).save_pretrained(folder)
+        asked = {
+            "network": [f"hf:{folder}@layer.6"],
+            "method": "das",
+            "batch": 64,
+            "train": 2000,
+            "validation": 200,
+            "test": 200,
+        }
+        yield parse_spec({**asked, "most_steps": steps, "patience": steps}, "the benchmark")
