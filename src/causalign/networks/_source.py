@@ -84,7 +84,7 @@ class Source:
         halved = f"; dtype=bfloat16 takes {nbytes * 2 / dtype.itemsize / GIB:.1f} GiB" if dtype.itemsize > 2 else ""
         raise CausalignError(
             f"{self.name} takes {nbytes / GIB:.1f} GiB as {str(dtype).removeprefix('torch.')}, "
-            f"and the machine has {there / GIB:.1f} GiB{halved}"
+            f"and the machine has {there / GIB:.1f} GiB{halved}; causalign plan says what else it would take"
         )
 
     @contextmanager
