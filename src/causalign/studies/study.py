@@ -74,7 +74,14 @@ class Protocol:
 
 
 BUDGETS: Mapping[str, Mapping[str, object]] = {
-    "settled": {"most_steps": 600, "enough": 0.998, "least_gain": 0.005},
+    "settled": {
+        "most_steps": 600,
+        "patience": 8,
+        "least_gain": 0.005,
+        "enough": 0.998,
+        "batch": 128,
+        "grow": 1,
+    },
     "paper": {
         "most_steps": 20_000,
         "check_every": 20,
