@@ -289,14 +289,16 @@ def test_the_example_of_the_documentation_runs(capsys: pytest.CaptureFixture[str
 # --- scores and controls
 
 
+LONG_ENOUGH = ca.Settings(most_steps=150, check_every=25, batch=64, grow=1)
+
+
 @pytest.fixture(scope="module")
 def shipped(zoo_pair: Pair) -> tuple[ca.Alignment, Brain]:
     """One shipped GRU with another that was only recorded."""
     counts: dict[str, Any] = {"train": 400, "validation": 100, "test": 200}
     brain = brain_of(zoo_pair[1].site("hidden"), counts)
-    settings = ca.Settings(most_steps=40, check_every=20, batch=64)
     sites = [zoo_pair[0].site("hidden"), recording_of(brain)]
-    return ca.align(sites, method="clmas", settings=settings, **counts), brain
+    return ca.align(sites, method="clmas", settings=LONG_ENOUGH, **counts), brain
 
 
 def test_maps_found_on_a_recording_are_scored_on_the_real_network(
@@ -306,16 +308,15 @@ def test_maps_found_on_a_recording_are_scored_on_the_real_network(
     alignment, brain = shipped
     counts: dict[str, Any] = {"train": 400, "validation": 100, "test": 200}
     into_b = {"clmas": _into_second(ca.score(alignment, real, test=300))}
-    settings = ca.Settings(most_steps=40, check_every=20, batch=64)
     for method, sites in (
         ("latent-stitch", [real[0], recording_of(brain)]),
         ("stitch", [recording_of(brain), real[0]]),
     ):
-        found = ca.align(sites, method=method, settings=settings, rank=128, start="random", **counts)
+        found = ca.align(sites, method=method, settings=LONG_ENOUGH, rank=128, start="random", **counts)
         table = ca.score(found, real if method != "stitch" else real[::-1], test=300)
         into_b[method] = _into_second(table)
     assert into_b["clmas"] > 0.9
-    assert into_b["clmas"] > max(into_b["latent-stitch"], into_b["stitch"]) + 0.1
+    assert into_b["clmas"] - 0.1 > into_b["latent-stitch"] > into_b["stitch"] + 0.1
 
 
 def _into_second(table: pd.DataFrame) -> float:
