@@ -42,7 +42,8 @@ class Optimisers:
 def _of(trained: TrainableMap, name: str | None, learning_rate: float | None) -> Iterator[torch.optim.Optimizer]:
     rates = trained.learning_rates
     name = next(iter(rates)) if name is None else name
-    rate = learning_rate or lookup(f"optimiser of {trained.name}", name, rates)
+    usual = lookup(f"optimiser of {trained.name}", name, rates)
+    rate = usual if learning_rate is None else learning_rate
     matrices, others = list[nn.Parameter](), list[nn.Parameter]()
     for parameter in trained.parameters():
         (matrices if name == "muon" and parameter.ndim == 2 else others).append(parameter)
