@@ -64,6 +64,16 @@ def test_a_search_lowers_the_loss_from_a_random_start(zoo_pair: tuple[ca.network
     assert seen[-1].step == seen[-1].total == 60
 
 
+def test_looks_thin_out_and_their_number_is_known(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
+    settings = Settings(batch=2, grow=1, most_steps=70, check_every=2, patience=50)
+    found = search(problem_of(tiny_pair, count=8), random_starts((6, 9), 2), settings, np.random.default_rng(0))
+    steps = [look.step for look in found.history]
+    assert steps[:13] == [0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24]
+    assert steps[-8:] == [39, 42, 46, 50, 55, 60, 66, 70]
+    assert len(steps) == settings.looks
+    assert changed(settings, most_steps=10_000).look_after(9_000) == 9_020  # ten times as far apart at most
+
+
 def test_the_frozen_networks_are_never_run_upstream_in_the_loop(
     zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU], monkeypatch: pytest.MonkeyPatch
 ) -> None:

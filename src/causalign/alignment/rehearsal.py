@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import ceil, inf
+from math import inf
 from statistics import median
 
 from causalign._memory import GIB, held, physical
@@ -135,7 +135,7 @@ def planned(request: Request, settings: Settings, controls: bool = False) -> Pla
         score=2 * _extended([(each.size, each.seconds) for each in looks], counts.test),
         first_steps=first,
         steps=settings.most_steps - first,
-        looks=1 + ceil(settings.most_steps / settings.check_every),
+        looks=settings.looks,
         tables=sum(_table_bytes(split, getattr(counts, name), getattr(_FEW, name)) for name, split in splits.items())
         / GIB,
         working=max(

@@ -28,6 +28,7 @@ from causalign.sites import Readable
 
 _MEMORY = 0.9  # of the running average of the parameters: about the last ten steps
 PRECISIONS = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+_THINNING = 10  # looks are this part of all steps so far apart, and as many times as far as the first at most
 _CLEARLY = 1e-3  # so much of a loss must be gone for it to count as better
 
 
@@ -47,9 +48,11 @@ class Settings:
     """By default, what suits the parametrisation of each map."""
     most_steps: int = 1000
     check_every: int = 10
-    """Steps between looks at the validation interventions."""
+    """Steps between the first looks at the validation interventions; later ones are a tenth of all steps so far apart,
+    ten times as far as the first at most: a look takes as long as two to five steps."""
     patience: int = 5
-    """So many looks in a row end the search if the worst direction (on a tie, the mean of all) gets no better.
+    """So many times `check_every` steps end the search if the worst direction (on a tie, the mean of all) gets no
+    better in them.
 
     A best look that was long in coming gets half as long again: what rises slowly is waited for.
     """
@@ -68,6 +71,19 @@ class Settings:
     def first_batch(self) -> int:
         """Interventions of each direction in the first steps."""
         return max(1, self.batch // self.grow)
+
+    def look_after(self, step: int) -> int:
+        """The step of the look that follows one at this step."""
+        apart = min(max(self.check_every, step // _THINNING), _THINNING * self.check_every)
+        return min(self.most_steps, step + apart)
+
+    @property
+    def looks(self) -> int:
+        """How many looks a search has that goes on to its last step, with the one before the first."""
+        step, looks = 0, 1
+        while step < self.most_steps:
+            step, looks = self.look_after(step), looks + 1
+        return looks
 
     def __post_init__(self) -> None:
         if self.precision is not None:
@@ -191,7 +207,7 @@ def search(
             forget_mapped_pages()
             if not np.isfinite(loss):
                 stopped = "diverged"
-            elif step % settings.check_every == 0 or step == settings.most_steps:
+            elif step == record.due:
                 record.look(step, loss)
                 release_freed_memory()
                 if record.reached(settings.enough):
@@ -199,7 +215,7 @@ def search(
                 elif record.perfect or (record.settled and batch == settings.batch):
                     stopped = "settled"
                 elif record.settled:
-                    batch, record.idle = settings.batch, 0
+                    batch, record.since = settings.batch, step
             listener(Update("search", step, settings.most_steps, {"loss": loss, **record.best.figures}))
     except KeyboardInterrupt:
         stopped = "interrupted"
@@ -269,8 +285,8 @@ class _Record:
     def __init__(self, problem: Problem, averaged: Sequence[AveragedModel], settings: Settings) -> None:
         self._problem, self._averaged, self._settings = problem, averaged, settings
         self.history: list[Look] = []
-        self.idle = 0
-        """Looks since one that was better by the least gain."""
+        self.since = 0
+        """The step of the last look that was better by the least gain, or of what else gave the search a new chance."""
         self.maps = self._now()
         self.best = self._gained = Look(0, None, None, None)
 
@@ -282,17 +298,22 @@ class _Record:
         """Score the maps as they are on validation."""
         maps = self._now()
         look = _look(self._problem, maps, step, loss)
-        self.idle += 1
         if not self.history or look.better_than(self.best):
             self.best, self.maps = look, maps
             if not self.history or look.gains(self._gained, self._settings.least_gain):
-                self.idle, self._gained = 0, look
+                self.since, self._gained = step, look
         self.history.append(look)
+
+    @property
+    def due(self) -> int:
+        """The step of the next look."""
+        return self._settings.look_after(self.history[-1].step)
 
     @property
     def settled(self) -> bool:
         """Whether the last look that gained something is long past."""
-        return self.idle >= max(self._settings.patience, self._gained.step / (2 * self._settings.check_every))
+        waited = self.history[-1].step - self.since
+        return waited >= max(self._settings.patience * self._settings.check_every, self._gained.step / 2)
 
     def reached(self, enough: float | None) -> bool:
         """Whether the worst direction is as good as was asked for."""

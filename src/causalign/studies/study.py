@@ -76,7 +76,8 @@ class Protocol:
 BUDGETS: Mapping[str, Mapping[str, object]] = {
     "settled": {
         "most_steps": 600,
-        "patience": 8,
+        "check_every": 20,
+        "patience": 4,
         "least_gain": 0.005,
         "enough": 0.998,
         "batch": 128,
