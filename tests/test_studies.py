@@ -70,6 +70,9 @@ def test_every_study_gives_rows_figures_and_verdicts(everything: tuple[Reproduct
     assert measured["ours"].between(-1, 1).all()
     assert not measured.duplicated(list(COLUMNS[:5])).any()
     assert (measured["n"] >= 1).all()
+    each = measured["pairs"].astype(str).str.split().map(lambda values: np.array(values, dtype=float))
+    assert (each.map(len) == measured["n"]).all()
+    np.testing.assert_allclose(each.map(np.mean), measured["ours"], atol=1e-3)
     causal = measured["metric"].str.contains("MAS|DAS|stitch")
     swept = measured["figure"] == "fig2d"
     trained = causal & ~((measured["figure"] == "fig3a") & measured["metric"].str.contains("stitch"))

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -13,8 +15,11 @@ from causalign.studies.study import Panel
 # Okabe and Ito's colours, in an order in which neighbours differ in lightness as well.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7")
 _CONTROLS = {"control_untrained": "untrained", "control_shuffled": "shuffled", "control_random": "random start"}
+_EACH = "each pair of networks"
+_DOT: dict[str, Any] = {"color": "white", "edgecolors": "black", "s": 14, "linewidths": 0.8}
 _GREYS = ("#4D4D4D", "#8C8C8C", "#C2C2C2")
 _LONGEST = 18  # characters of a label's line
+_FEWEST = 6.0  # bars that there is room for, so that a single one is not a wall
 
 
 def draw(panel: Panel, rows: pd.DataFrame) -> Figure:
@@ -37,6 +42,9 @@ def _bars(panel: Panel, rows: pd.DataFrame) -> Figure:
             colour = _COLOURS[metrics.index(row["metric"]) % len(_COLOURS)]
             error = None if np.isnan(row["sem"]) else [row["sem"]]
             axes.bar(at, row["ours"], 0.9, color=colour, yerr=error, capsize=3, label=row["metric"])
+            each = _pairs(row)
+            apart = np.linspace(-0.25, 0.25, len(each)) if len(each) > 1 else [0.0]
+            axes.scatter(at + np.array(apart), each, zorder=3, label=_EACH, **_DOT)
             at += 1
             for (name, label), grey in zip(_CONTROLS.items(), _GREYS, strict=True):
                 if name in row and not np.isnan(row[name]):
@@ -45,10 +53,17 @@ def _bars(panel: Panel, rows: pd.DataFrame) -> Figure:
             if row["paper"] is not None and not np.isnan(row["paper"]):
                 axes.hlines(row["paper"], first - 0.6, at, color="black", linestyle=":", label="the paper's number")
         centres.append((first + at - 1) / 2)
+    lone = max(0.0, _FEWEST - slots * len(groups)) / 2
+    axes.set_xlim(-1 - lone, len(groups) * slots - 1 + lone)
     axes.set_xticks(centres, [_label(group) for group in groups], fontsize=9)
     axes.set_xlabel(panel.axis)
     _finish(figure, axes, panel.title)
     return figure
+
+
+def _pairs(row: pd.Series) -> Float[np.ndarray, " pairs"]:
+    """The figure of each pair of networks in a row."""
+    return np.array(row["pairs"].split(), dtype=float)
 
 
 def _slots(row: pd.Series) -> float:
@@ -87,6 +102,7 @@ def _finish(figure: Figure, axes: Axes, title: str) -> None:
     axes.set_axisbelow(True)
     handles, labels = axes.get_legend_handles_labels()
     once = dict(zip(labels, handles, strict=True))
+    once |= {label: once.pop(label) for label in [_EACH] if label in once}  # matplotlib has it first
     figure.legend(
         once.values(), once.keys(), loc="outside lower center", ncols=min(3, len(once)), frameon=False, fontsize=8
     )

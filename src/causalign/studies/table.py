@@ -34,7 +34,7 @@ def table(
 ) -> pd.DataFrame:
     """One row a metric of a comparison: `COLUMNS`, then controls, departures, and what it took.
 
-    `relation` is `>` where the paper gives a bound.
+    `relation` is `>` where the paper gives a bound, and `pairs` has the figure of each pair.
     A row carries the verdict of its claims: borne out if all of them are. `reached` names the controls that come up to
     the score; `outside` and `energy` are means over pairs and directions, and so are those of held-out natural states.
     `seconds` are of all pairs and ranks, one after another, without the controls, which have `control_seconds`.
@@ -69,6 +69,7 @@ def _row(
         "sem": sem(values),
         "n": len(values),
         "verdict": measured.note if not held else BORNE_OUT if all(held) else NOT_BORNE_OUT,
+        "pairs": " ".join(f"{value:.4g}" for value in values),
         **{f"control_{name}": value for name, value in controls.items()},
         "reached": ", ".join(name for name, value in controls.items() if value >= values.mean()),
         **_about([each for each in found if isinstance(each, AlignedOutcome)]),
