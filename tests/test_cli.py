@@ -107,6 +107,9 @@ def test_methods_and_variables_are_reached_from_the_shell(run: Run, tmp_path: Pa
     code, out, _ = run(*das, "--rank", "auto", "--most-steps", 0)
     assert code == 0
     assert re.search(r"rank 128: \d.\d+ on validation", out)
+    code, out, _ = run(*das, "--rank", "2,3", "--most-steps", 0)
+    assert code == 0
+    assert re.search(r"rank 2: .*\nrank 3: \d.\d+ on validation", out)
 
 
 def test_report_draws_again_what_was_saved(run: Run, tmp_path: Path, rough: ca.Alignment) -> None:
@@ -214,7 +217,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(run: Run, tmp_path: Path, argum
     ("text", "message"),
     [
         ('netwrk = ["x"]', "unknown entry of .*; did you mean 'network'"),
-        ('network = ["x"]\nrank = "4"', "rank: a whole number or auto, found '4'"),
+        ('network = ["x"]\nrank = "4"', "rank: a whole number, several of them, or auto, found '4'"),
         ("network = [", "cannot read the spec"),
         ('network = ["zoo:multi-object/gru"]\nlearning_rate = nan', "learning_rate must be positive"),
         ("network = []", "network: List should have at least 1 item"),
@@ -285,7 +288,7 @@ def test_help_is_there_for_every_command(run: Run) -> None:
         (["align", "--rankk", "3"], "error: No such option"),
         (
             ["align", *PAIR, "--rank", "eight", "--out", "x"],
-            "error: the options: rank: a whole number or auto, found 'eight'",
+            "error: the options: rank: a whole number, several of them, or auto, found 'eight'",
         ),
         (["alin"], "error: No such command 'alin'."),
     ],

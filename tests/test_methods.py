@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace as changed
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from causalign.alignment.methods import with_access
 from causalign.alignment.rank import cut, least_rank
 from causalign.interchange import Batch, Direction, draw_interventions, interchange, lengthened, record_all
 from causalign.maps import AlignmentMap, random_frame
-from causalign.search import Found, Look, Objective, latent, sample_directions
+from causalign.search import Found, Look, Objective, Search, latent, sample_directions
 from causalign.sites import Readable
 from causalign.tasks import Arithmetic, MultiObject, Sequences, Variable, by_name
 from naive_networks import latent_loss, stepwise_pair
@@ -89,18 +90,17 @@ def test_clmas_never_runs_the_inaccessible_network_in_the_search(
 
     def search_under_guard(*arguments: Any) -> Any:
         searching.append(True)
-        found = real_search(*arguments)
+        found = real_go_on(*arguments)
         searching.clear()
         return found
 
-    module_of_search = sys.modules["causalign.alignment._searched"]
-    real_search, real_run_on = module_of_search.search, sites[inaccessible].run_on
+    real_go_on, real_run_on = Search.go_on, sites[inaccessible].run_on
 
     def guarded_run_on(*given: Any) -> Tensor:
         refuse()
         return real_run_on(*given)
 
-    monkeypatch.setattr(module_of_search, "search", search_under_guard)
+    monkeypatch.setattr(Search, "go_on", search_under_guard)
     monkeypatch.setattr(sites[inaccessible], "run_on", guarded_run_on)
     for module in sites[inaccessible].network.modules():
         module.register_forward_pre_hook(refuse)
@@ -318,6 +318,28 @@ def test_the_least_rank_is_within_the_tolerance_and_the_one_below_is_not(
     for method in ("latent-stitch", "procrustes"):
         with pytest.raises(ca.CausalignError, match='rank="auto" goes by the IIA in the search, and .* has none'):
             ca.align(tiny_sites("hidden"), method=method, rank="auto", **SMALL)
+
+
+def test_of_several_ranks_the_best_goes_on_as_if_there_were_no_other(
+    zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU],
+) -> None:
+    site = zoo_pair[0].site("hidden")
+    settings = ca.Settings(most_steps=8, trial=4, check_every=2, batch=32, grow=1)
+    quick: dict[str, Any] = {"train": 300, "validation": 200, "test": 200, "method": "das"}
+    alignment = ca.align(site, rank=[1, 8], settings=settings, **quick)
+    outdone, best = alignment.record.ranks
+    assert (outdone.rank, outdone.steps, outdone.stopped) == (1, 4, "outdone")
+    assert (best.rank, best.steps, best.stopped) == (8, 8, "steps")
+    assert best.worst_iia > outdone.worst_iia
+    alone = ca.align(site, rank=8, settings=settings, **quick)
+    assert torch.equal(alignment.maps[0].frame, alone.maps[0].frame)
+    assert alignment.record.history == alone.record.history
+    assert alignment.record.tolerance is None
+    (first,) = ca.align(site, rank=[8, 1], settings=changed(settings, enough=0.01), **quick).record.ranks
+    assert (first.rank, first.stopped) == (8, "enough")
+    for rank, message in ([], "found an empty list"), ([8, 129], "from 1 to 128, .* found 129"):
+        with pytest.raises(ca.CausalignError, match=message):
+            ca.align(site, rank=rank, **quick)
 
 
 def a_search_that_scores(scores: dict[int, float], stops: dict[int, str] | None = None) -> Callable[..., Found]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -54,8 +54,9 @@ class Request:
     method: Method
     objectives: Mapping[Direction, Objective]
     """The trained directions, and what is minimised in each."""
-    rank: int
-    """The dimensions of the subspace; the most there can be, where the least is searched for."""
+    ranks: tuple[int, ...]
+    """The dimensions of the subspace, if several are to be chosen from, in the order in which they are tried; the most
+    there can be, where the least is searched for."""
     parametrisation: type[TrainableMap]
     scale: bool
     start: str
@@ -72,7 +73,7 @@ class Request:
         sites: Sequence[Readable] | Readable,
         variable: str | Variable | Sequence[str | Variable],
         method: str | Method,
-        rank: int | str,
+        rank: int | str | Sequence[int],
         map_name: str,
         scale: bool,
         start: str,
@@ -108,7 +109,7 @@ class Request:
         if row.stepwise and any(objective.uses_latents for objective in objectives.values()):
             raise CausalignError(f"{row.name}: counterfactual latents are of single states, not of stepwise swaps")
         _require_run(row, objectives, sites)
-        asked, rank = rank, _most_dimensions(rank, row, objectives, sites)
+        ranks = _ranks(rank, row, objectives, sites)
         _require_alike("on one device", [str(site.device) for site in sites])
         precisions = [str(_at_least_single(site)) for site in sites]  # of maps, and so of swaps
         _require_alike("of one precision", precisions)
@@ -118,13 +119,18 @@ class Request:
                 if isinstance(site, Site):
                     check(site, seed, row.stepwise)
         else:
-            if asked == AUTO:
+            if rank == AUTO:
                 raise CausalignError('rank="auto" goes by states with known values, which given interventions lack')
             run = [runnable(site, "interventions of one's own are of networks") for site in sites]
             given = given_splits(interventions, run, row, objectives, seed)
             counts = {split: min(map(len, each.values())) for split, each in given.items()}
             start = start_without_values(start)
-        return cls(sites, variables, row, objectives, rank, kind, scale, start, seed, Counts(**counts), memory, given)
+        return cls(sites, variables, row, objectives, ranks, kind, scale, start, seed, Counts(**counts), memory, given)
+
+    @property
+    def rank(self) -> int:
+        """The dimensions of the subspace, or the most of those that are to be chosen from."""
+        return max(self.ranks)
 
     @property
     def names(self) -> list[str]:
@@ -233,17 +239,21 @@ def _at_least_single(site: Readable) -> torch.dtype:
     return torch.promote_types(site.dtype, torch.float32)
 
 
-def _most_dimensions(
-    rank: int | str, row: Method, objectives: Mapping[Direction, Objective], sites: Sequence[Readable]
-) -> int:
-    """The rank that is asked for, or for `auto` the full one, from which the search for the least begins."""
+def _ranks(
+    rank: int | str | Sequence[int], row: Method, objectives: Mapping[Direction, Objective], sites: Sequence[Readable]
+) -> tuple[int, ...]:
+    """The ranks that are asked for, or for `auto` the full one, from which the search for the least begins."""
     if rank == AUTO:
         if not row.searches or not any(objective.runs_target for objective in objectives.values()):
             raise CausalignError(f'rank="auto" goes by the IIA in the search, and {row.name} has none')
-        return min(site.width for site in sites)
+        return (min(site.width for site in sites),)
+    ranks: list[Any] = list(rank) if isinstance(rank, list | tuple) else [rank]
+    if not ranks:
+        raise CausalignError("rank is a number, several to choose from, or auto; found an empty list")
     for site in sites:
-        require_rank(rank, site.width, site.name)
-    return int(rank)
+        for each in ranks:
+            require_rank(each, site.width, site.name)
+    return tuple(dict.fromkeys(int(each) for each in ranks))
 
 
 def _require_alike(what: str, found: Sequence[str]) -> None:

@@ -16,18 +16,18 @@ from causalign._progress import Listener, progress_bars, silent
 from causalign.alignment._clock import Clock
 from causalign.alignment._request import AUTO, Request
 from causalign.alignment._scored import scored
-from causalign.alignment._searched import searched
+from causalign.alignment._searched import begun, searched
 from causalign.alignment._written import record
 from causalign.alignment.controls import control_scores, require_controllable
 from causalign.alignment.methods import Method
-from causalign.alignment.rank import least_rank
+from causalign.alignment.rank import best_rank, least_rank
 from causalign.alignment.record import ControlScore, RankTried
 from causalign.alignment.rehearsal import Plan, planned
 from causalign.alignment.result import Alignment
 from causalign.errors import CausalignError, SearchWarning, lookup
 from causalign.interchange import DEFAULT_BUDGET
 from causalign.maps import DEFAULT, AlignmentMap
-from causalign.search import Found, Settings
+from causalign.search import Found, Search, Settings
 from causalign.sites import Readable
 from causalign.tasks import Variable
 
@@ -39,7 +39,7 @@ def align(
     *,
     variable: str | Variable | Sequence[str | Variable] = "full",
     method: str | Method = "mas",
-    rank: int | str = 16,
+    rank: int | str | Sequence[int] = 16,
     map: str = DEFAULT,  # noqa: A002 (the word of the contract)
     scale: bool = True,
     start: str = "closed-form",
@@ -63,7 +63,8 @@ def align(
         variable: what is swapped: `full`, or a variable of the task, `count`, or some of its values, `count[1..10]`; a
             sequence names one for each site.
         method: a row of `METHODS` by its name (`mas`, `das`, `stitch`, `clmas`, ...), or one of one's own.
-        rank: the dimensions of the aligned subspace; `auto` finds the least that is within `tolerance` of the best.
+        rank: the dimensions of the aligned subspace. Of several, `[16, 32]`, the best on validation is taken, as it
+            shows after some steps (`Settings.trial`); `auto` finds the least that is within `tolerance` of the best.
         map: how maps are parametrised: `gram-schmidt`, `expm`, `cayley` or `householder`.
         scale: whether each map has a trained scalar.
         start: `closed-form` (generalised Procrustes on class means), `paired` (on the states of the same trials) or
@@ -103,14 +104,20 @@ def align(
         with clock("search"):
             recorded, ranks = splits["train"].recorded, list[RankTried]()
 
+            def begin(maps: Sequence[AlignmentMap]) -> Search:
+                return begun(request, splits, maps, settings)
+
             def find(maps: Sequence[AlignmentMap]) -> Found:
                 return searched(request, splits, maps, settings, listener)
 
             if rank == AUTO:
                 found, ranks = least_rank(find, request.starting_maps(recorded), request.means(recorded), tolerance)
-                request = replace(request, rank=found.maps[0].rank)
+            elif len(request.ranks) > 1:
+                starts = [replace(request, ranks=(each,)).starting_maps(recorded) for each in request.ranks]
+                found, ranks = best_rank(begin, starts, settings, listener)
             else:
                 found = find(request.starting_maps(recorded))
+            request = replace(request, ranks=(found.maps[0].rank,))
             if not request.method.searches:
                 found = replace(found, stopped="closed-form")
         with clock("evaluate"):
@@ -124,7 +131,7 @@ def align(
             SearchWarning,
             stacklevel=2,
         )
-    written = record(request, found, ranks, tolerance, splits, scores, beside, clock)
+    written = record(request, found, ranks, tolerance if rank == AUTO else None, splits, scores, beside, clock)
     return Alignment(found.maps, written, request.preprocessing)
 
 
@@ -168,7 +175,9 @@ def _asked(
     return request, settings, given["progress"]
 
 
-def _fitting(settings: Settings | None, request: Request, rank: int | str, tolerance: float) -> Settings:
+def _fitting(
+    settings: Settings | None, request: Request, rank: int | str | Sequence[int], tolerance: float
+) -> Settings:
     """The settings, once it is checked that they fit the rest."""
     settings = Settings() if settings is None else settings
     if not isinstance(settings, Settings):

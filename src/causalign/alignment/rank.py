@@ -1,4 +1,4 @@
-"""The least rank whose maps do as well as those of the best, but for a tolerance."""
+"""Which rank: the best of several, or the least whose maps do as well as those of the best, but for a tolerance."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -7,12 +7,56 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from causalign._progress import Listener
 from causalign.alignment.record import RankTried
 from causalign.maps import AlignmentMap
-from causalign.search import Found
+from causalign.search import Found, Search, Settings
 
 Searched = Callable[[Sequence[AlignmentMap]], Found]
 """A search that begins at given maps, at their rank."""
+
+
+def best_rank(
+    begun: Callable[[Sequence[AlignmentMap]], Search],
+    starts: Sequence[Sequence[AlignmentMap]],
+    settings: Settings,
+    listener: Listener,
+) -> tuple[Found, list[RankTried]]:
+    """Search at each rank for some steps (`Settings.trial`), and go on at that which is best on validation.
+
+    A rank that is good enough (`Settings.enough`) by then needs no other beside it.
+
+    Args:
+        begun: a search that has not taken a step yet.
+        starts: the maps of each rank to begin at.
+        settings: of the searches.
+        listener: is told how far they are.
+
+    Returns:
+        What was found at the best rank, and all ranks that were tried.
+    """
+    searches, found = list[Search](), list[Found]()
+    for start in starts:
+        searches.append(begun(start))
+        found.append(searches[-1].go_on(settings.trial, listener))
+        if found[-1].stopped in ("enough", "interrupted"):
+            break
+    best = 0
+    for index, each in enumerate(found):
+        if each.best.better_than(found[best].best):
+            best = index
+    if found[-1].stopped == "interrupted":
+        found[best] = replace(found[best], stopped="interrupted")
+    else:
+        found[best] = searches[best].go_on(settings.most_steps, listener)
+    tried = [_tried(each.maps[0].rank, each if i == best else _outdone(each, settings)) for i, each in enumerate(found)]
+    return found[best], tried
+
+
+def _outdone(found: Found, settings: Settings) -> Found:
+    """A search that another was let go on instead of."""
+    paused = found.stopped == "steps" and found.steps < settings.most_steps
+    return replace(found, stopped="outdone") if paused else found
 
 
 def least_rank(

@@ -144,7 +144,7 @@ class Unmatched(_Part):
 
 
 class RankTried(_Part):
-    """A rank that the search for the least one tried, and how it did on validation."""
+    """A rank that was tried, and how it did on validation."""
 
     rank: int
     worst_iia: float
@@ -193,7 +193,7 @@ class Record(_Part):
     """The weight of the latent objective, where there was behaviour beside it."""
     unmatched: tuple[Unmatched, ...] = ()
     ranks: tuple[RankTried, ...] = ()
-    """The search for the least rank, if it was one."""
+    """Those that were tried, where there were several to choose from, or the least was searched for."""
     tolerance: float | None = None
     """How much lower its worst IIA may be than the best of all ranks'."""
     steps: int

@@ -124,6 +124,7 @@ def planned(request: Request, settings: Settings, controls: bool = False) -> Pla
     of_states, of_interventions = _times_as_much(counts)
     steps = [_steps(request, settings, splits, maps, size) for size in _sizes(settings.batch)]
     first = _first_steps(settings)
+    others, trial = len(request.ranks) - 1, min(settings.trial, settings.most_steps)
     seconds = [(each.size, each.seconds) for each in steps]
     looks = [_look(request, splits[name].interventions, maps) for name in ("validation", "train")]
     return Plan(
@@ -134,8 +135,8 @@ def planned(request: Request, settings: Settings, controls: bool = False) -> Pla
         look=_extended([(each.size, each.seconds) for each in looks], counts.validation),
         score=2 * _extended([(each.size, each.seconds) for each in looks], counts.test),
         first_steps=first,
-        steps=settings.most_steps - first,
-        looks=settings.looks,
+        steps=settings.most_steps - first + others * trial,
+        looks=settings.looks + others * replace(settings, most_steps=trial).looks,
         tables=sum(_table_bytes(split, getattr(counts, name), getattr(_FEW, name)) for name, split in splits.items())
         / GIB,
         working=max(

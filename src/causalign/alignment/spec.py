@@ -32,7 +32,7 @@ class AlignSpec(BaseModel):
     network: list[str] = Field(min_length=1)
     variable: str | list[str] = "full"
     method: str = "mas"
-    rank: int | str = 16
+    rank: int | str | list[int] = 16
     map: str = DEFAULT
     scale: bool = True
     start: str = "closed-form"
@@ -51,6 +51,7 @@ class AlignSpec(BaseModel):
     optimiser: str | None = None
     learning_rate: float | None = None
     most_steps: int = Settings.most_steps
+    trial: int = Settings.trial
     check_every: int = Settings.check_every
     patience: int = Settings.patience
     least_gain: float = Settings.least_gain
@@ -59,9 +60,11 @@ class AlignSpec(BaseModel):
 
     @field_validator("rank")
     @classmethod
-    def _whole_or_auto(cls, rank: int | str) -> int | str:
+    def _whole_or_auto(cls, rank: int | str | list[int]) -> int | str | list[int]:
         if isinstance(rank, str) and rank != AUTO:
-            raise PydanticCustomError("rank", "a whole number or auto, found {found}", {"found": repr(rank)})
+            raise PydanticCustomError(
+                "rank", "a whole number, several of them, or auto, found {found}", {"found": repr(rank)}
+            )
         return rank
 
     def open(self) -> list[Readable]:

@@ -22,6 +22,7 @@ _CONTROLS = {
     "shuffled": "continuations shuffled",
     "random": "random subspaces",
 }
+_HOW_IT_ENDED = {"steps": ", cut off: more steps may do more", "outdone": ", where another was better"}
 _TAKES_BACK = 0.5  # a network that does worse with its own states is no measure for another's
 
 
@@ -61,8 +62,8 @@ def show_alignment(alignment: Alignment) -> None:
     worst = "No direction can be run" if record.worst_iia is None else f"Worst direction: {record.worst_iia:.3f}"
     console.print(Text.assemble((worst, "bold"), how))
     for tried in record.ranks:
-        cut = ", cut off: more steps may do more" if tried.stopped == "steps" else ""
-        console.print(f"rank {tried.rank}: {tried.worst_iia:.3f} on validation after {tried.steps} steps{cut}")
+        how = _HOW_IT_ENDED.get(tried.stopped, "")
+        console.print(f"rank {tried.rank}: {tried.worst_iia:.3f} on validation after {tried.steps} steps{how}")
     _show_controls(alignment)
     if record.unmatched:
         left_out = sum(each.count for each in record.unmatched)

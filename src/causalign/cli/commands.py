@@ -91,7 +91,10 @@ def align(
     variable: Annotated[list[str] | None, typer.Option(help="What is swapped; repeat to name one a network.")] = None,
     method: Annotated[str | None, typer.Option(help=f"{', '.join(METHODS)}.")] = None,
     rank: Annotated[
-        str | None, typer.Option(help=f"Dimensions of the subspace, or auto for the least; {_USUAL['rank']}.")
+        str | None,
+        typer.Option(
+            help=f"Dimensions of the subspace, several (16,32) to take the best, auto for the least; {_USUAL['rank']}."
+        ),
     ] = None,
     map_: Annotated[str | None, typer.Option("--map", help=f"{', '.join(PARAMETRISATIONS)}.")] = None,
     scale: Annotated[bool | None, typer.Option(help="Whether maps have a trained scalar; they do.")] = None,
@@ -117,7 +120,7 @@ def align(
         "network": network,
         "variable": variable[0] if variable and len(variable) == 1 else variable,
         "method": method,
-        "rank": int(rank) if rank and re.fullmatch(r"-?\d+", rank) else rank,
+        "rank": _ranks(rank),
         "map": map_,
         "scale": scale,
         "start": start,
@@ -272,6 +275,14 @@ def _there(language_model: str) -> str:
         errors.print("the language model is left out: pip install 'causalign[hf]'")
         return ""
     return language_model
+
+
+def _ranks(given: str | None) -> int | str | list[int] | None:
+    """A rank, or several; what is neither is for the spec to refuse."""
+    if given is None or not re.fullmatch(r"-?\d+(,-?\d+)*", given):
+        return given
+    ranks = [int(each) for each in given.split(",")]
+    return ranks if len(ranks) > 1 else ranks[0]
 
 
 def _run(spec: AlignSpec, out: Path) -> None:

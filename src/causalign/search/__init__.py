@@ -1,7 +1,7 @@
 """The search for alignment maps: objectives, a start in closed form, and the loop."""
 
 from causalign.search.closed_form import class_means, generalised_procrustes
-from causalign.search.loop import Found, Look, Problem, Settings, Stopped, search
+from causalign.search.loop import Found, Look, Problem, Search, Settings, Stopped, search
 from causalign.search.objective import Objective, behaviour, latent
 from causalign.search.optimisers import OPTIMISERS
 from causalign.search.sampling import sample_directions
@@ -12,6 +12,7 @@ __all__ = [
     "Look",
     "Objective",
     "Problem",
+    "Search",
     "Settings",
     "Stopped",
     "behaviour",

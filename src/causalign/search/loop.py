@@ -47,6 +47,8 @@ class Settings:
     learning_rate: float | None = None
     """By default, what suits the parametrisation of each map."""
     most_steps: int = 1000
+    trial: int = 100
+    """Where there are several ranks to choose from: steps after which only the best of them goes on."""
     check_every: int = 10
     """Steps between the first looks at the validation interventions; later ones are a tenth of all steps so far apart,
     ten times as far as the first at most: a look takes as long as two to five steps."""
@@ -88,7 +90,7 @@ class Settings:
     def __post_init__(self) -> None:
         if self.precision is not None:
             lookup("precision", self.precision, PRECISIONS)
-        for name in ("batch", "grow", "passes", "check_every", "patience"):
+        for name in ("batch", "grow", "passes", "trial", "check_every", "patience"):
             if getattr(self, name) < 1:
                 raise CausalignError(f"{name} must be at least 1, found {getattr(self, name)}")
         if self.most_steps < 0:
@@ -160,7 +162,7 @@ class Look:
         return (self.worst_iia or 0.0) >= (other.worst_iia or 0.0) + least
 
 
-Stopped = Literal["settled", "enough", "steps", "interrupted", "diverged", "closed-form"]
+Stopped = Literal["settled", "enough", "steps", "interrupted", "diverged", "closed-form", "outdone"]
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,65 @@ class Found:
     stopped: Stopped
 
 
+class Search:
+    """The maps in training. It goes on for so many steps, and can go on again from there.
+
+    What is looked at and kept is a running average of the last steps' parameters: a constant learning rate leaves the
+    maps jittering about where they would settle. The first steps are of small batches, which go as far in a fraction of
+    the time; where they get no further, larger ones do.
+    """
+
+    def __init__(
+        self, problem: Problem, maps: Sequence[TrainableMap], settings: Settings, rng: np.random.Generator
+    ) -> None:
+        self._problem, self._maps, self._settings, self._rng = problem, maps, settings, rng
+        self._learnt = problem.at(settings.precision)
+        self._optimisers = Optimisers(maps, settings.optimiser, settings.learning_rate)
+        self._averaged = [AveragedModel(each, multi_avg_fn=get_ema_multi_avg_fn(_MEMORY)) for each in maps]
+        self._record = _Record(problem, self._averaged, settings)
+        self._step, self._batch = 0, settings.first_batch
+        self._stopped: Stopped | None = None
+
+    def go_on(self, until: int, listener: Listener = silent) -> Found:
+        """The best maps once it has ended, or has taken so many steps in all.
+
+        Ctrl-C ends it as running out of steps does: with the best so far.
+        """
+        until, record = min(until, self._settings.most_steps), self._record
+        try:
+            if not record.history:
+                record.look(0, None)
+                self._stopped = "enough" if record.reached(self._settings.enough) else None
+            while self._stopped is None and self._step < until:
+                loss = self._take_a_step()
+                listener(Update("search", self._step, until, {"loss": loss, **record.best.figures}))
+        except KeyboardInterrupt:
+            self._stopped = "interrupted"
+        listener(Update("search", self._step, self._step, record.best.figures))
+        return Found(record.maps, record.best, tuple(record.history), self._step, self._stopped or "steps")
+
+    def _take_a_step(self) -> float:
+        """Take it, and look where it leads if a look is due; its loss."""
+        settings, record = self._settings, self._record
+        self._step += 1
+        loss = _learn(self._learnt, self._maps, self._batch, settings.passes, self._optimisers, self._rng)
+        for average, each in zip(self._averaged, self._maps, strict=True):
+            average.update_parameters(each)
+        forget_mapped_pages()
+        if not np.isfinite(loss):
+            self._stopped = "diverged"
+        elif self._step == record.due:
+            record.look(self._step, loss)
+            release_freed_memory()
+            if record.reached(settings.enough):
+                self._stopped = "enough"
+            elif record.perfect or (record.settled and self._batch == settings.batch):
+                self._stopped = "settled"
+            elif record.settled:
+                self._batch, record.since = settings.batch, self._step
+        return loss
+
+
 def search(
     problem: Problem,
     maps: Sequence[TrainableMap],
@@ -182,45 +243,8 @@ def search(
     rng: np.random.Generator,
     listener: Listener = silent,
 ) -> Found:
-    """Train the maps and keep those of the best look at the validation interventions.
-
-    What is looked at and kept is a running average of the last steps' parameters: a constant learning rate leaves the
-    maps jittering about where they would settle. The first steps are of small batches, which go as far in a fraction of
-    the time; where they get no further, larger ones do.
-
-    Ctrl-C ends the search as running out of steps does: with the best so far.
-    """
-    optimisers = Optimisers(maps, settings.optimiser, settings.learning_rate)
-    averaged = [AveragedModel(each, multi_avg_fn=get_ema_multi_avg_fn(_MEMORY)) for each in maps]
-    record = _Record(problem, averaged, settings)
-    learnt = problem.at(settings.precision)
-    step, batch = 0, settings.first_batch
-    stopped: Stopped | None = None
-    try:
-        record.look(0, None)
-        stopped = "enough" if record.reached(settings.enough) else None
-        while stopped is None and step < settings.most_steps:
-            step += 1
-            loss = _learn(learnt, maps, batch, settings.passes, optimisers, rng)
-            for average, each in zip(averaged, maps, strict=True):
-                average.update_parameters(each)
-            forget_mapped_pages()
-            if not np.isfinite(loss):
-                stopped = "diverged"
-            elif step == record.due:
-                record.look(step, loss)
-                release_freed_memory()
-                if record.reached(settings.enough):
-                    stopped = "enough"
-                elif record.perfect or (record.settled and batch == settings.batch):
-                    stopped = "settled"
-                elif record.settled:
-                    batch, record.since = settings.batch, step
-            listener(Update("search", step, settings.most_steps, {"loss": loss, **record.best.figures}))
-    except KeyboardInterrupt:
-        stopped = "interrupted"
-    listener(Update("search", step, step, record.best.figures))
-    return Found(record.maps, record.best, tuple(record.history), step, stopped or "steps")
+    """Train the maps and keep those of the best look at the validation interventions."""
+    return Search(problem, maps, settings, rng).go_on(settings.most_steps, listener)
 
 
 @torch.enable_grad()

@@ -23,14 +23,10 @@ class _Declared(BaseModel):
 
 
 class Aligned(_Declared):
-    """An alignment at the best of some ranks, and its controls if the spec asks for them."""
+    """An alignment, and its controls if the spec asks for them."""
 
     kind: Literal["alignment"] = "alignment"
     spec: AlignSpec
-    ranks: tuple[int, ...]
-    """Tried in turn; that which is best on validation counts."""
-    contented: float = 1.0
-    """The worst IIA on validation at which no further rank is tried, where it is that which is chosen by."""
 
     @property
     def alone(self) -> "Aligned":
@@ -38,29 +34,21 @@ class Aligned(_Declared):
         return self.model_copy(update={"spec": self.spec.model_copy(update={"controls": False})})
 
     def run(self, listener: Listener = silent) -> "AlignedOutcome":
-        """Search at each rank, and score the controls of the best."""
+        """Search, and score the controls beside what is found."""
         if self.spec.controls:
             return self.beside(self.alone.run(listener), listener)
-        began, best, sites = time.perf_counter(), None, self.spec.open()
-        for rank in self.ranks:
-            record = self._at(rank).align(sites, listener).record
-            if best is None or record.best.better_than(best.best):
-                best = record
-            if record.best.validation_loss is None and (record.best.worst_iia or 0.0) >= self.contented:
-                break
-        assert best is not None  # there is a rank
-        return AlignedOutcome(asked=self, record=best, seconds=time.perf_counter() - began)
+        began = time.perf_counter()
+        record = self.spec.align(self.spec.open(), listener).record
+        return AlignedOutcome(asked=self, record=record, seconds=time.perf_counter() - began)
 
     def beside(self, found: "AlignedOutcome", listener: Listener = silent) -> "AlignedOutcome":
         """What was found without them, and the controls beside it."""
         began, record = time.perf_counter(), found.record
-        controls = self._at(record.rank).controls_of(self.spec.open(), record.steps, listener)
+        spec = self.spec.model_copy(update={"rank": record.rank, "controls": False})
+        controls = spec.controls_of(spec.open(), record.steps, listener)
         seconds = time.perf_counter() - began
         record = record.model_copy(update={"controls": controls})
         return AlignedOutcome(asked=self, record=record, seconds=found.seconds, control_seconds=seconds)
-
-    def _at(self, rank: int) -> AlignSpec:
-        return self.spec.model_copy(update={"rank": rank, "controls": False})
 
 
 class Compared(_Declared):
@@ -90,7 +78,7 @@ class AlignedOutcome(_Declared):
     asked: Aligned
     record: Record
     seconds: float
-    """Of all ranks that were tried, without the controls."""
+    """Without the controls."""
     control_seconds: float = 0.0
 
 

@@ -29,8 +29,6 @@ class Protocol:
     """Additional seeds, for comparisons within a kind of network."""
     ranks: tuple[int, ...] = (16, 32)
     """The better of them counts, on validation."""
-    contented: float = 0.995
-    """The worst IIA on validation at which the next rank is not tried: it could gain next to nothing."""
     sweep: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128)
     controlled: tuple[int, ...] = (4, 16)
     """The ranks of the sweep that controls stand beside."""
@@ -65,8 +63,7 @@ class Protocol:
     ) -> Aligned:
         """An alignment of these sites; `spec` is what differs from the protocol's search."""
         given = {**self.search, **spec, "network": list(sites), "controls": self.controls and controls}
-        asked = AlignSpec.model_validate(given)
-        return Aligned(spec=asked, ranks=tuple(ranks or self.ranks), contented=self.contented)
+        return Aligned(spec=AlignSpec.model_validate(given | {"rank": list(ranks or self.ranks)}))
 
     def compare(self, sites: tuple[str, str]) -> Compared:
         """The correlational measures of these sites."""
@@ -85,6 +82,7 @@ BUDGETS: Mapping[str, Mapping[str, object]] = {
     },
     "paper": {
         "most_steps": 20_000,
+        "trial": 20_000,
         "check_every": 20,
         "patience": 1_000,
         "optimiser": "adam",
