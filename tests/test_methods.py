@@ -1,6 +1,5 @@
 """The rows of the table of methods: each runs, and each does what its equation says."""
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace as changed
 from typing import Any

@@ -49,7 +49,9 @@ Network = Annotated[
         help="zoo:TASK/ARCH[/SEED][@SITE], hf:PATH[@SITE], a trained network's folder[@SITE], a recording's .toml.",
     ),
 ]
-_MORE = "train, validation, test, memory, batch, grow, passes, check_every, patience, least_gain, enough, precision"
+_MORE = (
+    "train, validation, test, memory, batch, grow, passes, trial, check_every, patience, least_gain, enough, precision"
+)
 Spec = Annotated[Path | None, typer.Option(help=f"A TOML or JSON file with all of these, and {_MORE}.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="The folder for what comes of it.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of all random draws.")]
