@@ -18,6 +18,8 @@ import pytest
 from jaxtyping import Float
 
 import causalign as ca
+from causalign._progress import silent
+from causalign.alignment import read_spec
 from causalign.cli import main
 from causalign.networks import Card, save_network
 from causalign.studies import BUDGETS, COMPARISONS, STUDIES, TABLE, VERDICTS, Protocol, Reproduction, reproduce
@@ -72,6 +74,9 @@ def test_every_study_gives_rows_figures_and_verdicts(everything: tuple[Reproduct
     assert (measured["n"] >= 1).all()
     each = measured["pairs"].astype(str).str.split().map(lambda values: np.array(values, dtype=float))
     assert (each.map(len) == measured["n"]).all()
+    files = measured["files"].str.split()
+    assert (files.map(len) == measured["n"]).all()
+    assert all((folder / COMPARISONS / name).exists() for names in files for name in names)
     np.testing.assert_allclose(each.map(np.mean), measured["ours"], atol=1e-3)
     causal = measured["metric"].str.contains("MAS|DAS|stitch")
     swept = measured["figure"] == "fig2d"
@@ -176,6 +181,17 @@ def test_the_better_rank_on_validation_counts(tiny: Protocol) -> None:
     found = plain.align(pair, [1, 8]).run().record
     assert found.rank == best.rank
     assert [tried.rank for tried in found.ranks] == [1, 8]
+
+
+def test_a_finished_comparison_can_be_run_alone_from_its_file(tiny: Protocol, tmp_path: Path) -> None:
+    plain = replace(tiny, controls=False)
+    asked = plain.align([plain.site("multi-object/gru", seed, "hidden") for seed in (0, 1)], [1, 8])
+    run_all([asked], tmp_path, workers=1)
+    (found,) = outcomes(tmp_path).values()
+    (tmp_path / "spec.json").write_text(json.dumps(found["asked"]["spec"]))
+    spec = read_spec(tmp_path / "spec.json")
+    alone = spec.align(spec.open(), silent).record
+    assert alone.model_dump(mode="json")["iia"] == found["record"]["iia"]
 
 
 def test_controls_go_on_from_what_was_found_without_them(tiny: Protocol, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def table(
 ) -> pd.DataFrame:
     """One row a metric of a comparison: `COLUMNS`, then controls, departures, and what it took.
 
-    `relation` is `>` where the paper gives a bound, and `pairs` has the figure of each pair.
+    `relation` is `>` where the paper gives a bound, `pairs` has the figure of each pair, and `files` its comparison.
     A row carries the verdict of its claims: borne out if all of them are. `reached` names the controls that come up to
     the score; `outside` and `energy` are means over pairs and directions, and so are those of held-out natural states.
     `seconds` are of all pairs and ranks, one after another, without the controls, which have `control_seconds`.
@@ -74,6 +74,7 @@ def _row(
         "reached": ", ".join(name for name, value in controls.items() if value >= values.mean()),
         **_about([each for each in found if isinstance(each, AlignedOutcome)]),
         "seconds": sum(each.seconds for each in found),
+        "files": " ".join(f"{each.key}.json" for each in measured.comparisons),
     }
 
 
