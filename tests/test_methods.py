@@ -336,6 +336,9 @@ def test_of_several_ranks_the_best_goes_on_as_if_there_were_no_other(
     assert alignment.record.tolerance is None
     (first,) = ca.align(site, rank=[8, 1], settings=changed(settings, enough=0.01), **quick).record.ranks
     assert (first.rank, first.stopped) == (8, "enough")
+    little = changed(settings, least_gain=0.95)  # so that 0.05 leaves too little
+    (first,) = ca.align(site, rank=[8, 1], settings=little, **quick).record.ranks
+    assert first.rank == 8
     for rank, message in ([], "found an empty list"), ([8, 129], "from 1 to 128, .* found 129"):
         with pytest.raises(ca.CausalignError, match=message):
             ca.align(site, rank=rank, **quick)

@@ -24,7 +24,8 @@ def best_rank(
 ) -> tuple[Found, list[RankTried]]:
     """Search at each rank for some steps (`Settings.trial`), and go on at that which is best on validation.
 
-    A rank that is good enough (`Settings.enough`) by then needs no other beside it.
+    A rank that is good enough (`Settings.enough`) by then, or leaves less than `Settings.least_gain` to be gained, needs
+    no other beside it.
 
     Args:
         begun: a search that has not taken a step yet.
@@ -39,7 +40,7 @@ def best_rank(
     for start in starts:
         searches.append(begun(start))
         found.append(searches[-1].go_on(settings.trial, listener))
-        if found[-1].stopped in ("enough", "interrupted"):
+        if found[-1].stopped in ("enough", "interrupted") or _little_left(found[-1], settings.least_gain):
             break
     best = 0
     for index, each in enumerate(found):
@@ -51,6 +52,11 @@ def best_rank(
         found[best] = searches[best].go_on(settings.most_steps, listener)
     tried = [_tried(each.maps[0].rank, each if i == best else _outdone(each, settings)) for i, each in enumerate(found)]
     return found[best], tried
+
+
+def _little_left(found: Found, least_gain: float) -> bool:
+    """Whether no other rank could be better by the least gain, where it is IIA that is gone by."""
+    return found.best.validation_loss is None and (found.best.worst_iia or 0.0) >= 1 - least_gain
 
 
 def _outdone(found: Found, settings: Settings) -> Found:
