@@ -24,8 +24,8 @@ def best_rank(
 ) -> tuple[Found, list[RankTried]]:
     """Search at each rank for some steps (`Settings.trial`), and go on at that which is best on validation.
 
-    A rank that is good enough (`Settings.enough`) by then, or leaves less than `Settings.least_gain` to be gained, needs
-    no other beside it.
+    A rank that is good enough by then (`Settings.enough`), or leaves less to be gained than `Settings.least_gain`,
+    needs no other beside it.
 
     Args:
         begun: a search that has not taken a step yet.
