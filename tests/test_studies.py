@@ -125,6 +125,30 @@ def test_a_stitch_is_trained_into_the_accessible_network(everything: tuple[Repro
         assert rows[~rows["comparison"].str.contains(into)]["control_shuffled"].isna().all()
 
 
+def test_a_score_is_marked_where_a_control_reaches_it_in_the_same_directions(
+    everything: tuple[Reproduction, Path], tiny: Protocol
+) -> None:
+    found, folder = everything
+    marked = 0
+    for row, measured in zip(
+        found.table[found.table["figure"] == "fig3b"].to_dict("records"), STUDIES["fig3b"].measured(tiny), strict=True
+    ):
+        (comparison,) = measured.comparisons
+        record = json.loads((folder / COMPARISONS / f"{comparison.key}.json").read_text())["record"]
+        reaching = []
+        for kind in ("untrained", "shuffled", "random"):
+            scores = [score["iia"] for score in record["controls"] if score["control"] == kind]
+            ours = [score["iia"] for score in record["iia"]]
+            if kind == "untrained" and len(record["sites"]) == 2:  # first -> second and second -> second
+                scores, ours = scores[1::2], ours[1::2]
+            assert row[f"control_{kind}"] == pytest.approx(min(scores))
+            if min(scores) >= min(ours) - 0.02:
+                reaching.append(kind)
+        assert row["reached"] == ", ".join(reaching)
+        marked += len(reaching)
+    assert marked  # untrained networks are as bad as their controls
+
+
 def outcomes(folder: Path) -> dict[str, dict[str, Any]]:
     return {path.name: json.loads(path.read_text()) for path in folder.glob("*.json")}
 

@@ -1,6 +1,7 @@
 """All there is to be said of an alignment but its maps: what `result.json` holds."""
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import reduce
 from typing import Literal
 
@@ -214,13 +215,24 @@ class Record(_Part):
     @property
     def control_scores(self) -> dict[str, list[float]]:
         """The IIA of each control: of all directions, but with a network untrained of those into the others."""
-        into_first = [score.target == self.sites[0].name for score in self.iia]
-        found: dict[str, list[float]] = {}
-        for control in dict.fromkeys(score.control for score in self.controls):
-            scores = [score.iia for score in self.controls if score.control == control]
-            others = [iia for iia, lost in zip(scores, into_first, strict=True) if not lost]
-            found[control] = others if control == "untrained" and others else scores
-        return found
+        return {
+            control: self.comparable([score.iia for score in scores], control)
+            for control, scores in self.by_control.items()
+        }
+
+    @property
+    def by_control(self) -> dict[str, list[ControlScore]]:
+        """The scores of each control, in the order of `iia`."""
+        kinds = dict.fromkeys(score.control for score in self.controls)
+        return {kind: [score for score in self.controls if score.control == kind] for kind in kinds}
+
+    def comparable(self, scores: Sequence[float], control: str) -> list[float]:
+        """Of one score a direction, those that a control tells something of.
+
+        An untrained network goes on wrongly whatever is swapped into it: only what it gives to others counts.
+        """
+        others = [score for score, of in zip(scores, self.iia, strict=True) if of.target != self.sites[0].name]
+        return others if control == "untrained" and others else list(scores)
 
     @model_validator(mode="after")
     def _whole(self) -> "Record":

@@ -9,12 +9,14 @@ import pandas as pd
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from causalign.studies.study import Panel
 
 # Okabe and Ito's colours, in an order in which neighbours differ in lightness as well.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7")
 _CONTROLS = {"control_untrained": "untrained", "control_shuffled": "shuffled", "control_random": "random start"}
+_REACHED = "a control reaches it"
 _EACH = "each pair of networks"
 _DOT: dict[str, Any] = {"color": "white", "edgecolors": "black", "s": 14, "linewidths": 0.8}
 _GREYS = ("#4D4D4D", "#8C8C8C", "#C2C2C2")
@@ -42,6 +44,8 @@ def _bars(panel: Panel, rows: pd.DataFrame) -> Figure:
             colour = _COLOURS[metrics.index(row["metric"]) % len(_COLOURS)]
             error = None if np.isnan(row["sem"]) else [row["sem"]]
             axes.bar(at, row["ours"], 0.9, color=colour, yerr=error, capsize=3, label=row["metric"])
+            if row["reached"]:
+                axes.bar(at, row["ours"], 0.9, color="none", hatch="//", edgecolor="white", label=_REACHED)
             each = _pairs(row)
             apart = np.linspace(-0.25, 0.25, len(each)) if len(each) > 1 else [0.0]
             axes.scatter(at + np.array(apart), each, zorder=3, label=_EACH, **_DOT)
@@ -102,7 +106,9 @@ def _finish(figure: Figure, axes: Axes, title: str) -> None:
     axes.set_axisbelow(True)
     handles, labels = axes.get_legend_handles_labels()
     once = dict(zip(labels, handles, strict=True))
-    once |= {label: once.pop(label) for label in [_EACH] if label in once}  # matplotlib has it first
+    if _REACHED in once:
+        once[_REACHED] = Patch(facecolor=_GREYS[1], edgecolor="white", hatch="//")  # its own has no colour
+    once |= {label: once.pop(label) for label in (_REACHED, _EACH) if label in once}  # matplotlib has it first
     figure.legend(
         once.values(), once.keys(), loc="outside lower center", ncols=min(3, len(once)), frameon=False, fontsize=8
     )

@@ -6,7 +6,6 @@ from itertools import product
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float
 
 from causalign.alignment import AlignSpec
@@ -118,10 +117,16 @@ class Measured:
         """Its figure in each of the pairs."""
         return np.array([_value(outcomes[each.key], self.read) for each in self.comparisons])
 
-    def controls(self, outcomes: Mapping[str, Outcome]) -> dict[str, float]:
-        """The mean over pairs of each control of that figure, where it has some."""
+    def controls(self, outcomes: Mapping[str, Outcome]) -> dict[str, tuple[float, float]]:
+        """The means over pairs of each control, and of the figure that it is to be compared with.
+
+        That is of the same directions: an untrained network is scored into the others only.
+        """
         rows = [_controls(outcomes[each.key], self.read) for each in self.comparisons]
-        return {str(name): float(value) for name, value in pd.DataFrame(rows).mean().items()}
+        return {
+            name: (float(np.mean([row[name][0] for row in rows])), float(np.mean([row[name][1] for row in rows])))
+            for name in rows[0]
+        }
 
 
 def _value(outcome: Outcome, read: Read) -> float:
@@ -136,17 +141,23 @@ def _value(outcome: Outcome, read: Read) -> float:
     return score
 
 
-def _controls(outcome: Outcome, read: Read) -> dict[str, float]:
+def _controls(outcome: Outcome, read: Read) -> dict[str, tuple[float, float]]:
+    """Each control's figure, and ours of the same directions."""
     if not isinstance(outcome, AlignedOutcome) or not outcome.record.controls:
         return {}
-    record = outcome.record
+    record, ours = outcome.record, [score.iia for score in outcome.record.iia]
     if read == WORST:
-        return {control: min(scores) for control, scores in record.control_scores.items()}
-    names = tuple(record.sites[int(index)].name for index in read)
-    at = [index for index, score in enumerate(record.iia) if (score.source, score.target) == names]
-    kinds = dict.fromkeys(score.control for score in record.controls)
+        return {
+            control: (min(scores), min(record.comparable(ours, control)))
+            for control, scores in record.control_scores.items()
+        }
+    source, target = (record.sites[int(index)].name for index in read)
+    lost = target == record.sites[0].name != source  # the untrained network is wrong, whatever is swapped into it
     return {
-        kind: [score.iia for score in record.controls if score.control == kind][index] for kind in kinds for index in at
+        control: (scores[at].iia, ours[at])
+        for control, scores in record.by_control.items()
+        for at, score in enumerate(record.iia)
+        if (score.source, score.target) == (source, target) and not (control == "untrained" and lost)
     }
 
 

@@ -11,6 +11,7 @@ from causalign.studies.study import Claim, Measured, Study, Values, sem
 
 COLUMNS = ("figure", "panel", "comparison", "site", "metric", "paper", "ours", "sem", "n", "verdict")
 _DEPARTURES = ("outside", "outside_natural", "energy", "energy_natural")
+_NEARLY = 0.02  # by so much may means of IIA differ and be alike, as in the claims
 BORNE_OUT, NOT_BORNE_OUT, LEFT_OUT = "borne out", "not borne out", "left out"
 
 
@@ -36,8 +37,9 @@ def table(
 
     `relation` is `>` where the paper gives a bound, `pairs` has the figure of each pair, and `files` its comparison.
     A row carries the verdict of its claims: borne out if all of them are. `reached` names the controls that come up to
-    the score; `outside` and `energy` are means over pairs and directions, and so are those of held-out natural states.
-    `seconds` are of all pairs and ranks, one after another, without the controls, which have `control_seconds`.
+    the score in the same directions, but for 0.02; `outside` and `energy` are means over pairs and directions, and so
+    are those of held-out natural states. `seconds` are of all pairs and ranks, one after another, without the controls,
+    which have `control_seconds`.
     """
     rows = [_row(study, each, outcomes, verdicts) for each in measured]
     named = {tuple(row[name] for name in COLUMNS[:5]) for row in rows}
@@ -70,8 +72,8 @@ def _row(
         "n": len(values),
         "verdict": measured.note if not held else BORNE_OUT if all(held) else NOT_BORNE_OUT,
         "pairs": " ".join(f"{value:.4g}" for value in values),
-        **{f"control_{name}": value for name, value in controls.items()},
-        "reached": ", ".join(name for name, value in controls.items() if value >= values.mean()),
+        **{f"control_{name}": control for name, (control, _) in controls.items()},
+        "reached": ", ".join(name for name, (control, same) in controls.items() if control >= same - _NEARLY),
         **_about([each for each in found if isinstance(each, AlignedOutcome)]),
         "seconds": sum(each.seconds for each in found),
         "files": " ".join(f"{each.key}.json" for each in measured.comparisons),
