@@ -7,6 +7,7 @@ from scipy.stats import energy_distance
 
 import causalign as ca
 from causalign._random import numpy_stream
+from causalign.alignment.align import controls_of
 from causalign.evaluation.naturalness import departure, energy
 from causalign.interchange import Direction, Store, draw_interventions, record_all
 from causalign.tasks import Variable
@@ -38,6 +39,13 @@ def test_an_untrained_network_gives_nothing_but_the_other_still_takes_itself(con
     assert scores[second, second] > 0.9
     assert scores["untrained:multi-object/gru/0@hidden", second] == controlled.worst_controls["untrained"] < 0.5
     assert first not in set(untrained["source"])
+
+
+def test_controls_take_all_the_steps_of_the_score_though_they_have_long_settled(tiny_pair: Pair) -> None:
+    few: dict[str, int] = {"train": 40, "validation": 20, "test": 30, "rank": 3}
+    settings = ca.Settings(check_every=2, patience=1, batch=8, grow=2, enough=0.01)
+    scores = controls_of([network.site("hidden") for network in tiny_pair], 12, settings=settings, **few)
+    assert {score.control: score.steps for score in scores} == {"untrained": 12, "shuffled": 12, "random": 0}
 
 
 def test_controls_are_saved(controlled: ca.Alignment, tmp_path: object) -> None:

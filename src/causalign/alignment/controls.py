@@ -1,6 +1,7 @@
 """Controls: what the same search finds where there is nothing to be found.
 
-Each control is an alignment that differs from the one it stands beside in one respect, and may take as many steps.
+Each control is an alignment that differs from the one it stands beside in one respect, and takes as many steps: it does
+not end where it seems to have settled, as one that is held back by a single direction would.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -85,7 +86,8 @@ def control_scores(
         def told(update: Update, name: str = name) -> None:
             listener(replace(update, stage=f"{name} (control)"))
 
-        changed, its_splits, its_settings = control(request, splits, replace(settings, most_steps=steps), told)
+        as_many = replace(settings, most_steps=steps, to_the_end=True)
+        changed, its_splits, its_settings = control(request, splits, as_many, told)
         start = changed.starting_maps(its_splits["train"].recorded)
         found = searched(changed, its_splits, start, its_settings, told)
         if found.stopped == "interrupted":

@@ -82,7 +82,7 @@ class Score(_Part):
 
 
 class ControlScore(Score):
-    """The same of a control: an alignment that differs in one respect and took at most as many steps."""
+    """The same of a control: an alignment that differs in one respect and took as many steps."""
 
     control: str
     """`untrained`: the first network replaced by an untrained one of its shape; `shuffled`: the continuations shuffled

@@ -56,6 +56,7 @@ class AlignSpec(BaseModel):
     patience: int = Settings.patience
     least_gain: float = Settings.least_gain
     enough: float | None = None
+    to_the_end: bool = Settings.to_the_end
     precision: str | None = None
 
     @field_validator("rank")

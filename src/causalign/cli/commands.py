@@ -50,7 +50,8 @@ Network = Annotated[
     ),
 ]
 _MORE = (
-    "train, validation, test, memory, batch, grow, passes, trial, check_every, patience, least_gain, enough, precision"
+    "train, validation, test, memory, batch, grow, passes, trial, check_every, patience, least_gain, enough, "
+    "to_the_end, precision"
 )
 Spec = Annotated[Path | None, typer.Option(help=f"A TOML or JSON file with all of these, and {_MORE}.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="The folder for what comes of it.")]

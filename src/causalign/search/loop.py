@@ -66,6 +66,8 @@ class Settings:
     enough: float | None = None
     """The IIA of the worst direction, on validation, that ends the search; by default it goes on while it improves."""
 
+    to_the_end: bool = False
+    """Whether to take all steps, whatever validation shows; what is kept is of the best look all the same."""
     precision: str | None = None
     """`bfloat16` or `float32`: in which the networks are run to learn; all scores are of the networks as they are."""
 
@@ -205,7 +207,7 @@ class Search:
         try:
             if not record.history:
                 record.look(0, None)
-                self._stopped = "enough" if record.reached(self._settings.enough) else None
+                self._stopped = "enough" if record.reached else None
             while self._stopped is None and self._step < until:
                 loss = self._take_a_step()
                 listener(Update("search", self._step, until, {"loss": loss, **record.best.figures}))
@@ -227,13 +229,20 @@ class Search:
         elif self._step == record.due:
             record.look(self._step, loss)
             release_freed_memory()
-            if record.reached(settings.enough):
-                self._stopped = "enough"
-            elif record.perfect or (record.settled and self._batch == settings.batch):
-                self._stopped = "settled"
-            elif record.settled:
-                self._batch, record.since = settings.batch, self._step
+            self._end_or_grow()
         return loss
+
+    def _end_or_grow(self) -> None:
+        """End if there is no more to be had, or take larger batches if there is no more to be had from small ones."""
+        settings, record = self._settings, self._record
+        if record.reached:
+            self._stopped = "enough"
+        elif record.perfect:
+            self._stopped = "settled"
+        elif record.settled and self._batch != settings.batch:
+            self._batch, record.since = settings.batch, self._step
+        elif record.settled and not settings.to_the_end:
+            self._stopped = "settled"
 
 
 def search(
@@ -339,14 +348,17 @@ class _Record:
         waited = self.history[-1].step - self.since
         return waited >= max(self._settings.patience * self._settings.check_every, self._gained.step / 2)
 
-    def reached(self, enough: float | None) -> bool:
+    @property
+    def reached(self) -> bool:
         """Whether the worst direction is as good as was asked for."""
-        return enough is not None and self.best.worst_iia is not None and self.best.worst_iia >= enough
+        enough, worst_iia = self._settings.enough, self.best.worst_iia
+        return not self._settings.to_the_end and enough is not None and worst_iia is not None and worst_iia >= enough
 
     @property
     def perfect(self) -> bool:
-        """Whether nothing is left to improve."""
-        return self.best.worst_iia == 1 and self.best.validation_loss is None
+        """Whether nothing is left to improve, nor to be done."""
+        nothing = self.best.worst_iia == 1 and self.best.validation_loss is None
+        return nothing and not self._settings.to_the_end
 
 
 def _look(problem: Problem, maps: Sequence[AlignmentMap], step: int, loss: float | None) -> Look:
