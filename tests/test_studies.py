@@ -146,6 +146,10 @@ def test_a_score_is_marked_where_a_control_reaches_it_in_the_same_directions(
                 reaching.append(kind)
         assert row["reached"] == ", ".join(reaching)
         marked += len(reaching)
+    rows = found.table[found.table["figure"] == "fig3b"]
+    for verdict in (each for each in found.verdicts if each.figure == "fig3b"):
+        of = [verdict.claim.rows(measured) for measured in STUDIES["fig3b"].measured(tiny)]
+        assert verdict.reached == (rows["reached"].astype(bool) & np.array(of)).sum()
     assert marked  # untrained networks are as bad as their controls
 
 

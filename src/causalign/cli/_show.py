@@ -99,7 +99,9 @@ def show_verdicts(verdicts: Sequence[Verdict]) -> None:
     """The claims of the paper, and whether they were borne out."""
     table = _table("The paper's claims", "figure", "claim", "borne out")
     for verdict in verdicts:
-        table.add_row(verdict.figure, verdict.claim.text, Text("yes", "green") if verdict.holds else Text("no", "red"))
+        held = Text("yes", "green") if verdict.holds else Text("no", "red")
+        reached = ", as by a control" if verdict.holds and verdict.reached else ""
+        table.add_row(verdict.figure, verdict.claim.text, held + Text(reached))
     console.print(table)
 
 

@@ -72,7 +72,13 @@ def _in_order(whole: pd.DataFrame) -> list[str]:
 def _listed(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     return pd.DataFrame(
         [
-            {"figure": each.figure, "claim": each.claim.text, "rule": each.claim.rule, "borne_out": each.holds}
+            {
+                "figure": each.figure,
+                "claim": each.claim.text,
+                "rule": each.claim.rule,
+                "borne_out": each.holds,
+                "rows_reached": each.reached,
+            }
             for each in verdicts
         ]
     )

@@ -22,12 +22,21 @@ class Verdict:
     figure: str
     claim: Claim
     holds: bool
+    reached: int
+    """How many of its rows a control reaches as well: there the score alone does not bear it out."""
 
 
 def judged(study: Study, measured: Sequence[Measured], outcomes: Mapping[str, Outcome]) -> list[Verdict]:
     """Every claim of a study, by its rule."""
     values = Values(measured, outcomes)
-    return [Verdict(study.name, claim, claim.holds(values)) for claim in study.claims]
+    reached = [row for row in measured if _reached(row, outcomes)]
+    return [Verdict(study.name, claim, claim.holds(values), sum(map(claim.rows, reached))) for claim in study.claims]
+
+
+def _reached(measured: Measured, outcomes: Mapping[str, Outcome]) -> list[str]:
+    """The controls that come up to a score in the same directions."""
+    controls = measured.controls(outcomes)
+    return [name for name, (control, same) in controls.items() if control >= same - _NEARLY]
 
 
 def table(
@@ -73,7 +82,7 @@ def _row(
         "verdict": measured.note if not held else BORNE_OUT if all(held) else NOT_BORNE_OUT,
         "pairs": " ".join(f"{value:.4g}" for value in values),
         **{f"control_{name}": control for name, (control, _) in controls.items()},
-        "reached": ", ".join(name for name, (control, same) in controls.items() if control >= same - _NEARLY),
+        "reached": ", ".join(_reached(measured, outcomes)),
         **_about([each for each in found if isinstance(each, AlignedOutcome)]),
         "seconds": sum(each.seconds for each in found),
         "files": " ".join(f"{each.key}.json" for each in measured.comparisons),
