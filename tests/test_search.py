@@ -88,10 +88,10 @@ def test_the_frozen_networks_are_never_run_upstream_in_the_loop(
 def test_the_best_look_is_kept_and_a_search_that_settles_stops(
     tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from causalign.search import loop
+    from causalign.search import looks
 
     worst_of = iter([0.1, 0.5, 0.9, 0.3, 0.9, 0.2, 0.1, 0.1, 0.3, 0.1, 0.1])
-    monkeypatch.setattr(loop, "worst", lambda correct: next(worst_of))
+    monkeypatch.setattr(looks, "worst", lambda correct: next(worst_of))
     kept: list[int] = []
     settings = Settings(batch=4, most_steps=100, check_every=1, patience=3, optimiser="adam")
 

@@ -1,9 +1,11 @@
 """The search for alignment maps: objectives, a start in closed form, and the loop."""
 
 from causalign.search.closed_form import class_means, generalised_procrustes
-from causalign.search.loop import Found, Look, Problem, Search, Stopped, search
+from causalign.search.looks import Look
+from causalign.search.loop import Found, Search, Stopped, search
 from causalign.search.objective import Objective, behaviour, latent
 from causalign.search.optimisers import OPTIMISERS
+from causalign.search.problem import Problem
 from causalign.search.sampling import sample_directions
 from causalign.search.settings import Settings
 

@@ -1,0 +1,46 @@
+"""What a search is given: sites, interventions, and what is minimised in each direction."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from jaxtyping import Float
+from torch import Tensor
+
+from causalign.interchange import Batch, Direction, Interventions, Swap
+from causalign.maps import AlignmentMap
+from causalign.search.objective import Objective
+from causalign.search.settings import PRECISIONS
+from causalign.sites import Readable
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is searched: maps of these sites under which swapping minimises the objectives."""
+
+    sites: Sequence[Readable]
+    swap: Swap
+    objectives: Mapping[Direction, Objective]
+    """The trained directions, and what is minimised in each."""
+    train: Mapping[Direction, Interventions]
+    validation: Mapping[Direction, Interventions]
+
+    def at(self, precision: str | None) -> "Problem":
+        """The same with copies of the networks at another precision."""
+        if precision is None:
+            return self
+        return replace(self, sites=[site.cast(PRECISIONS[precision]) for site in self.sites])
+
+    def by_objective(self, of: Mapping[Direction, Interventions]) -> list[tuple[Objective, list[Direction]]]:
+        """The directions of each objective, of those that are in `of`."""
+        kinds = dict.fromkeys(self.objectives.values())
+        grouped = [(kind, [d for d in of if self.objectives[d] == kind]) for kind in kinds]
+        return [(kind, directions) for kind, directions in grouped if directions]
+
+    def swapped(
+        self, directions: Sequence[Direction], batches: Sequence[Batch], maps: Sequence[AlignmentMap]
+    ) -> list[Float[Tensor, "trials ... width"]]:
+        """The states that each target goes on from, for a batch of each direction."""
+        return [
+            self.swap(batch.target_states, batch.source_states, maps[target], maps[source])
+            for batch, (source, target) in zip(batches, directions, strict=True)
+        ]
