@@ -3,6 +3,7 @@
 import ast
 import html
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -199,6 +200,18 @@ def test_a_broken_file_is_run_again_and_an_error_loses_nothing(tiny: Protocol, t
     changed = (tmp_path / f"{good.key}.json").stat().st_mtime_ns
     assert set(run_all([good], tmp_path, workers=1)) == {good.key}
     assert (tmp_path / f"{good.key}.json").stat().st_mtime_ns == changed
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="a process has all cores here")
+def test_a_process_that_was_given_one_core_takes_no_more() -> None:
+    script = """
+import os
+from causalign.studies.runner import cores
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+print(cores())
+"""
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "1"
 
 
 def test_the_better_rank_on_validation_counts(tiny: Protocol) -> None:

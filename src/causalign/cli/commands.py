@@ -1,6 +1,5 @@
 """The commands."""
 
-import os
 import re
 import warnings
 from collections.abc import Sequence
@@ -232,7 +231,7 @@ def reproduce(
     )
     try:
         with progress_bars() as listener:
-            found = run_studies(names, out, protocol, workers or os.cpu_count() or 1, listener)
+            found = run_studies(names, out, protocol, workers, listener)
     except KeyboardInterrupt:
         errors.print(f"stopped; the same command goes on, from what is in {out / COMPARISONS}", soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None

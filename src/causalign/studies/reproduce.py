@@ -20,7 +20,7 @@ from causalign.studies.fig3b import FIG3B
 from causalign.studies.fig6 import FIG6
 from causalign.studies.figures import draw
 from causalign.studies.page import PAGE, page
-from causalign.studies.runner import run_all
+from causalign.studies.runner import cores, run_all
 from causalign.studies.study import Protocol, Study
 from causalign.studies.table import COLUMNS, Verdict, judged, table
 from causalign.studies.text32 import TEXT32
@@ -40,11 +40,11 @@ class Reproduction:
 
 
 def reproduce(
-    names: Sequence[str], folder: Path, protocol: Protocol, workers: int, listener: Listener = silent
+    names: Sequence[str], folder: Path, protocol: Protocol, workers: int | None = None, listener: Listener = silent
 ) -> Reproduction:
     """Run studies, and write `table.csv`, `verdicts.csv`, a PNG and a PDF for each panel, and a page.
 
-    What was finished in `folder` before is not run again.
+    What was finished in `folder` before is not run again. `workers` are processes, one for each core unless said.
 
     Raises:
         CausalignError: a study is unknown, or a comparison cannot be run.
@@ -53,7 +53,7 @@ def reproduce(
     output_folder(folder, TABLE, VERDICTS, PAGE)
     measured = {study.name: study.measured(protocol) for study in studies}
     comparisons = [each for rows in measured.values() for row in rows for each in row.comparisons]
-    outcomes = run_all(comparisons, folder / COMPARISONS, workers, listener)
+    outcomes = run_all(comparisons, folder / COMPARISONS, workers or cores(), listener)
     verdicts = {study.name: judged(study, measured[study.name], outcomes) for study in studies}
     tables = [table(study, measured[study.name], outcomes, verdicts[study.name]) for study in studies]
     whole = pd.concat(tables, ignore_index=True)

@@ -25,6 +25,13 @@ _COMPARISON: TypeAdapter[Comparison] = TypeAdapter(Comparison)
 _OUTCOME: TypeAdapter[Outcome] = TypeAdapter(Outcome)
 
 
+def cores() -> int:
+    """How many cores this process may use: where a scheduler shares the machine out, those that it was given."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def run_all(
     comparisons: Sequence[Comparison], folder: Path, workers: int, listener: Listener = silent
 ) -> dict[str, Outcome]:
@@ -63,7 +70,7 @@ def _run(left: dict[str, Comparison], folder: Path, workers: int) -> Iterator[st
             _work(comparison.model_dump_json(), folder)
             yield key
         return
-    share = max(1, (os.cpu_count() or 1) // workers)
+    share = max(1, cores() // workers)
     with _pool(min(workers, len(left)), share) as pool:
         waiting: dict[Future[None], str] = {
             pool.submit(_work, comparison.model_dump_json(), folder): key for key, comparison in left.items()
