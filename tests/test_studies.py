@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from jaxtyping import Float
+from matplotlib.collections import LineCollection
 
 import causalign as ca
 from causalign._progress import silent
@@ -25,6 +26,7 @@ from causalign.cli import main
 from causalign.networks import Card, save_network
 from causalign.studies import BUDGETS, COMPARISONS, STUDIES, TABLE, VERDICTS, Protocol, Reproduction, reproduce
 from causalign.studies.comparison import AlignedOutcome
+from causalign.studies.figures import draw
 from causalign.studies.paper import CITED, cited
 from causalign.studies.runner import run_all
 from causalign.studies.study import sem
@@ -130,7 +132,7 @@ def test_a_score_is_marked_where_a_control_reaches_it_in_the_same_directions(
     everything: tuple[Reproduction, Path], tiny: Protocol
 ) -> None:
     found, folder = everything
-    marked = 0
+    marked, into_others = 0, []
     for row, measured in zip(
         found.table[found.table["figure"] == "fig3b"].to_dict("records"), STUDIES["fig3b"].measured(tiny), strict=True
     ):
@@ -142,12 +144,19 @@ def test_a_score_is_marked_where_a_control_reaches_it_in_the_same_directions(
             ours = [score["iia"] for score in record["iia"]]
             if kind == "untrained" and len(record["sites"]) == 2:  # first -> second and second -> second
                 scores, ours = scores[1::2], ours[1::2]
+            if kind == "untrained":
+                into_others.append(min(ours))
             assert row[f"control_{kind}"] == pytest.approx(min(scores))
             if min(scores) >= min(ours) - 0.02:
                 reaching.append(kind)
         assert row["reached"] == ", ".join(reaching)
         marked += len(reaching)
     rows = found.table[found.table["figure"] == "fig3b"]
+    assert rows["ours_into_others"].tolist() == pytest.approx(into_others)
+    (axes,) = draw(STUDIES["fig3b"].panels[0], rows).axes
+    drawn = [each for each in axes.collections if isinstance(each, LineCollection)]
+    lines = [each for each in drawn if "untrained" in str(each.get_label())]
+    assert [float(line.get_segments()[0][0, 1]) for line in lines] == pytest.approx(into_others)
     for verdict in (each for each in found.verdicts if each.figure == "fig3b"):
         of = [verdict.claim.rows(measured) for measured in STUDIES["fig3b"].measured(tiny)]
         assert verdict.reached == (rows["reached"].astype(bool) & np.array(of)).sum()

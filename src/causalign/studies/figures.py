@@ -17,6 +17,7 @@ from causalign.studies.study import Panel
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7")
 _CONTROLS = {"control_untrained": "untrained", "control_shuffled": "shuffled", "control_random": "random start"}
 _REACHED = "a control reaches it"
+_SAME = "score in the untrained's directions"
 _EACH = "each pair of networks"
 _DOT: dict[str, Any] = {"color": "white", "edgecolors": "black", "s": 14, "linewidths": 0.8}
 _GREYS = ("#4D4D4D", "#8C8C8C", "#C2C2C2")
@@ -53,6 +54,9 @@ def _bars(panel: Panel, rows: pd.DataFrame) -> Figure:
             for (name, label), grey in zip(_CONTROLS.items(), _GREYS, strict=True):
                 if name in row and not np.isnan(row[name]):
                     axes.bar(at - 0.2, row[name], 0.45, color=grey, label=f"control: {label}")
+                    if name == "control_untrained":
+                        where = (row["ours_into_others"], at - 0.55, at + 0.15)
+                        axes.hlines(*where, color=colour, linewidth=2.5, label=_SAME)
                     at += 0.5
             if row["paper"] is not None and not np.isnan(row["paper"]):
                 axes.hlines(row["paper"], first - 0.6, at, color="black", linestyle=":", label="the paper's number")
@@ -108,7 +112,7 @@ def _finish(figure: Figure, axes: Axes, title: str) -> None:
     once = dict(zip(labels, handles, strict=True))
     if _REACHED in once:
         once[_REACHED] = Patch(facecolor=_GREYS[1], edgecolor="white", hatch="//")  # its own has no colour
-    once |= {label: once.pop(label) for label in (_REACHED, _EACH) if label in once}  # matplotlib has it first
+    once |= {label: once.pop(label) for label in (_REACHED, _SAME, _EACH) if label in once}  # matplotlib has it first
     figure.legend(
         once.values(), once.keys(), loc="outside lower center", ncols=min(3, len(once)), frameon=False, fontsize=8
     )
