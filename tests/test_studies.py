@@ -233,6 +233,13 @@ def test_the_better_rank_on_validation_counts(tiny: Protocol) -> None:
     assert [tried.rank for tried in found.ranks] == [1, 8]
 
 
+def test_a_panel_of_fewer_ranks_has_the_claims_about_those(tiny: Protocol, tmp_path: Path) -> None:
+    found = reproduce(["fig2d"], tmp_path, replace(tiny, controls=False, sweep=(4,)), workers=1)
+    assert [verdict.claim for verdict in found.verdicts] == list(STUDIES["fig2d"].claims[:2])
+    assert set(found.table.loc[found.table["ours"].notna(), "comparison"]) == {"4"}
+    assert (tmp_path / "fig2d-d.png").stat().st_size
+
+
 def test_a_finished_comparison_can_be_run_alone_from_its_file(tiny: Protocol, tmp_path: Path) -> None:
     plain = replace(tiny, controls=False)
     asked = plain.align([plain.site("multi-object/gru", seed, "hidden") for seed in (0, 1)], [1, 8])

@@ -27,10 +27,11 @@ class Verdict:
 
 
 def judged(study: Study, measured: Sequence[Measured], outcomes: Mapping[str, Outcome]) -> list[Verdict]:
-    """Every claim of a study, by its rule."""
+    """Every claim of a study, by its rule, but for those about rows that were not asked for (of fewer ranks, say)."""
     values = Values(measured, outcomes)
     reached = [row for row in measured if _reached(row, outcomes)]
-    return [Verdict(study.name, claim, claim.holds(values), sum(map(claim.rows, reached))) for claim in study.claims]
+    asked = [claim for claim in study.claims if any(map(claim.rows, measured))]
+    return [Verdict(study.name, claim, claim.holds(values), sum(map(claim.rows, reached))) for claim in asked]
 
 
 def _reached(measured: Measured, outcomes: Mapping[str, Outcome]) -> list[str]:
