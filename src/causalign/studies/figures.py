@@ -9,6 +9,7 @@ import pandas as pd
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from causalign.studies.study import Panel
@@ -17,7 +18,7 @@ from causalign.studies.study import Panel
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7")
 _CONTROLS = {"control_untrained": "untrained", "control_shuffled": "shuffled", "control_random": "random start"}
 _REACHED = "a control reaches it"
-_SAME = "score in the untrained's directions"
+_SAME = "score in the directions of untrained"
 _EACH = "each pair of networks"
 _DOT: dict[str, Any] = {"color": "white", "edgecolors": "black", "s": 14, "linewidths": 0.8}
 _GREYS = ("#4D4D4D", "#8C8C8C", "#C2C2C2")
@@ -111,7 +112,9 @@ def _finish(figure: Figure, axes: Axes, title: str) -> None:
     handles, labels = axes.get_legend_handles_labels()
     once = dict(zip(labels, handles, strict=True))
     if _REACHED in once:
-        once[_REACHED] = Patch(facecolor=_GREYS[1], edgecolor="white", hatch="//")  # its own has no colour
+        once[_REACHED] = Patch(facecolor=_GREYS[1], edgecolor="white", hatch="//")  # of whichever colour
+    if _SAME in once:
+        once[_SAME] = Line2D([], [], color=_GREYS[1], linewidth=2.5)  # of whichever colour
     once |= {label: once.pop(label) for label in (_REACHED, _SAME, _EACH) if label in once}  # matplotlib has it first
     figure.legend(
         once.values(), once.keys(), loc="outside lower center", ncols=min(3, len(once)), frameon=False, fontsize=8

@@ -44,7 +44,8 @@ def reproduce(
 ) -> Reproduction:
     """Run studies, and write `table.csv`, `verdicts.csv`, a PNG and a PDF for each panel, and a page.
 
-    What was finished in `folder` before is not run again. `workers` are processes, one for each core unless said.
+    What was finished in `folder` before is not run again. `workers` are processes, one for each core unless said: with
+    more than one, a script calls this under `if __name__ == "__main__":`.
 
     Raises:
         CausalignError: a study is unknown, or a comparison cannot be run.
