@@ -19,7 +19,9 @@ _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7")
 _CONTROLS = {"control_untrained": "untrained", "control_shuffled": "shuffled", "control_random": "random start"}
 _REACHED = "a control reaches it"
 _SAME = "score in the directions of untrained"
-_EACH = "each pair of networks"
+_OTHER = 0.01  # it is drawn where it differs by more
+_FLOOR = "nothing swapped"
+_EACH = "each pair, or network"
 _DOT: dict[str, Any] = {"color": "white", "edgecolors": "black", "s": 14, "linewidths": 0.8}
 _GREYS = ("#4D4D4D", "#8C8C8C", "#C2C2C2")
 _LONGEST = 18  # characters of a label's line
@@ -40,34 +42,41 @@ def _bars(panel: Panel, rows: pd.DataFrame) -> Figure:
     axes = figure.add_subplot()
     centres = []
     for index, group in enumerate(groups):
-        at = float(index * slots)
-        first = at
+        first = at = float(index * slots)
         for row in _of(rows, panel.groups, group):
-            colour = _COLOURS[metrics.index(row["metric"]) % len(_COLOURS)]
-            error = None if np.isnan(row["sem"]) else [row["sem"]]
-            axes.bar(at, row["ours"], 0.9, color=colour, yerr=error, capsize=3, label=row["metric"])
-            if row["reached"]:
-                axes.bar(at, row["ours"], 0.9, color="none", hatch="//", edgecolor="white", label=_REACHED)
-            each = _pairs(row)
-            apart = np.linspace(-0.25, 0.25, len(each)) if len(each) > 1 else [0.0]
-            axes.scatter(at + np.array(apart), each, zorder=3, label=_EACH, **_DOT)
-            at += 1
-            for (name, label), grey in zip(_CONTROLS.items(), _GREYS, strict=True):
-                if name in row and not np.isnan(row[name]):
-                    axes.bar(at - 0.2, row[name], 0.45, color=grey, label=f"control: {label}")
-                    if name == "control_untrained":
-                        where = (row["ours_into_others"], at - 0.55, at + 0.15)
-                        axes.hlines(*where, color=colour, linewidth=2.5, label=_SAME)
-                    at += 0.5
-            if row["paper"] is not None and not np.isnan(row["paper"]):
-                axes.hlines(row["paper"], first - 0.6, at, color="black", linestyle=":", label="the paper's number")
+            at = _bar(axes, row, at, _COLOURS[metrics.index(row["metric"]) % len(_COLOURS)])
         centres.append((first + at - 1) / 2)
     lone = max(0.0, _FEWEST - slots * len(groups)) / 2
     axes.set_xlim(-1 - lone, len(groups) * slots - 1 + lone)
     axes.set_xticks(centres, [_label(group) for group in groups], fontsize=9)
     axes.set_xlabel(panel.axis)
-    _finish(figure, axes, panel.title)
+    _finish(figure, axes, panel.title, rows)
     return figure
+
+
+def _bar(axes: Axes, row: pd.Series, at: float, colour: str) -> float:
+    """The bar of one row, and beside it its controls, its floor and the paper's number; where the next one stands."""
+    here = at
+    error = None if np.isnan(row["sem"]) else [row["sem"]]
+    axes.bar(at, row["ours"], 0.9, color=colour, yerr=error, capsize=3, label=row["metric"])
+    if row["reached"]:
+        axes.bar(at, row["ours"], 0.9, color="none", hatch="//", edgecolor="white", label=_REACHED)
+    each = _pairs(row)
+    apart = np.linspace(-0.25, 0.25, len(each)) if len(each) > 1 else [0.0]
+    axes.scatter(at + np.array(apart), each, zorder=3, label=_EACH, **_DOT)
+    at += 1
+    for (name, label), grey in zip(_CONTROLS.items(), _GREYS, strict=True):
+        if name in row and not np.isnan(row[name]):
+            axes.bar(at - 0.2, row[name], 0.45, color=grey, label=f"control: {label}")
+            if name == "control_untrained" and abs(row["ours_into_others"] - row["ours"]) > _OTHER:
+                axes.hlines(row["ours_into_others"], at - 0.55, at + 0.15, color=colour, linewidth=2.5, label=_SAME)
+            at += 0.5
+    if pd.notna(row["unswapped"]):
+        axes.hlines(row["unswapped"], here - 0.6, at - 0.4, color="black", linewidth=1, label=_FLOOR)
+    if pd.notna(row["paper"]):
+        label, line = ("above this, in the paper", "--") if row["relation"] == ">" else ("the paper's number", ":")
+        axes.hlines(row["paper"], here - 0.6, at - 0.4, color="black", linestyle=line, label=label)
+    return at
 
 
 def _pairs(row: pd.Series) -> Float[np.ndarray, " pairs"]:
@@ -90,21 +99,27 @@ def _lines(panel: Panel, rows: pd.DataFrame) -> Figure:
         axes.errorbar(
             where, of["ours"], of["sem"].fillna(0), color=colour, marker="os^D"[index % 4], capsize=3, label=metric
         )
-        for (name, label), grey, marker in zip(_CONTROLS.items(), _GREYS, "xv+", strict=True):
-            if name in of and of[name].notna().any():
-                axes.scatter(where, of[name], color=grey, marker=marker, label=f"control: {label}", zorder=3)
+        for name, marker in zip(_CONTROLS, "xv+", strict=True):
+            if name in of:
+                axes.scatter(where, of[name], color=colour, marker=marker, zorder=3, clip_on=False)
+        axes.plot(where, of["unswapped"], color=colour, linestyle=":")
+    for (name, label), marker in zip(_CONTROLS.items(), "xv+", strict=True):
+        if name in rows and rows[name].notna().any():
+            axes.scatter([], [], color=_GREYS[0], marker=marker, label=f"control: {label}")
+    axes.plot([], [], color=_GREYS[0], linestyle=":", label=_FLOOR)
     axes.set_xscale("log", base=2)
     ranks = sorted(rows["comparison"].astype(int).unique())
     axes.set_xticks(ranks, [str(rank) for rank in ranks])
     axes.minorticks_off()
     axes.set_xlabel(panel.axis)
-    _finish(figure, axes, panel.title)
+    _finish(figure, axes, panel.title, rows)
     return figure
 
 
-def _finish(figure: Figure, axes: Axes, title: str) -> None:
+def _finish(figure: Figure, axes: Axes, title: str, rows: pd.DataFrame) -> None:
     axes.set_ylim(0, 1.04)
-    axes.set_ylabel("IIA, or correlation; bars: standard error")
+    what = "IIA" if rows["unswapped"].notna().all() else "IIA, or correlation"
+    axes.set_ylabel(f"{what} (standard error)")
     axes.set_title(title)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.3)

@@ -117,6 +117,15 @@ class Measured:
         """Its figure in each of the pairs."""
         return np.array([_value(outcomes[each.key], self.read) for each in self.comparisons])
 
+    def unswapped(self, outcomes: Mapping[str, Outcome]) -> float | None:
+        """The mean over pairs of the floor: the same interventions of the same direction, nothing swapped.
+
+        None where there is no IIA, or the direction was not among the trained.
+        """
+        floors = [_floor(outcomes[each.key], self.read) for each in self.comparisons]
+        known = [floor for floor in floors if floor is not None]
+        return float(np.mean(known)) if known else None
+
     def controls(self, outcomes: Mapping[str, Outcome]) -> dict[str, tuple[float, float]]:
         """The means over pairs of each control, and of the figure that it is to be compared with.
 
@@ -139,6 +148,20 @@ def _value(outcome: Outcome, read: Read) -> float:
     names = tuple(record.sites[int(index)].name for index in read)
     (score,) = [score.iia for score in (*record.iia, *record.untrained) if (score.source, score.target) == names]
     return score
+
+
+def _floor(outcome: Outcome, read: Read) -> float | None:
+    """The score of the direction that counts, without a swap."""
+    if isinstance(outcome, ComparedOutcome):
+        return None
+    record = outcome.record
+    if read == WORST:
+        least = min(record.iia, key=lambda score: score.iia)
+        names = [least.source, least.target]
+    else:
+        names = [record.sites[int(index)].name for index in read]
+    found = [score.iia for score in record.unswapped if [score.source, score.target] == names]
+    return found[0] if found else None
 
 
 def _controls(outcome: Outcome, read: Read) -> dict[str, tuple[float, float]]:

@@ -45,11 +45,12 @@ def table(
 ) -> pd.DataFrame:
     """One row a metric of a comparison: `COLUMNS`, then controls, departures, and what it took.
 
-    `relation` is `>` where the paper gives a bound, `pairs` has the figure of each pair, and `files` its comparison.
-    A row carries the verdict of its claims: borne out if all of them are. `reached` names the controls that come up to
-    the score in the same directions, but for 0.02; an untrained network has those into the others, where the score is
-    `ours_into_others`. `outside` and `energy` are means over pairs and directions, and so are those of held-out natural
-    states. `seconds` are of all pairs and ranks, one after another, without the controls, which have `control_seconds`.
+    `relation` is `>` where the paper gives a bound, `pairs` has the figure of each pair, and `files` its comparison;
+    `unswapped` is the floor, the score in those directions without a swap. A row carries the verdict of its claims:
+    borne out if all of them are. `reached` names the controls that come up to the score in the same directions, but for
+    0.02; an untrained network has those into the others, where the score is `ours_into_others`. `outside` and `energy`
+    are means over pairs and directions, and so are those of held-out natural states. `seconds` are of all pairs and
+    ranks, one after another, without the controls, which have `control_seconds`.
     """
     rows = [_row(study, each, outcomes, verdicts) for each in measured]
     named = {tuple(row[name] for name in COLUMNS[:5]) for row in rows}
@@ -82,6 +83,7 @@ def _row(
         "n": len(values),
         "verdict": measured.note if not held else BORNE_OUT if all(held) else NOT_BORNE_OUT,
         "pairs": " ".join(f"{value:.4g}" for value in values),
+        "unswapped": measured.unswapped(outcomes),
         **{f"control_{name}": control for name, (control, _) in controls.items()},
         **({"ours_into_others": controls["untrained"][1]} if "untrained" in controls else {}),
         "reached": ", ".join(_reached(measured, outcomes)),
