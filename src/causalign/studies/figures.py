@@ -72,10 +72,10 @@ def _bar(axes: Axes, row: pd.Series, at: float, colour: str) -> float:
                 axes.hlines(row["ours_into_others"], at - 0.55, at + 0.15, color=colour, linewidth=2.5, label=_SAME)
             at += 0.5
     if pd.notna(row["unswapped"]):
-        axes.hlines(row["unswapped"], here - 0.6, at - 0.4, color="black", linewidth=1, label=_FLOOR)
+        axes.hlines(row["unswapped"], here - 0.6, at - 0.45, color="black", linewidth=1, label=_FLOOR)
     if pd.notna(row["paper"]):
         label, line = ("above this, in the paper", "--") if row["relation"] == ">" else ("the paper's number", ":")
-        axes.hlines(row["paper"], here - 0.6, at - 0.4, color="black", linestyle=line, label=label)
+        axes.hlines(row["paper"], here - 0.6, at - 0.45, color="black", linestyle=line, label=label)
     return at
 
 
