@@ -118,7 +118,7 @@ def _lines(panel: Panel, rows: pd.DataFrame) -> Figure:
 
 def _finish(figure: Figure, axes: Axes, title: str, rows: pd.DataFrame) -> None:
     axes.set_ylim(0, 1.04)
-    what = "IIA" if rows["unswapped"].notna().all() else "IIA, or correlation"
+    what = "IIA" if rows["steps"].notna().all() else "IIA, or correlation"
     axes.set_ylabel(f"{what} (standard error)")
     axes.set_title(title)
     axes.spines[["top", "right"]].set_visible(False)
