@@ -23,6 +23,7 @@ _OTHER = 0.01  # it is drawn where it differs by more
 _FLOOR = "nothing swapped"
 _EACH = "each pair, or network"
 _DOT: dict[str, Any] = {"color": "white", "edgecolors": "black", "s": 14, "linewidths": 0.8}
+_MARKS = "xv+"
 _GREYS = ("#4D4D4D", "#8C8C8C", "#C2C2C2")
 _LONGEST = 18  # characters of a label's line
 _FEWEST = 6.0  # bars that there is room for, so that a single one is not a wall
@@ -99,11 +100,11 @@ def _lines(panel: Panel, rows: pd.DataFrame) -> Figure:
         axes.errorbar(
             where, of["ours"], of["sem"].fillna(0), color=colour, marker="os^D"[index % 4], capsize=3, label=metric
         )
-        for name, marker in zip(_CONTROLS, "xv+", strict=True):
+        for name, marker in zip(_CONTROLS, _MARKS, strict=True):
             if name in of:
                 axes.scatter(where, of[name], color=colour, marker=marker, zorder=3, clip_on=False)
         axes.plot(where, of["unswapped"], color=colour, linestyle=":")
-    for (name, label), marker in zip(_CONTROLS.items(), "xv+", strict=True):
+    for (name, label), marker in zip(_CONTROLS.items(), _MARKS, strict=True):
         if name in rows and rows[name].notna().any():
             axes.scatter([], [], color=_GREYS[0], marker=marker, label=f"control: {label}")
     axes.plot([], [], color=_GREYS[0], linestyle=":", label=_FLOOR)

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from causalign.alignment import AlignSpec
+from causalign.alignment import AlignSpec, Record, Score
 from causalign.errors import CausalignError
 from causalign.studies.comparison import Aligned, AlignedOutcome, Compared, ComparedOutcome, Comparison, Outcome
 
@@ -142,11 +142,7 @@ def _value(outcome: Outcome, read: Read) -> float:
     if isinstance(outcome, ComparedOutcome):
         return outcome.measures[str(read)]
     record = outcome.record
-    if read == WORST:
-        assert record.worst_iia is not None  # studies run all of their networks
-        return record.worst_iia
-    names = tuple(record.sites[int(index)].name for index in read)
-    (score,) = [score.iia for score in (*record.iia, *record.untrained) if (score.source, score.target) == names]
+    (score,) = _of(_direction(record, read), (*record.iia, *record.untrained))
     return score
 
 
@@ -154,14 +150,21 @@ def _floor(outcome: Outcome, read: Read) -> float | None:
     """The score of the direction that counts, without a swap."""
     if isinstance(outcome, ComparedOutcome):
         return None
-    record = outcome.record
+    found = _of(_direction(outcome.record, read), outcome.record.unswapped)
+    return found[0] if found else None
+
+
+def _direction(record: Record, read: Read) -> tuple[str, str]:
+    """The source and the target of the figure that counts."""
     if read == WORST:
         least = min(record.iia, key=lambda score: score.iia)
-        names = [least.source, least.target]
-    else:
-        names = [record.sites[int(index)].name for index in read]
-    found = [score.iia for score in record.unswapped if [score.source, score.target] == names]
-    return found[0] if found else None
+        return least.source, least.target
+    source, target = (record.sites[int(index)].name for index in read)
+    return source, target
+
+
+def _of(direction: tuple[str, str], scores: Sequence[Score]) -> list[float]:
+    return [score.iia for score in scores if (score.source, score.target) == direction]
 
 
 def _controls(outcome: Outcome, read: Read) -> dict[str, tuple[float, float]]:
@@ -174,7 +177,7 @@ def _controls(outcome: Outcome, read: Read) -> dict[str, tuple[float, float]]:
             control: (min(scores), min(record.comparable(ours, control)))
             for control, scores in record.control_scores.items()
         }
-    source, target = (record.sites[int(index)].name for index in read)
+    source, target = _direction(record, read)
     lost = target == record.sites[0].name != source  # the untrained network is wrong, whatever is swapped into it
     return {
         control: (scores[at].iia, ours[at])
