@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pynwb
 
-from causalign._random import numpy_stream
-from causalign.sites import Site
+from causalign.random_streams import numpy_stream
+from causalign.sites.base import Site
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def aligned(zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> ca.Alignment:
 @pytest.fixture
 def rough(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> ca.Alignment:
     """An alignment that takes no time and says nothing."""
-    settings = ca.Settings(most_steps=2, check_every=1, batch=8)
+    settings = ca.SearchConfig(most_steps=2, check_every=1, batch=8)
     sites = [network.site("hidden") for network in tiny_pair]
     return ca.align(sites, rank=3, train=40, validation=20, test=30, settings=settings)
 

@@ -10,14 +10,15 @@ import pytest
 import torch
 
 import causalign as ca
-from causalign._progress import Update
-from causalign.alignment import Method, first_to_second, trained
+from causalign.alignment.methods import Method, first_to_second, trained
+from causalign.callbacks import ProgressUpdate
+from causalign.counterfactuals.direction import Direction
+from causalign.counterfactuals.interventions import keep
 from causalign.errors import SearchWarning
-from causalign.interchange import Direction, keep
-from causalign.search import behaviour
-from causalign.tasks import MultiObject
+from causalign.search.objectives import behaviour
+from causalign.tasks.counting import MultiObject
 
-QUICK = ca.Settings(most_steps=2, check_every=1, batch=8)
+QUICK = ca.SearchConfig(most_steps=2, check_every=1, batch=8)
 SMALL: dict[str, Any] = {"train": 40, "validation": 20, "test": 30, "settings": QUICK}
 
 
@@ -30,7 +31,7 @@ def test_two_grus_that_learnt_to_count_are_interchangeable(aligned: ca.Alignment
     assert set(table["trials"]) == {1000}
     assert ((table["ci_low"] <= table["iia"]) & (table["iia"] <= table["ci_high"])).all()
     assert aligned.worst_iia == table["iia"].min()
-    assert (aligned.unswapped["iia"] < 0.1).all()
+    assert (aligned.no_swap["iia"] < 0.1).all()
     for a_map in aligned.maps:
         assert a_map.frame.shape == (128, 16)
         assert (a_map.frame.mT @ a_map.frame - torch.eye(16)).abs().max() < 1e-5
@@ -43,18 +44,18 @@ def test_a_gru_and_an_untrained_one_do_not_align(
 ) -> None:
     untrained = ca.networks.build("multi-object", "gru", seed=0)
     sites = [zoo_pair[0].site("hidden"), untrained.site("hidden")]
-    alignment = ca.align(sites, rank=16, train=2000, settings=ca.Settings(most_steps=60))
+    alignment = ca.align(sites, rank=16, train=2000, settings=ca.SearchConfig(most_steps=60))
     within, into_untrained, from_untrained, untrained_within = alignment.iia["iia"]
     # Into the untrained network nothing can follow: its readout never answers, whatever the maps.
     assert alignment.worst_iia == into_untrained == untrained_within == 0
-    assert alignment.worst_iia <= alignment.unswapped["iia"].min()
+    assert alignment.worst_iia <= alignment.no_swap["iia"].min()
     # From it a linear map can read some of the count (a random recurrence keeps a trace of its input), and the
     # search was no straw man: the trained network takes its own states back.
     assert from_untrained < 0.5 < 0.9 < within
 
 
 def test_das_finds_the_count_and_phase_of_one_network(zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
-    settings = ca.Settings(most_steps=10)
+    settings = ca.SearchConfig(most_steps=10)
     alignment = ca.align(zoo_pair[0].site("hidden"), method="das", rank=32, train=1000, settings=settings)
     assert len(alignment.iia) == len(alignment.maps) == 1
     assert alignment.worst_iia > 0.95
@@ -152,8 +153,8 @@ def test_a_broken_alignment_is_refused(rough: ca.Alignment, tmp_path: Path) -> N
     maps.write_bytes(whole)
     given = json.loads(result.read_text())
     for wrong, message in (
-        ({"iia": [], "unswapped": []}, "iia must score at least one direction, or latent"),
-        ({"unswapped": given["unswapped"][:1]}, "must score the same directions"),
+        ({"iia": [], "no_swap": []}, "iia must score at least one direction, or latent"),
+        ({"no_swap": given["no_swap"][:1]}, "must score the same directions"),
         ({"sites": given["sites"][:1]}, "a site that is not listed"),
         ({"rank": 2}, r"the map of .* is \[6, 3\], and result.json says \[6, 2\]"),
     ):
@@ -171,7 +172,7 @@ def test_a_broken_alignment_is_refused(rough: ca.Alignment, tmp_path: Path) -> N
 def test_progress_is_told_stage_by_stage(
     tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    seen: list[Update] = []
+    seen: list[ProgressUpdate] = []
     sites = [network.site("hidden") for network in tiny_pair]
     ca.align(sites, rank=2, progress=seen.append, **SMALL)
     assert list(dict.fromkeys(update.stage for update in seen)) == ["interventions", "search"]
@@ -230,9 +231,9 @@ def test_networks_of_other_tasks_align_where_variables_agree(
 def test_the_floor_is_the_score_with_nothing_swapped(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
     sites = [network.site("hidden") for network in tiny_pair]
     nothing = Method("nothing", 2, False, trained(first_to_second, behaviour), keep)
-    settings = ca.Settings(most_steps=0)
+    settings = ca.SearchConfig(most_steps=0)
     alignment = ca.align(sites, method=nothing, rank=2, train=40, validation=20, test=30, settings=settings)
-    assert alignment.iia.equals(alignment.unswapped)
+    assert alignment.iia.equals(alignment.no_swap)
     assert alignment.record.steps == 0
 
 
@@ -270,7 +271,7 @@ def test_align_works_where_gradients_are_off(tiny_pair: tuple[ca.networks.GRU, c
 
 
 def test_an_interrupted_search_warns_whoever_called(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
-    def interrupt(update: Update) -> None:
+    def interrupt(update: ProgressUpdate) -> None:
         if update.stage == "search" and update.step == 1 and update.total != 1:
             raise KeyboardInterrupt
 

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import causalign as ca
-from causalign.networks._tokens import require_distinct, with_pad
-from causalign.sites import Continuation, Hooked, Places, Site, check
-from causalign.tasks import MultiObject
+from causalign.networks.token_ids import require_distinct, with_pad
+from causalign.sites.base import Continuation, Places, Site
+from causalign.sites.checks import check
+from causalign.sites.modules.hooks import ModuleSite
+from causalign.tasks.counting import MultiObject
 
 TASK = MultiObject()
 TOKENS = {"B": 4, "E": 3, "R": 9, "D0": 7, "D1": 1, "D2": 5, "T": 2}
@@ -118,9 +120,9 @@ class Transformer(nn.Module):
         return self.give(self.unembed(x))
 
 
-def site(module: Any, at: str, **options: Any) -> Hooked:
+def site(module: Any, at: str, **options: Any) -> ModuleSite:
     made = ca.Site(module, at, task=TASK, tokens=TOKENS, **options)
-    assert isinstance(made, Hooked)
+    assert isinstance(made, ModuleSite)
     return made
 
 
@@ -200,7 +202,7 @@ def test_what_a_recurrence_carries_is_swapped_as_in_a_run_token_by_token(
     tokens, places, continuation = swaps(of)
     states = drawn(len(tokens), width)
     with torch.no_grad():
-        found = of.resume(of.prepare(tokens), places, states, continuation)
+        found = of.resume(of.prefix(tokens), places, states, continuation)
         ours = expected(tokens, places, continuation, lambda rank, ids, at: stepped(module, ids, at, states[rank])[0])
         torch.testing.assert_close(found, ours, atol=1e-5, rtol=1e-5)
         read = torch.stack([stepped(module, ids[None], 0, None)[1] for ids in tokens])
@@ -214,7 +216,7 @@ def test_the_gradient_at_a_recurrence_is_that_of_a_run_token_by_token(layers: in
     of = site(module, "rnn")
     tokens, places, continuation = swaps(of, 3)
     states = drawn(3, of.width).requires_grad_()
-    found = of.resume(of.prepare(tokens), places, states, continuation)
+    found = of.resume(of.prefix(tokens), places, states, continuation)
     ours = expected(tokens, places, continuation, lambda rank, ids, at: stepped(module, ids, at, states[rank])[0])
     weights = drawn(*found.shape)
     of_found, of_ours = (torch.autograd.grad((weights * each).sum(), states)[0] for each in (found, ours))
@@ -248,7 +250,7 @@ def test_a_shortcut_is_the_whole_run_or_is_not_taken(
     assert of.how == ("runs the whole module for every swap" if second else "runs the recurrence alone")
     tokens, places, continuation = swaps(of)
     states = drawn(len(tokens), of.width)
-    found = of.resume(of.prepare(tokens), places, states, continuation)
+    found = of.resume(of.prefix(tokens), places, states, continuation)
 
     def in_two_parts(rank: int, ids: Tensor, position: int) -> Tensor:
         """The module's own run, its recurrence cut in two at the swap."""
@@ -288,12 +290,12 @@ def test_a_swap_in_any_container_equals_the_block_run_by_hand(wrap: str, at: str
     tokens, places, continuation = swaps(of)
     single, steps = drawn(len(tokens), 8), drawn(*tokens.shape, 8)
     with torch.no_grad():
-        found = of.resume(of.prepare(tokens), places, single, continuation)
+        found = of.resume(of.prefix(tokens), places, single, continuation)
         ours = expected(
             tokens, places, continuation, lambda rank, ids, t: by_hand(module, ids, at, t, single[rank][None])
         )
         torch.testing.assert_close(found, ours, atol=1e-5, rtol=1e-5)
-        found = of.resume_steps(of.prepare(tokens, stepwise=True), places, steps, continuation)
+        found = of.resume_steps(of.prefix(tokens, stepwise=True), places, steps, continuation)
         ours = expected(
             tokens, places, continuation, lambda rank, ids, t: by_hand(module, ids, at, 0, steps[rank, : t + 1])
         )
@@ -316,7 +318,7 @@ def test_logits_are_found_in_what_the_module_gives(give: Callable[[Tensor], Any]
     a, b = (site(each, "blocks.0") for each in (plain, other))
     tokens, places, continuation = swaps(a)
     states = drawn(len(tokens), 8)
-    found, ours = (each.resume(each.prepare(tokens), places, states, continuation) for each in (b, a))
+    found, ours = (each.resume(each.prefix(tokens), places, states, continuation) for each in (b, a))
     torch.testing.assert_close(found, ours)
     assert a.network.fingerprint == b.network.fingerprint
 
@@ -342,7 +344,7 @@ def test_a_users_module_around_shipped_weights_is_the_shipped_site(architecture:
         torch.testing.assert_close(ours.read(tokens), shipped.read(tokens), atol=3e-5, rtol=1e-4)
         states = shipped.read(tokens)[places.trial.flip(0), places.position]
         found, expected_logits = (
-            each.resume(each.prepare(tokens), places, states, continuation) for each in (ours, shipped)
+            each.resume(each.prefix(tokens), places, states, continuation) for each in (ours, shipped)
         )
         torch.testing.assert_close(found, expected_logits, atol=1e-4, rtol=1e-4)
 
@@ -351,7 +353,7 @@ def test_an_alignment_with_a_users_module_is_that_of_the_shipped_network(tmp_pat
     a, b = (ca.zoo.load("multi-object/gru", seed=seed) for seed in (0, 1))
     ours = ca.Site(Zoo(a).eval(), "memory", task=a.task, tokens=a.ids, name="mine")
     few: dict[str, Any] = {"rank": 8, "train": 300, "validation": 100, "test": 200, "memory": 0.0}
-    few["settings"] = ca.Settings(most_steps=2, batch=32)
+    few["settings"] = ca.SearchConfig(most_steps=2, batch=32)
     found, shipped = (ca.align([each, b.site("hidden")], **few) for each in (ours, a.site("hidden")))
     np.testing.assert_allclose(found.iia["iia"], shipped.iia["iia"], atol=0.011)
     assert list(found.iia["source"][:2]) == ["mine@memory"] * 2
@@ -367,7 +369,7 @@ def test_an_alignment_with_a_users_module_is_that_of_the_shipped_network(tmp_pat
 
 def test_stepwise_swaps_and_learning_in_bfloat16_go_through_align() -> None:
     few: dict[str, Any] = {"rank": 3, "train": 60, "validation": 20, "test": 30}
-    few["settings"] = ca.Settings(most_steps=2, check_every=1, batch=8, precision="bfloat16")
+    few["settings"] = ca.SearchConfig(most_steps=2, check_every=1, batch=8, precision="bfloat16")
     embedded = site(seeded(Transformer), "embed")
     other = ca.networks.build("multi-object", "gru", seed=0, width=6)
     stepwise = ca.align([embedded, other.site("embedding")], method="mas-stepwise", **few)
@@ -384,7 +386,7 @@ def test_logits_of_whole_trials_are_never_needed_where_a_linear_layer_gives_them
     tokens, places, continuation = swaps(of)
     calls: list[torch.Size] = []
     hook = module.out.register_forward_hook(lambda _, __, out: calls.append(out.shape))  # type: ignore[union-attr]
-    features = of.run_on(of.prepare(tokens), places, drawn(len(tokens), 8), continuation)
+    features = of.run_from(of.prefix(tokens), places, drawn(len(tokens), 8), continuation)
     of.read(tokens)
     assert calls == []
     assert features.shape == (len(continuation.tokens), 8)
@@ -407,7 +409,7 @@ def test_a_compiled_module_is_run_as_it_was_written(how: str) -> None:
         torch.testing.assert_close(module(tokens), plain(tokens))  # compiled by now
     a, b = site(plain, "rnn"), site(module, "rnn")
     tokens, places, continuation = swaps(a)
-    found, ours = (each.resume(each.prepare(tokens), places, drawn(12, 8), continuation) for each in (b, a))
+    found, ours = (each.resume(each.prefix(tokens), places, drawn(12, 8), continuation) for each in (b, a))
     torch.testing.assert_close(found, ours)
     assert b.name == "Recurrent@rnn"
 
@@ -421,7 +423,7 @@ def test_half_precision_is_swapped_in_half_precision(make: Callable[[], nn.Modul
     assert half.read(tokens).dtype == torch.bfloat16
     states = drawn(len(tokens), whole.width)
     found, ours = (
-        each.resume(each.prepare(tokens), places, states.to(each.dtype), continuation) for each in (half, whole)
+        each.resume(each.prefix(tokens), places, states.to(each.dtype), continuation) for each in (half, whole)
     )
     torch.testing.assert_close(found.float(), ours, atol=0.15, rtol=0.1)
 

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 import causalign as ca
-from causalign._progress import Listener, Update
-from causalign.benchmarks import Row
+from causalign.benchmarks.row import Row
+from causalign.callbacks import Callback, ProgressUpdate
 from causalign.cli import commands
-from causalign.evaluation import MEASURES
+from causalign.scoring.comparison import MEASURES
 
 Run = Callable[..., tuple[int, str, str]]
 QUICK = ["--rank", "4", "--most-steps", "2"]
@@ -140,10 +140,10 @@ def ctrl_c() -> Iterator[None]:
 
 
 @contextmanager
-def interrupting() -> Iterator[Listener]:
+def interrupting() -> Iterator[Callback]:
     """A listener at whose third step of the search the process gets a Ctrl-C."""
 
-    def listen(update: Update) -> None:
+    def listen(update: ProgressUpdate) -> None:
         if update.stage == "search" and update.step == 3 and update.total != 3:
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -167,8 +167,8 @@ def test_ctrl_c_in_a_search_keeps_the_best_and_says_where(
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_in_a_training_says_how_to_go_on(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
-    def listener() -> Iterator[Listener]:
-        def listen(update: Update) -> None:
+    def listener() -> Iterator[Callback]:
+        def listen(update: ProgressUpdate) -> None:
             if update.step == 2:
                 os.kill(os.getpid(), signal.SIGINT)
 
@@ -254,13 +254,13 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_work(
 
 
 def test_nothing_is_half_written_when_writing_fails(rough: ca.Alignment, tmp_path: Path) -> None:
-    from causalign._files import replacing
+    from causalign.files import atomic_write
 
     rough.save(tmp_path)
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
 
     def stop_halfway() -> None:
-        with replacing(tmp_path / "result.json") as temporary:
+        with atomic_write(tmp_path / "result.json") as temporary:
             temporary.write_text("half")
             raise KeyboardInterrupt
 

@@ -6,18 +6,21 @@ import torch
 from scipy.stats import energy_distance
 
 import causalign as ca
-from causalign._random import numpy_stream
 from causalign.alignment.align import controls_of
-from causalign.evaluation.naturalness import departure, energy
-from causalign.interchange import Direction, Store, draw_interventions, record_all
-from causalign.tasks import Variable
+from causalign.counterfactuals.direction import Direction
+from causalign.counterfactuals.from_task import draw_rows
+from causalign.engine.activation_cache import read_activations
+from causalign.random_streams import numpy_stream
+from causalign.scoring.naturalness import energy, naturalness_of
+from causalign.storage import Store
+from causalign.tasks.variable import Variable
 
 Pair = tuple[ca.networks.GRU, ca.networks.GRU]
 
 
 @pytest.fixture(scope="module")
 def controlled(zoo_pair: Pair) -> ca.Alignment:
-    settings = ca.Settings(most_steps=30, batch=128)
+    settings = ca.SearchConfig(most_steps=30, batch=128)
     sites = [network.site("hidden") for network in zoo_pair]
     return ca.align(sites, train=2000, validation=200, test=300, controls=True, settings=settings)
 
@@ -43,7 +46,7 @@ def test_an_untrained_network_gives_nothing_but_the_other_still_takes_itself(con
 
 def test_controls_take_all_the_steps_of_the_score_though_they_have_long_settled(tiny_pair: Pair) -> None:
     few: dict[str, int] = {"train": 40, "validation": 20, "test": 30, "rank": 3}
-    settings = ca.Settings(check_every=2, patience=1, batch=8, grow=2, enough=0.01)
+    settings = ca.SearchConfig(check_every=2, patience=1, batch=8, grow=2, enough=0.01)
     scores = controls_of([network.site("hidden") for network in tiny_pair], 12, settings=settings, **few)
     assert {score.control: score.steps for score in scores} == {"untrained": 12, "shuffled": 12, "random": 0}
 
@@ -51,12 +54,12 @@ def test_controls_take_all_the_steps_of_the_score_though_they_have_long_settled(
 def test_controls_are_saved(controlled: ca.Alignment, tmp_path: object) -> None:
     again = ca.load_alignment(controlled.save(str(tmp_path)))
     assert again.controls.equals(controlled.controls)
-    assert again.departures.equals(controlled.departures)
+    assert again.naturalness.equals(controlled.naturalness)
     assert again.worst_controls == controlled.worst_controls
 
 
 def test_swapped_states_leave_the_natural_ones_more_than_others_do(controlled: ca.Alignment) -> None:
-    found = controlled.departures
+    found = controlled.naturalness
     assert len(found) == 4
     assert (found["outside"] > found["outside_natural"]).all()
     assert (found["outside_natural"] < 0.05).all()
@@ -67,7 +70,7 @@ def test_swapped_states_leave_the_natural_ones_more_than_others_do(controlled: c
 def test_every_method_has_controls(tiny_pair: Pair, method: str) -> None:
     at = "embedding" if method == "mas-stepwise" else "hidden"
     sites = [network.site(at) for network in tiny_pair][: 1 if method == "das" else 2]
-    settings = ca.Settings(most_steps=2, check_every=1, batch=8)
+    settings = ca.SearchConfig(most_steps=2, check_every=1, batch=8)
     found = ca.align(sites, method=method, rank=3, train=40, validation=20, test=30, settings=settings, controls=True)
     assert set(found.worst_controls) == {"untrained", "shuffled", "random"}
     assert len(found.controls) == 3 * len(found.iia)
@@ -76,18 +79,18 @@ def test_every_method_has_controls(tiny_pair: Pair, method: str) -> None:
 def test_shuffling_moves_continuations_as_they_are(tiny_pair: Pair) -> None:
     site = tiny_pair[0].site("hidden")
     into = Direction(0, 0)
-    given = draw_interventions([site], [Variable("full")], [into], record_all([site], 50, 0, "x"), 50, 0, "x")[into]
-    moved = given.shuffled(numpy_stream(0, "test"), site, Store())
-    assert torch.equal(moved.source_rows, given.source_rows)
-    assert not torch.equal(moved.tokens, given.tokens)
+    given = draw_rows([site], [Variable("full")], [into], read_activations([site], 50, 0, "x"), 50, 0, "x")[into]
+    perturb = given.shuffled(numpy_stream(0, "test"), site, Store())
+    assert torch.equal(perturb.source_rows, given.source_rows)
+    assert not torch.equal(perturb.tokens, given.tokens)
 
-    def whole(of: ca.Interventions) -> list[tuple[object, ...]]:
+    def whole(of: ca.CounterfactualRows) -> list[tuple[object, ...]]:
         return sorted(
             (*of.tokens[i].tolist(), *of.determined[i].tolist(), int(of.lengths[i]), int(of.values["count"][i]))
             for i in range(len(of))
         )
 
-    assert whole(moved) == whole(given)
+    assert whole(perturb) == whole(given)
 
 
 def test_a_users_module_is_drawn_anew_too() -> None:
@@ -133,7 +136,7 @@ def test_departure_sees_what_lies_outside() -> None:
     plane[:, :2] = torch.randn(2000, 2, generator=rng)
     off = plane[:1000].clone()
     off[:, 4] = torch.randn(1000, generator=rng)
-    found = departure(off, plane[:1000], plane[1000:])
+    found = naturalness_of(off, plane[:1000], plane[1000:])
     assert found.outside == pytest.approx(1 / 3, abs=0.05)
     assert found.outside_natural == pytest.approx(0, abs=1e-6)
     assert found.energy > 5 * found.energy_natural

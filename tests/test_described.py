@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 import causalign as ca
-from causalign.alignment import parse_spec
-from causalign.alignment import plan as plan_of_sites
-from causalign.networks import Described, _source
-from causalign.sites import DescribedSite, describe_site, open_site
-from causalign.tasks import InContext
+from causalign.alignment.align import plan as plan_of_sites
+from causalign.alignment.spec import parse_spec
+from causalign.networks import pretrained_source as _source
+from causalign.networks.configuration import ModelConfiguration
+from causalign.sites.transformers.description import SiteDescription
+from causalign.sites.uri import describe_site, open_site
+from causalign.tasks.in_context import InContext
 
 pytest.importorskip("transformers")
 LLAMA = Path(ca.networks.zoo.__file__).parent / "_zoo/in-context/llama/0"
@@ -37,7 +39,7 @@ def test_a_model_without_weights_is_planned_as_the_whole_would_be(described: Pat
     asked = parse_spec({"network": [reference, GRU], "rank": 4, "most_steps": 3, **few}, "the test")
     found = asked.plan()
     whole = describe_site(reference)
-    assert isinstance(whole, DescribedSite)
+    assert isinstance(whole, SiteDescription)
     expected = plan_of_sites([whole.drawn(), open_site(GRU)], **asked._arguments())
     assert found.operations == pytest.approx(expected.operations, rel=0.02)
     assert found.tables == pytest.approx(expected.tables, rel=0.02)
@@ -47,23 +49,23 @@ def test_a_model_without_weights_is_planned_as_the_whole_would_be(described: Pat
 
 
 def test_the_weights_that_were_left_out_are_counted(described: Path) -> None:
-    model = Described(str(described), InContext())
+    model = ModelConfiguration(str(described), InContext())
     drawn = model.drawn(3)
     assert model.depth == DEPTH
     assert model.nbytes(3) == sum(weight.nbytes for weight in drawn.parameters())
     layer = sum(weight.nbytes for weight in drawn.layers[0].parameters())
     assert model.nbytes(DEPTH) == model.nbytes(3) + (DEPTH - 3) * layer
-    half = Described(str(described), InContext(), dtype="bfloat16")
+    half = ModelConfiguration(str(described), InContext(), dtype="bfloat16")
     assert half.nbytes(3) == model.nbytes(3) / 2
 
 
 def test_it_is_not_loaded_where_a_plan_says_that_it_is_too_large(
     described: Path, monkeypatch: pytest.MonkeyPatch, run: Callable[..., tuple[int, str, str]]
 ) -> None:
-    def of_size(model: Described, layers: int) -> int:
+    def of_size(model: ModelConfiguration, layers: int) -> int:
         return layers << 40
 
-    monkeypatch.setattr(Described, "nbytes", of_size)
+    monkeypatch.setattr(ModelConfiguration, "nbytes", of_size)
     code, out, err = run("plan", "--network", f"hf:{described}@layer.2", "--network", GRU)
     assert code == 0
     assert f"in the place of hf:{described}, {DEPTH} layers." in out.replace("\n", "")
@@ -79,7 +81,7 @@ def test_a_shallow_model_has_to_fit_too(described: Path, monkeypatch: pytest.Mon
 
 def test_shallow_sites_differ_in_the_layers_of_one_side(described: Path) -> None:
     site = describe_site(f"hf:{described}@layer.3")
-    assert isinstance(site, DescribedSite)
+    assert isinstance(site, SiteDescription)
     assert (site.below, site.above) == (3, DEPTH - 3)
     assert (site.shallowest.below, site.shallowest.above) == (1, 1)
     assert [(each.below, each.above, times) for each, times in site.deeper] == [(3, 1, 1.0), (1, 4, 4 / 3)]
@@ -105,5 +107,5 @@ def test_other_references_are_not_described() -> None:
     assert describe_site(GRU) is None
     assert describe_site("recording.toml") is None
     shallow = describe_site(f"hf:{LLAMA}")
-    assert isinstance(shallow, DescribedSite)
+    assert isinstance(shallow, SiteDescription)
     assert not shallow.is_deep

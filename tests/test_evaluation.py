@@ -9,9 +9,13 @@ from hypothesis import strategies as st
 from scipy.stats import norm, ortho_group
 
 import causalign as ca
-from causalign.evaluation import _overlaps, iia_table, stratified, worst
-from causalign.interchange import Direction
-from causalign.tasks import END, MultiObject, Sequences, Variable
+from causalign.counterfactuals.direction import Direction
+from causalign.scoring.comparison import stratified
+from causalign.scoring.iia import iia_table, worst
+from causalign.similarity import gram as _overlaps
+from causalign.tasks.base import END, Sequences
+from causalign.tasks.counting import MultiObject
+from causalign.tasks.variable import Variable
 from naive_networks import linear_cka, unbiased_hsic_cka
 from naive_similarity import cka as naive_cka
 from naive_similarity import procrustes as naive_procrustes

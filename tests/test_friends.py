@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 import causalign as ca
-from causalign.networks import Wrapped
-from causalign.sites import Continuation, Hooked, HuggingFaceResidual, Places, Site
-from causalign.tasks import MultiObject
+from causalign.networks.module import ModuleNetwork
+from causalign.sites.base import Continuation, Places, Site
+from causalign.sites.modules.hooks import ModuleSite
+from causalign.sites.transformers.huggingface import HuggingFaceResidual
+from causalign.tasks.counting import MultiObject
 
 TASK = MultiObject()
 TOKENS = {"B": 11, "E": 3, "R": 4, "D0": 7, "D1": 9, "D2": 5, "T": 2}
@@ -60,7 +62,7 @@ def swaps(of: Site, count: int = 8) -> tuple[Tensor, Places, Tensor, Continuatio
 def resumed(of: Site, tokens: Tensor, places: Places, states: Tensor, continuation: Continuation) -> Tensor:
     """The site's own logits."""
     with torch.no_grad():
-        return of.resume(of.prepare(tokens), places, states, continuation)
+        return of.resume(of.prefix(tokens), places, states, continuation)
 
 
 def hooked(model: nn.Module, at: str, tokens: Tensor, places: Places, states: Tensor, after: Continuation) -> Tensor:
@@ -104,7 +106,7 @@ def test_families_that_have_no_adapter_are_hooked(family: str) -> None:
     sizes, at = FAMILIES[family]
     model = transformers_model(family, sizes)
     of = ca.Site(model, at, task=TASK, tokens=TOKENS)
-    assert isinstance(of, Hooked)
+    assert isinstance(of, ModuleSite)
     swap = swaps(of)
     torch.testing.assert_close(resumed(of, *swap), hooked(model, at, *swap), atol=1e-4, rtol=1e-4)
 
@@ -117,9 +119,9 @@ def test_layers_of_families_that_have_one_go_to_their_adapter() -> None:
     places = ("model.layers.1", "layer.2", "embedding", "model.layers.1.mlp")
     found = [ca.Site(model, at, task=TASK, tokens=TOKENS, name="m", tolerance=1e-3) for at in places]
     assert [each.name for each in found] == ["m@layer.2", "m@layer.2", "m@embedding", "m@model.layers.1.mlp"]
-    assert [type(each) for each in found] == [HuggingFaceResidual] * 3 + [Hooked]
+    assert [type(each) for each in found] == [HuggingFaceResidual] * 3 + [ModuleSite]
     assert {each.tolerance for each in found} == {1e-3}
-    by_hooks = Wrapped(model, TASK, TOKENS).site("model.layers.0")
+    by_hooks = ModuleNetwork(model, TASK, TOKENS).site("model.layers.0")
     adapted = ca.Site(model, "layer.1", task=TASK, tokens=TOKENS)
     swap = swaps(adapted)
     torch.testing.assert_close(resumed(by_hooks, *swap), resumed(adapted, *swap), atol=1e-4, rtol=1e-4)

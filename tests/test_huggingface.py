@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 import causalign as ca
-from causalign.networks import HuggingFace
-from causalign.sites import Continuation, Places, Site, check
-from causalign.tasks import MultiObject
+from causalign.networks.huggingface import HuggingFace
+from causalign.sites.base import Continuation, Places, Site
+from causalign.sites.checks import check
+from causalign.tasks.counting import MultiObject
 
 transformers = pytest.importorskip("transformers")
 
@@ -135,10 +136,10 @@ def test_a_swap_gives_the_logits_of_the_hooked_model(name: str, prompt: tuple[in
         tokens, places, continuation = swaps(site)
         generator = torch.Generator().manual_seed(0)
         single = torch.randn(len(tokens), site.width, generator=generator)
-        found = site.resume(site.prepare(tokens), places, single, continuation)
+        found = site.resume(site.prefix(tokens), places, single, continuation)
         assert_alike(found, whole_run(site, tokens, places, single, continuation))
         steps = torch.randn(*tokens.shape, site.width, generator=generator)
-        found = site.resume_steps(site.prepare(tokens, stepwise=True), places, steps, continuation)
+        found = site.resume_steps(site.prefix(tokens, stepwise=True), places, steps, continuation)
         assert_alike(found, whole_run(site, tokens, places, steps, continuation))
 
 
@@ -162,7 +163,7 @@ def test_the_gradient_is_that_of_the_hooked_model_and_reaches_only_the_state(nam
     tokens, places, continuation = swaps(site)
     state = torch.randn(len(tokens), site.width, generator=torch.Generator().manual_seed(1)).requires_grad_()
     weights = torch.randn(len(continuation.tokens), 50, generator=torch.Generator().manual_seed(2))
-    found = site.resume(site.prepare(tokens), places, state, continuation)
+    found = site.resume(site.prefix(tokens), places, state, continuation)
     expected = whole_run(site, tokens, places, state, continuation)
     of_found, of_expected = (torch.autograd.grad((weights * each).sum(), state)[0] for each in (found, expected))
     torch.testing.assert_close(of_found, of_expected, atol=1e-4, rtol=1e-4)
@@ -190,7 +191,7 @@ def test_half_precision_casts_weights_but_not_rotary_frequencies(name: str, dtyp
 
 def test_an_alignment_between_two_families_runs(tmp_path: Any) -> None:
     sites = [network("llama").site("layer.2"), network("gpt2").site("embedding")]
-    settings = ca.Settings(most_steps=2, check_every=1, batch=8)
+    settings = ca.SearchConfig(most_steps=2, check_every=1, batch=8)
     found = ca.align(sites, rank=3, train=40, validation=20, test=30, settings=settings)
     found.save(tmp_path)
     assert set(found.iia["source"]) == {"llama@layer.2", "gpt2@embedding"}
@@ -251,7 +252,7 @@ def test_a_model_that_accelerate_has_laid_out_is_run_as_it_is(name: str) -> None
     ]
     tokens, places, continuation = swaps(sites[0])
     state = torch.randn(len(tokens), 32, generator=torch.Generator().manual_seed(0))
-    of_first, of_second = (site.resume(site.prepare(tokens), places, state, continuation) for site in sites)
+    of_first, of_second = (site.resume(site.prefix(tokens), places, state, continuation) for site in sites)
     assert_alike(of_first, of_second)
     check(sites[0])
 
@@ -262,8 +263,8 @@ def test_a_step_that_does_not_fit_into_memory_is_one_line(monkeypatch: pytest.Mo
     def full(*_: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
-    settings = ca.Settings(most_steps=1, batch=8)
-    monkeypatch.setattr(sys.modules["causalign.search.loop"], "_learn", full)
+    settings = ca.SearchConfig(most_steps=1, batch=8)
+    monkeypatch.setattr(sys.modules["causalign.search.search"], "_learn", full)
     with pytest.raises(ca.CausalignError, match=r"^batches of 8 do not fit into memory .*batch = 4 takes half"):
         ca.align(site, method="das", rank=2, train=20, validation=10, test=10, settings=settings)
 
@@ -285,10 +286,10 @@ def test_trials_beyond_the_positions_of_a_model_are_refused(name: str, monkeypat
     site = network(name).site("layer.1")
     tokens, places, continuation = swaps(site)
     assert tokens.shape[1] < 40
-    prepared, state = site.prepare(tokens), torch.randn(len(tokens), site.width)
-    found = site.resume(prepared, places, state, continuation)
+    prefix, state = site.prefix(tokens), torch.randn(len(tokens), site.width)
+    found = site.resume(prefix, places, state, continuation)
     assert_alike(found, whole_run(site, tokens, places, state, continuation))
     with pytest.raises(ca.CausalignError, match="trials of 41 tokens are too long, it has 40 positions"):
         site.read(torch.ones(1, 41, dtype=torch.long))
     with pytest.raises(ca.CausalignError, match="are too long, it has 40 positions"):
-        site.resume(prepared, Places(places.trial, places.position + 30), state, continuation)
+        site.resume(prefix, Places(places.trial, places.position + 30), state, continuation)

@@ -7,7 +7,9 @@ import pytest
 from scipy.stats import chisquare
 
 import causalign as ca
-from causalign.tasks import InContext, MultiObject, counterfactual
+from causalign.tasks.causal_model import counterfactual
+from causalign.tasks.counting import MultiObject
+from causalign.tasks.in_context import InContext
 
 
 def written(task: InContext, tokens: np.ndarray) -> str:

@@ -8,25 +8,21 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import causalign as ca
-from causalign._random import numpy_stream, torch_stream
-from causalign.evaluation import correct_trials
-from causalign.interchange import (
-    Direction,
-    Interventions,
-    draw_interventions,
-    interchange,
-    interchange_rotated,
-    keep,
-    record,
-    record_all,
-    replace,
-    run_swapped,
-)
-from causalign.interchange._predictions import next_token_loss, predictions, rows_at_once
-from causalign.maps import AlignmentMap, completed, random_frame
-from causalign.search import class_means, generalised_procrustes
-from causalign.sites.recurrent import HiddenState
-from causalign.tasks import MultiObject, Sequences, Variable
+from causalign.counterfactuals.direction import Direction
+from causalign.counterfactuals.from_task import draw_rows
+from causalign.counterfactuals.interventions import interchange, interchange_rotated, keep, replace
+from causalign.counterfactuals.rows import CounterfactualRows
+from causalign.engine.activation_cache import read_activations, record
+from causalign.engine.chunked_readout import next_token_loss, predictions, rows_at_once
+from causalign.engine.run import run_interventions
+from causalign.maps.base import AlignmentMap, complete, random_frame
+from causalign.random_streams import numpy_stream, torch_stream
+from causalign.scoring.iia import row_outcomes
+from causalign.search.initialisation import class_means, generalized_procrustes
+from causalign.sites.recurrent.sites import HiddenState
+from causalign.tasks.base import Sequences
+from causalign.tasks.counting import MultiObject
+from causalign.tasks.variable import Variable
 from naive_interchange import greedy_gru
 from naive_tasks import Counting as NaiveCounting
 
@@ -54,7 +50,7 @@ def test_equation_13_equals_equation_4(
     rank = 1 + round(share * (min(widths) - 1))
     target, source = (random_map(w, rank, seed + i, a) for i, (w, a) in enumerate(zip(widths, scales, strict=True)))
     h_t, h_s = states(5, widths[0], seed), states(5, widths[1], seed + 7)
-    whole_t, whole_s = (m.scale * completed(m.frame) for m in (target, source))
+    whole_t, whole_s = (m.scale * complete(m.frame) for m in (target, source))
     rotated = interchange_rotated(h_t, h_s, whole_t, whole_s, rank)
     difference = (interchange(h_t, h_s, target, source) - rotated).abs().max()
     assert difference < 1e-5 * max(1.0, float(rotated.abs().max()))
@@ -74,7 +70,7 @@ def test_an_interchange_moves_the_subspace_and_nothing_else() -> None:
     h_t, h_s = states(6, 12, 0), states(6, 9, 1)
     swapped = interchange(h_t, h_s, target, source)
     torch.testing.assert_close(target.project(swapped), source.project(h_s), atol=1e-5, rtol=1e-4)
-    rest = completed(target.frame)[4:].mT
+    rest = complete(target.frame)[4:].mT
     torch.testing.assert_close(swapped @ rest, h_t @ rest, atol=1e-5, rtol=1e-4)
 
 
@@ -117,8 +113,8 @@ def prefix(state: Tensor) -> list[str]:
 @settings(max_examples=25)
 def test_every_intervention_obeys_a_naive_simulator(seed: int, variable: str) -> None:
     sites, naive = [Transparent(), Transparent()], NaiveCounting("multi-object")
-    recorded = record_all(sites, 30, seed, "test")
-    drawn = draw_interventions(sites, [Variable.of(variable)] * 2, SELF_AND_ACROSS, recorded, 30, seed, "test")
+    recorded = read_activations(sites, 30, seed, "test")
+    drawn = draw_rows(sites, [Variable.of(variable)] * 2, SELF_AND_ACROSS, recorded, 30, seed, "test")
     assert list(drawn) == SELF_AND_ACROSS
     for given_ in drawn.values():
         assert len(given_) == 30
@@ -135,7 +131,7 @@ def test_every_intervention_obeys_a_naive_simulator(seed: int, variable: str) ->
 
 def test_a_value_the_task_cannot_be_in_is_never_drawn() -> None:
     sites = [Transparent(), Transparent()]
-    drawn = draw_interventions(sites, [COUNT, PHASE], [Direction(0, 1)], record_all(sites, 300, 0, "x"), 300, 0, "x")
+    drawn = draw_rows(sites, [COUNT, PHASE], [Direction(0, 1)], read_activations(sites, 300, 0, "x"), 300, 0, "x")
     assert set(drawn[Direction(0, 1)].values["phase"].tolist()) == {0, 1}
 
 
@@ -160,9 +156,9 @@ def test_positions_are_uniform_within_trials_and_trials_uniform() -> None:
 def test_splits_and_directions_have_streams_of_their_own() -> None:
     sites = [Transparent(), Transparent()]
 
-    def draw(split: str, directions: list[Direction]) -> dict[Direction, Interventions]:
-        recorded = record_all(sites, 20, 0, split)
-        return draw_interventions(sites, [FULL] * 2, directions, recorded, 20, 0, split)
+    def draw(split: str, directions: list[Direction]) -> dict[Direction, CounterfactualRows]:
+        recorded = read_activations(sites, 20, 0, split)
+        return draw_rows(sites, [FULL] * 2, directions, recorded, 20, 0, split)
 
     all_four, one = draw("train", SELF_AND_ACROSS), draw("train", [Direction(1, 0)])
     assert torch.equal(all_four[Direction(1, 0)].source_states, one[Direction(1, 0)].source_states)
@@ -185,7 +181,7 @@ def test_values_that_mean_nothing_in_the_target_are_never_drawn() -> None:
     network = ca.networks.build("multi-object", "gru", seed=0, width=4)
     sites = [network.site("hidden"), network.site("hidden", task=Capped())]
     directions = [Direction(0, 1), Direction(1, 0)]
-    drawn = draw_interventions(sites, [COUNT] * 2, directions, record_all(sites, 500, 0, "x"), 500, 0, "x")
+    drawn = draw_rows(sites, [COUNT] * 2, directions, read_activations(sites, 500, 0, "x"), 500, 0, "x")
     into_capped, into_plain = (drawn[direction] for direction in directions)
     assert len(into_capped) == 500
     assert into_capped.values["count"].max() == 10
@@ -203,7 +199,7 @@ def test_a_source_that_never_fits_is_refused() -> None:
     sites = [network.site("hidden"), network.site("hidden", task=Closed())]
     directions = [Direction(0, 1)]
     with pytest.raises(ca.CausalignError, match=r"values of 'count' in .* mean \(almost\) nothing as 'count'"):
-        draw_interventions(sites, [COUNT] * 2, directions, record_all(sites, 20, 0, "x"), 20, 0, "x")
+        draw_rows(sites, [COUNT] * 2, directions, read_activations(sites, 20, 0, "x"), 20, 0, "x")
 
 
 @pytest.mark.parametrize("at", ["hidden", "embedding"])
@@ -211,13 +207,13 @@ def test_directions_run_as_one_batch_are_what_they_are_alone(
     zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU], at: str
 ) -> None:
     sites = [network.site(at) for network in zoo_pair]
-    recorded = record_all(sites, 64, 0, "x")
-    drawn = draw_interventions(sites, [FULL] * 2, SELF_AND_ACROSS, recorded, 64, 0, "x")
+    recorded = read_activations(sites, 64, 0, "x")
+    drawn = draw_rows(sites, [FULL] * 2, SELF_AND_ACROSS, recorded, 64, 0, "x")
     into = [drawn[direction].take(torch.arange(64)) for direction in (Direction(0, 1), Direction(1, 1))]
     swapped = [batch.target_states + 0.01 for batch in into]
-    together = run_swapped(sites[1], into, swapped)
+    together = run_interventions(sites[1], into, swapped)
     for half, (batch, state) in enumerate(zip(into, swapped, strict=True)):
-        alone = run_swapped(sites[1], [batch], [state])
+        alone = run_interventions(sites[1], [batch], [state])
         rows = range(64 * half, 64 * (half + 1))
         for row in rows:
             torch.testing.assert_close(
@@ -233,11 +229,11 @@ def test_teacher_forcing_scores_each_trial_as_real_generation_does(
     zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU],
 ) -> None:
     sites = [network.site("hidden") for network in zoo_pair]
-    recorded = record_all(sites, 200, 1, "x")
-    drawn = draw_interventions(sites, [FULL] * 2, SELF_AND_ACROSS, recorded, 200, 1, "x")
+    recorded = read_activations(sites, 200, 1, "x")
+    drawn = draw_rows(sites, [FULL] * 2, SELF_AND_ACROSS, recorded, 200, 1, "x")
     means = class_means([recorded[0], recorded[1]], [("phase", "count")] * 2)
-    maps = generalised_procrustes(means, rank=8, train_scale=True)  # good enough to be right at times
-    forced = correct_trials(sites, maps, interchange, drawn)
+    maps = generalized_procrustes(means, rank=8, train_scale=True)  # good enough to be right at times
+    forced = row_outcomes(sites, maps, interchange, drawn)
     for (source, target), given_ in drawn.items():
         network = zoo_pair[target]
         swapped = interchange(given_.target_states, given_.source_states, maps[target], maps[source])
@@ -259,10 +255,10 @@ def test_keeping_the_target_s_state_scores_only_what_fits_by_chance(
     zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU],
 ) -> None:
     sites = [network.site("hidden") for network in zoo_pair]
-    recorded = record_all(sites, 1000, 0, "x")
-    drawn = draw_interventions(sites, [FULL] * 2, SELF_AND_ACROSS, recorded, 1000, 0, "x")
+    recorded = read_activations(sites, 1000, 0, "x")
+    drawn = draw_rows(sites, [FULL] * 2, SELF_AND_ACROSS, recorded, 1000, 0, "x")
     nothing = [random_map(128, 1, i) for i in range(2)]
-    for direction, correct in correct_trials(sites, nothing, keep, drawn).items():
+    for direction, correct in row_outcomes(sites, nothing, keep, drawn).items():
         here = recorded[direction.target]
         row_of = {state.numpy().tobytes(): row for row, state in enumerate(here.sampled)}
         rows = [row_of[state.numpy().tobytes()] for state in drawn[direction].target_states]
@@ -295,7 +291,7 @@ def test_logits_that_are_held_at_once_are_bounded_whatever_the_vocabulary() -> N
 
 @pytest.mark.parametrize("rows", [1, 7, 100])
 def test_predictions_read_out_in_parts_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
-    monkeypatch.setattr(sys.modules["causalign.interchange._predictions"], "rows_at_once", lambda *_: rows)
+    monkeypatch.setattr(sys.modules["causalign.engine.chunked_readout"], "rows_at_once", lambda *_: rows)
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(20, 6, generator=generator, dtype=torch.float64)
     weight = torch.randn(6, 9, generator=generator, dtype=torch.float64)

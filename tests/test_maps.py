@@ -4,17 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from causalign import CausalignError
-from causalign._random import torch_stream
-from causalign.maps import (
-    PARAMETRISATIONS,
-    AlignmentMap,
-    completed,
-    orthonormal,
-    parametrisation,
-    random_frame,
-    require_rank,
-)
+from causalign.errors import CausalignError
+from causalign.maps import PARAMETRIZATIONS, parametrization
+from causalign.maps.base import AlignmentMap, complete, orthonormal, random_frame, require_rank
+from causalign.random_streams import torch_stream
 
 shapes = st.integers(1, 24).flatmap(lambda width: st.tuples(st.just(width), st.integers(1, width)))
 
@@ -40,42 +33,42 @@ def test_orthonormal_is_gram_schmidt(shape: tuple[int, int], seed: int) -> None:
     torch.testing.assert_close(orthonormal(columns), gram_schmidt_literally(columns), atol=1e-6, rtol=1e-4)
 
 
-@pytest.mark.parametrize("kind", PARAMETRISATIONS)
+@pytest.mark.parametrize("kind", PARAMETRIZATIONS)
 @given(shape=shapes, seed=st.integers(0, 1000), train_scale=st.booleans(), scale=st.floats(0.1, 10))
 @settings(max_examples=30)
 def test_maps_start_where_they_are_told_and_stay_orthonormal(
     kind: str, shape: tuple[int, int], seed: int, train_scale: bool, scale: float
 ) -> None:
     start = AlignmentMap(random_frame(*shape, torch_stream(seed)), scale)
-    trained = parametrisation(kind)(start, train_scale)
+    trained = parametrization(kind)(start, train_scale)
     assert_orthonormal(trained().frame)
     torch.testing.assert_close(trained().frame, start.frame, atol=1e-5, rtol=0)
     assert trained().frozen().scale == pytest.approx(scale if train_scale else 1.0, rel=1e-5)
-    optimiser = torch.optim.Adam(trained.parameters(), lr=0.1)
+    optimizer = torch.optim.Adam(trained.parameters(), lr=0.1)
     for step in range(5):
         target = torch.randn(*shape, generator=torch_stream(seed, step))
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         (trained().frame * target).sum().mul(trained().scale).backward()
-        optimiser.step()
+        optimizer.step()
     assert_orthonormal(trained().frame)
     if shape[0] > 1:
         assert (trained().frame - start.frame).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("kind", PARAMETRISATIONS)
+@pytest.mark.parametrize("kind", PARAMETRIZATIONS)
 def test_maps_are_still_orthonormal_after_a_thousand_steps(kind: str) -> None:
-    trained = parametrisation(kind)(AlignmentMap(random_frame(24, 7, torch_stream(0)), 1.0), train_scale=True)
-    optimiser = torch.optim.Adam(trained.parameters(), lr=1e-2)
+    trained = parametrization(kind)(AlignmentMap(random_frame(24, 7, torch_stream(0)), 1.0), train_scale=True)
+    optimizer = torch.optim.Adam(trained.parameters(), lr=1e-2)
     for step in range(1000):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         (trained().frame * torch.randn(24, 7, generator=torch_stream(1, step))).sum().backward()
-        optimiser.step()
+        optimizer.step()
     assert_orthonormal(trained().frame)
 
 
 def test_the_scale_follows_its_gradient_and_can_be_off() -> None:
     start = AlignmentMap(random_frame(6, 2, torch_stream(0)), 2.0)
-    on, off = (parametrisation("gram-schmidt")(start, train_scale) for train_scale in (True, False))
+    on, off = (parametrization("gram-schmidt")(start, train_scale) for train_scale in (True, False))
     (on().scale * 3).backward()
     assert on.log_scale is not None
     assert on.log_scale.grad == pytest.approx(6.0)  # d(3 exp x)/dx at x = log 2
@@ -86,7 +79,7 @@ def test_the_scale_follows_its_gradient_and_can_be_off() -> None:
 @given(shape=shapes, seed=st.integers(0, 1000))
 def test_a_frame_is_completed_to_the_whole_matrix(shape: tuple[int, int], seed: int) -> None:
     frame = random_frame(*shape, torch_stream(seed))
-    whole = completed(frame)
+    whole = complete(frame)
     assert whole.shape == (shape[0], shape[0])
     assert_orthonormal(whole)
     torch.testing.assert_close(whole[: shape[1]].mT, frame)
@@ -100,7 +93,7 @@ def test_project_and_lift_undo_each_other_in_the_subspace() -> None:
 
 def test_no_global_generator_is_used() -> None:
     before = torch.get_rng_state()
-    for kind in PARAMETRISATIONS.values():
+    for kind in PARAMETRIZATIONS.values():
         kind(AlignmentMap(random_frame(9, 4, torch_stream(0)), 1.0), train_scale=True)()
     assert torch.equal(before, torch.get_rng_state())
 
@@ -112,4 +105,4 @@ def test_bad_ranks_and_names_are_refused() -> None:
         ):
             require_rank(rank, 8, "here")
     with pytest.raises(CausalignError, match="unknown map 'gram_schmidt'; did you mean 'gram-schmidt'"):
-        parametrisation("gram_schmidt")
+        parametrization("gram_schmidt")

@@ -12,19 +12,29 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import causalign as ca
-from causalign._random import torch_stream
-from causalign.alignment import METHODS, Method, Roles, trained
-from causalign.alignment.methods import with_access
-from causalign.alignment.rank import cut, least_rank
-from causalign.interchange import Batch, Direction, draw_interventions, interchange, lengthened, record_all
-from causalign.maps import AlignmentMap, random_frame
-from causalign.search import Found, Look, Objective, Search, latent, sample_directions
-from causalign.sites import Readable
-from causalign.tasks import Arithmetic, MultiObject, Sequences, Variable, by_name
+from causalign.alignment.methods import METHODS, Method, Roles, trained, with_access
+from causalign.counterfactuals.direction import Direction
+from causalign.counterfactuals.from_task import draw_rows
+from causalign.counterfactuals.interventions import interchange
+from causalign.engine.activation_cache import lengthen, read_activations
+from causalign.engine.batch import Batch
+from causalign.maps.base import AlignmentMap, random_frame
+from causalign.random_streams import torch_stream
+from causalign.search.direction_sampling import sample_directions
+from causalign.search.early_stopping import Evaluation
+from causalign.search.objectives import Objective, latent
+from causalign.search.rank_selection import cut, smallest_rank
+from causalign.search.search import Search, SearchResult
+from causalign.sites.readable import Readable
+from causalign.tasks import by_name
+from causalign.tasks.arithmetic import Arithmetic
+from causalign.tasks.base import Sequences
+from causalign.tasks.counting import MultiObject
+from causalign.tasks.variable import Variable
 from naive_networks import latent_loss, stepwise_pair
 from naive_tasks import Counting as NaiveCounting
 
-QUICK = ca.Settings(most_steps=2, check_every=1, batch=8)
+QUICK = ca.SearchConfig(most_steps=2, check_every=1, batch=8)
 SMALL: dict[str, Any] = {"train": 60, "validation": 40, "test": 30, "settings": QUICK}
 FULL = Variable.of("full")
 
@@ -93,14 +103,14 @@ def test_clmas_never_runs_the_inaccessible_network_in_the_search(
         searching.clear()
         return found
 
-    real_go_on, real_run_on = Search.go_on, sites[inaccessible].run_on
+    real_go_on, real_run_on = Search.go_on, sites[inaccessible].run_from
 
     def guarded_run_on(*given: Any) -> Tensor:
         refuse()
         return real_run_on(*given)
 
     monkeypatch.setattr(Search, "go_on", search_under_guard)
-    monkeypatch.setattr(sites[inaccessible], "run_on", guarded_run_on)
+    monkeypatch.setattr(sites[inaccessible], "run_from", guarded_run_on)
     for module in sites[inaccessible].network.modules():
         module.register_forward_pre_hook(refuse)
     alignment = ca.align(sites, method="clmas", rank=3, inaccessible=inaccessible, **SMALL)
@@ -113,8 +123,8 @@ def test_clmas_never_runs_the_inaccessible_network_in_the_search(
 
 def test_the_latent_objective_is_equation_8() -> None:
     sites, both = tiny_sites("hidden"), [Direction(0, 1), Direction(1, 1)]
-    recorded = record_all(sites, 50, 0, "x")
-    drawn = draw_interventions(sites, [FULL] * 2, both, recorded, 50, 0, "x", with_latents=both)
+    recorded = read_activations(sites, 50, 0, "x")
+    drawn = draw_rows(sites, [FULL] * 2, both, recorded, 50, 0, "x", latent_directions=both)
     batches = [drawn[direction].take(torch.arange(20)) for direction in both]
     swapped = [torch.randn(20, 8, generator=torch_stream(i)) for i in range(2)]
     expected = sum(
@@ -128,9 +138,9 @@ def test_the_latent_objective_is_equation_8() -> None:
 @pytest.mark.parametrize("variable", ["full", "count"])
 def test_counterfactual_latents_have_the_values_that_are_expected_after_the_swap(variable: str) -> None:
     sites, into = tiny_sites("hidden"), Direction(0, 1)
-    recorded = record_all(sites, 60, 0, "x")
+    recorded = read_activations(sites, 60, 0, "x")
     variables = [Variable.of(variable)] * 2
-    drawn = draw_interventions(sites, variables, [into], recorded, 400, 0, "x", with_latents=[into])[into]
+    drawn = draw_rows(sites, variables, [into], recorded, 400, 0, "x", latent_directions=[into])[into]
     known: dict[tuple[int, ...], list[int]] = {}
     for trial, position in zip(recorded[1].trial, recorded[1].position, strict=True):
         value = tuple(int(recorded[1].trials.values[name][trial, position]) for name in ("phase", "count"))
@@ -141,7 +151,7 @@ def test_counterfactual_latents_have_the_values_that_are_expected_after_the_swap
         assert int(row) in known[int(phase), int(count)]
     assert not set(drawn.unmatched) & set(known)
     assert len(drawn) + sum(drawn.unmatched.values()) == 400
-    all_drawn = draw_interventions(sites, variables, [into], recorded, 400, 0, "x")[into]
+    all_drawn = draw_rows(sites, variables, [into], recorded, 400, 0, "x")[into]
     pairs = zip(all_drawn.values["phase"].tolist(), all_drawn.values["count"].tolist(), strict=True)
     lacking = [pair for pair in pairs if pair not in known]
     assert drawn.unmatched == {pair: lacking.count(pair) for pair in set(lacking)}
@@ -164,13 +174,13 @@ def test_interventions_without_a_latent_are_reported() -> None:
 def test_a_trial_is_lengthened_by_the_filler_in_place_of_its_end() -> None:
     task = MultiObject()
     trials = task.trials(30, np.random.default_rng(0))
-    longer, there = lengthened(task, trials, 50)
+    longer, there = lengthen(task, trials, 50)
     for row in range(30):
         own = task.vocabulary.decode(trials.tokens[row]).split()[:-1]
         assert task.vocabulary.decode(longer.tokens[row]).split() == own + ["R"] * (50 - len(own))
         assert (np.diff(longer.values["count"][row, len(own) - 1 :]) == -1).all()
     assert there.all()
-    without, there = lengthened(Arithmetic(), Arithmetic().trials(5, np.random.default_rng(0)), 70)
+    without, there = lengthen(Arithmetic(), Arithmetic().trials(5, np.random.default_rng(0)), 70)
     assert (there.sum(axis=1) == (np.isin(without.tokens, (0, 2), invert=True)).sum(axis=1)).all()
 
 
@@ -179,9 +189,9 @@ def test_stepwise_interventions_pair_all_positions_up_to_the_source_s(variable: 
     tasks = ["multi-object", "same-object"]
     sites = [ca.networks.build(task, "gru", seed=0, width=12).site("embedding") for task in tasks]
     naive = [NaiveCounting(task) for task in tasks]
-    recorded = record_all(sites, 40, 0, "x", stepwise=True)
+    recorded = read_activations(sites, 40, 0, "x", stepwise=True)
     every = [Direction(s, t) for s in range(2) for t in range(2)]
-    drawn = draw_interventions(sites, [Variable.of(variable)] * 2, every, recorded, 40, 0, "x", stepwise=True)
+    drawn = draw_rows(sites, [Variable.of(variable)] * 2, every, recorded, 40, 0, "x", stepwise=True)
     for (source, target), interventions in drawn.items():
         of, into = sites[source].task, sites[target].task
         named = _spelt(sites[source], interventions.source_states), _spelt(sites[target], interventions.target_states)
@@ -218,8 +228,8 @@ def test_the_inaccessible_site_on_record_is_the_one_that_was() -> None:
 
 def test_a_narrow_range_is_drawn_like_any_other() -> None:
     sites, into = tiny_sites("hidden"), Direction(0, 1)
-    recorded = record_all(sites, 2000, 0, "x")
-    drawn = draw_interventions(sites, [Variable("count", 20, 20)] * 2, [into], recorded, 300, 0, "x")[into]
+    recorded = read_activations(sites, 2000, 0, "x")
+    drawn = draw_rows(sites, [Variable("count", 20, 20)] * 2, [into], recorded, 300, 0, "x")[into]
     assert len(drawn) == 300
     assert set(drawn.values["count"].tolist()) == {20}
 
@@ -239,7 +249,7 @@ def test_a_count_is_aligned_with_the_remaining_operations() -> None:
     sites = [ca.networks.build(task, "gru", seed=0, width=8).site("hidden") for task in ("multi-object", "arithmetic")]
     both = [Direction(0, 1), Direction(1, 0)]
     variables = [Variable.of("count"), Variable.of("remaining_ops")]
-    drawn = draw_interventions(sites, variables, both, record_all(sites, 300, 0, "x"), 2000, 0, "x")
+    drawn = draw_rows(sites, variables, both, read_activations(sites, 300, 0, "x"), 2000, 0, "x")
     into_arithmetic, into_counting = (drawn[direction].values for direction in both)
     assert set(into_arithmetic["remaining_ops"].tolist()) == set(range(1, 11))  # 11 to 20 mean nothing there
     assert set(into_counting["count"].tolist()) == set(range(1, 10))  # after a comma at most 9 remain
@@ -256,7 +266,7 @@ def test_a_range_holds_in_every_direction() -> None:
     sites = [ca.networks.build(task, "gru", seed=0, width=8).site("hidden") for task in ("multi-object", "arithmetic")]
     every = [Direction(s, t) for s in range(2) for t in range(2)]
     variables = [Variable.of("count"), Variable.of("cumulative_value[1..10]")]
-    drawn = draw_interventions(sites, variables, every, record_all(sites, 300, 0, "x"), 2000, 0, "x")
+    drawn = draw_rows(sites, variables, every, read_activations(sites, 300, 0, "x"), 2000, 0, "x")
     for (source, target), interventions in drawn.items():
         found = set(interventions.values["count" if target == 0 else "cumulative_value"].tolist())
         assert found == (set(range(1, 11)) if 1 in (source, target) else set(range(21)))
@@ -305,7 +315,7 @@ def test_the_cut_keeps_what_tells_the_values_apart() -> None:
 def test_the_least_rank_is_within_the_tolerance_and_the_one_below_is_not(
     zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU],
 ) -> None:
-    quick: dict[str, Any] = {"train": 500, "validation": 200, "test": 200, "settings": ca.Settings(most_steps=0)}
+    quick: dict[str, Any] = {"train": 500, "validation": 200, "test": 200, "settings": ca.SearchConfig(most_steps=0)}
     alignment = ca.align(zoo_pair[0].site("hidden"), method="das", rank="auto", tolerance=0.3, **quick)
     tried = {each.rank: each.worst_iia for each in alignment.record.ranks}
     enough = max(tried.values()) - 0.3
@@ -323,7 +333,7 @@ def test_of_several_ranks_the_best_goes_on_as_if_there_were_no_other(
     zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU],
 ) -> None:
     site = zoo_pair[0].site("hidden")
-    settings = ca.Settings(most_steps=8, trial=4, check_every=2, batch=32, grow=1)
+    settings = ca.SearchConfig(most_steps=8, trial=4, check_every=2, batch=32, grow=1)
     quick: dict[str, Any] = {"train": 300, "validation": 200, "test": 200, "method": "das"}
     alignment = ca.align(site, rank=[1, 8], settings=settings, **quick)
     outdone, best = alignment.record.ranks
@@ -344,16 +354,16 @@ def test_of_several_ranks_the_best_goes_on_as_if_there_were_no_other(
             ca.align(site, rank=rank, **quick)
 
 
-def a_search_that_scores(scores: dict[int, float], stops: dict[int, str] | None = None) -> Callable[..., Found]:
+def a_search_that_scores(scores: dict[int, float], stops: dict[int, str] | None = None) -> Callable[..., SearchResult]:
     """A search whose worst IIA depends on the rank as given."""
 
-    def searched(maps: Sequence[AlignmentMap]) -> Found:
+    def run_search(maps: Sequence[AlignmentMap]) -> SearchResult:
         rank = maps[0].rank
         known = max(r for r in scores if r <= rank)
         stopped: Any = (stops or {}).get(rank, "settled")
-        return Found(tuple(maps), Look(5, None, scores[known], scores[known]), (), 5, stopped)
+        return SearchResult(tuple(maps), Evaluation(5, None, scores[known], scores[known]), (), 5, stopped)
 
-    return searched
+    return run_search
 
 
 FULL_RANK = [AlignmentMap(torch.eye(16), 1.0)]
@@ -363,16 +373,16 @@ MEANS = [torch.randn(30, 16, generator=torch_stream(0))]
 def test_the_best_rank_need_not_be_the_full_one() -> None:
     # As for a single variable: at full rank the swap takes along what it should leave alone.
     scores = {1: 0.5, 3: 0.85, 4: 0.93, 8: 0.95, 12: 0.6, 16: 0.5}
-    found, tried = least_rank(a_search_that_scores(scores), FULL_RANK, MEANS, tolerance=0.03)
+    found, tried = smallest_rank(a_search_that_scores(scores), FULL_RANK, MEANS, tolerance=0.03)
     assert found.maps[0].rank == 4
     assert [each.rank for each in tried] == [16, 8, 4, 2, 3]
-    found, _ = least_rank(a_search_that_scores({1: 0.9}), FULL_RANK, MEANS, tolerance=0.03)
+    found, _ = smallest_rank(a_search_that_scores({1: 0.9}), FULL_RANK, MEANS, tolerance=0.03)
     assert found.maps[0].rank == 1
 
 
 def test_an_interrupted_rank_ends_the_search_for_the_least() -> None:
     scores = {1: 0.2, 8: 0.95, 16: 0.96}
-    found, tried = least_rank(a_search_that_scores(scores, {4: "interrupted"}), FULL_RANK, MEANS, tolerance=0.03)
+    found, tried = smallest_rank(a_search_that_scores(scores, {4: "interrupted"}), FULL_RANK, MEANS, tolerance=0.03)
     assert (found.maps[0].rank, found.stopped) == (8, "interrupted")
     assert [(each.rank, each.stopped) for each in tried] == [(16, "settled"), (8, "settled"), (4, "interrupted")]
 

@@ -12,9 +12,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import causalign as ca
-from causalign.networks import Recipe, accuracy, load_network, train, training
+from causalign.networks import training
+from causalign.networks.accuracy import accuracy
+from causalign.networks.checkpoint import load_network
+from causalign.networks.training import Recipe, train
 from causalign.networks.zoo import Entry
-from causalign.tasks import MultiObject, Vocabulary
+from causalign.tasks.counting import MultiObject
+from causalign.tasks.vocabulary import Vocabulary
 from naive_networks import naive_transformer
 
 QUICK = Recipe(batch=16, check_every=5, most_steps=15, validation_trials=20)

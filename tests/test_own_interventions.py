@@ -12,24 +12,30 @@ import torch
 from torch import nn
 
 import causalign as ca
-from causalign.interchange import Direction, draw_interventions, interchange, record_all, run_swapped
-from causalign.maps import AlignmentMap, random_frame
-from causalign.networks import GRU
-from causalign.sites import Site
-from causalign.tasks import Given, Sequences, Variable
+from causalign.counterfactuals.direction import Direction
+from causalign.counterfactuals.from_task import draw_rows
+from causalign.counterfactuals.interventions import interchange
+from causalign.engine.activation_cache import read_activations
+from causalign.engine.run import run_interventions
+from causalign.maps.base import AlignmentMap, random_frame
+from causalign.networks.gru import GRU
+from causalign.sites.base import Site
+from causalign.tasks.base import Sequences
+from causalign.tasks.no_task import NoTask
+from causalign.tasks.variable import Variable
 
 Pair = tuple[GRU, GRU]
 BEHAVIOUR = ("train", "validation", "test")
-QUICK = ca.Settings(most_steps=3, check_every=1, batch=8)
+QUICK = ca.SearchConfig(most_steps=3, check_every=1, batch=8)
 
 
-def drawn(sites: Sequence[Site], stepwise: bool = False, count: int = 30) -> dict[Direction, ca.Interventions]:
-    recorded = record_all(sites, count, 0, "train", stepwise)
+def drawn(sites: Sequence[Site], stepwise: bool = False, count: int = 30) -> dict[Direction, ca.CounterfactualRows]:
+    recorded = read_activations(sites, count, 0, "train", stepwise)
     directions = [Direction(0, 1), Direction(1, 1)]
-    return draw_interventions(sites, [Variable("full")] * 2, directions, recorded, count, 0, "train", stepwise=stepwise)
+    return draw_rows(sites, [Variable("full")] * 2, directions, recorded, count, 0, "train", stepwise=stepwise)
 
 
-def as_arrays(given: ca.Interventions, source: Site, target: Site) -> dict[str, Any]:
+def as_arrays(given: ca.CounterfactualRows, source: Site, target: Site) -> dict[str, Any]:
     """What a user would have written down of drawn interventions."""
     rows = range(len(given))
     places = given.places
@@ -52,9 +58,9 @@ def as_arrays(given: ca.Interventions, source: Site, target: Site) -> dict[str, 
     }
 
 
-def logits(site: Site, given: ca.Interventions, maps: Sequence[AlignmentMap]) -> torch.Tensor:
+def logits(site: Site, given: ca.CounterfactualRows, maps: Sequence[AlignmentMap]) -> torch.Tensor:
     batch = given.take(torch.arange(len(given)))
-    run = run_swapped(site, [batch], [interchange(batch.target_states, batch.source_states, maps[1], maps[0])])
+    run = run_interventions(site, [batch], [interchange(batch.target_states, batch.source_states, maps[1], maps[0])])
     return site.read_out(run.features)
 
 
@@ -65,7 +71,7 @@ def test_arrays_give_what_the_task_drew(tiny_pair: Pair, at: str, stepwise: bool
     for direction, given in drawn(sites, stepwise).items():
         source, target = (sites[index] for index in direction)
         chosen = [maps[index] for index in direction]
-        own = ca.Interventions.from_arrays(source, target, **as_arrays(given, source, target), stepwise=stepwise)
+        own = ca.CounterfactualRows.from_arrays(source, target, **as_arrays(given, source, target), stepwise=stepwise)
         torch.testing.assert_close(logits(target, own, chosen), logits(target, given, chosen))
         assert torch.equal(own.determined, given.determined[:, : own.determined.shape[1]])
 
@@ -81,22 +87,22 @@ def test_a_table_is_its_columns(tiny_pair: Pair) -> None:
             datasets.Dataset.from_dict({name: [np.asarray(e).tolist() for e in c] for name, c in arrays.items()})
         )
     for table in tables:
-        own = ca.Interventions.from_table(sites[0], sites[1], table)
+        own = ca.CounterfactualRows.from_table(sites[0], sites[1], table)
         torch.testing.assert_close(own.source_states, given.source_states)
         assert own.lengths.tolist() == given.lengths.tolist()
     with pytest.raises(ca.CausalignError, match="has no column source_positions; it has source_tokens$"):
-        ca.Interventions.from_table(sites[0], sites[1], {"source_tokens": [[1]]})
+        ca.CounterfactualRows.from_table(sites[0], sites[1], {"source_tokens": [[1]]})
 
 
-def all_directions(sites: Sequence[Site], count: int = 40) -> dict[Any, ca.Interventions]:
+def all_directions(sites: Sequence[Site], count: int = 40) -> dict[Any, ca.CounterfactualRows]:
     directions = [(source, target) for source in range(len(sites)) for target in range(len(sites))]
     rng = np.random.default_rng(0)
-    made: dict[Any, ca.Interventions] = {}
+    made: dict[Any, ca.CounterfactualRows] = {}
     for source, target in directions:
         tokens = rng.integers(1, 6, (2, count, 5))
         positions, steps = rng.integers(0, 5, (2, count)), rng.integers(1, 4, count)
         continuations = [rng.integers(1, 6, step).tolist() for step in steps]
-        made[source, target] = ca.Interventions.from_arrays(
+        made[source, target] = ca.CounterfactualRows.from_arrays(
             sites[source],
             sites[target],
             source_tokens=tokens[0],
@@ -124,12 +130,14 @@ def test_a_search_learns_what_own_interventions_ask_for(zoo_pair: Pair) -> None:
     site = zoo_pair[0].site("hidden")
     given = {}
     for index, (split, count) in enumerate(zip(BEHAVIOUR, (2000, 200, 200), strict=True)):
-        recorded = record_all([site], count, index, split)
-        task_drawn = draw_interventions([site], [Variable("full")], [Direction(0, 0)], recorded, count, index, split)
-        given[split] = ca.Interventions.from_arrays(site, site, **as_arrays(task_drawn[Direction(0, 0)], site, site))
-    settings = ca.Settings(most_steps=120, learning_rate=1e-2, enough=0.5)
+        recorded = read_activations([site], count, index, split)
+        task_drawn = draw_rows([site], [Variable("full")], [Direction(0, 0)], recorded, count, index, split)
+        given[split] = ca.CounterfactualRows.from_arrays(
+            site, site, **as_arrays(task_drawn[Direction(0, 0)], site, site)
+        )
+    settings = ca.SearchConfig(most_steps=120, learning_rate=1e-2, enough=0.5)
     found = ca.align(site, method="das", rank=32, interventions=given, settings=settings)
-    assert found.worst_iia > 0.45 > 3 * found.unswapped["iia"].item()
+    assert found.worst_iia > 0.45 > 3 * found.no_swap["iia"].item()
 
 
 GOOD: dict[str, Any] = {
@@ -167,9 +175,9 @@ GOOD: dict[str, Any] = {
 )
 def test_rows_that_cannot_be_are_named(tiny_pair: Pair, changes: dict[str, Any], message: str) -> None:
     site = tiny_pair[0].site("embedding")
-    ca.Interventions.from_arrays(site, site, **GOOD)
+    ca.CounterfactualRows.from_arrays(site, site, **GOOD)
     with pytest.raises(ca.CausalignError, match=message):
-        ca.Interventions.from_arrays(site, site, **{**GOOD, **changes})
+        ca.CounterfactualRows.from_arrays(site, site, **{**GOOD, **changes})
 
 
 def _of_another(sites: Sequence[Site]) -> Any:
@@ -214,7 +222,7 @@ def test_a_model_without_a_task_is_aligned_on_padded_rows() -> None:
             transformers.GPT2Config(vocab_size=50, n_embd=32, n_layer=2, n_head=4, n_positions=40)
         )
     network = ca.networks.HuggingFace(model, name="tiny")
-    assert isinstance(network.task, Given)
+    assert isinstance(network.task, NoTask)
     site = network.site("layer.1")
     rng = np.random.default_rng(0)
     tokens, mask = rng.integers(1, 50, (8, 9)), np.ones((8, 9), dtype=int)
@@ -222,7 +230,7 @@ def test_a_model_without_a_task_is_aligned_on_padded_rows() -> None:
         mask[row, : row % 5] = 0
     tokens[mask == 0] = 0
     continuations = rng.integers(1, 50, (8, 4))
-    own = ca.Interventions.from_arrays(
+    own = ca.CounterfactualRows.from_arrays(
         site,
         site,
         source_tokens=tokens,
@@ -250,7 +258,7 @@ def test_a_model_without_a_task_is_aligned_on_padded_rows() -> None:
     expected = model(input_ids=whole, attention_mask=there, position_ids=(there.cumsum(1) - 1).clamp(min=0)).logits
     hook.remove()
     batch = own.take(torch.arange(8))
-    run = run_swapped(site, [batch], [batch.source_states])
+    run = run_interventions(site, [batch], [batch.source_states])
     order = torch.argsort(run.trial, stable=True)
     found = site.read_out(run.features)[order].view(8, 4, -1)
     torch.testing.assert_close(found, expected[:, 7:11], atol=1e-4, rtol=1e-4)

@@ -13,10 +13,16 @@ from safetensors.torch import load_file, save_file
 
 import causalign as ca
 from causalign.cli import main
-from causalign.networks import Recipe, _source, accuracy, load_huggingface
-from causalign.networks._spelling import spelled
-from causalign.sites import Site, check, open_site, runnable
-from causalign.tasks import InContext, MultiObject
+from causalign.networks import pretrained_source as _source
+from causalign.networks.accuracy import accuracy
+from causalign.networks.hub import from_pretrained
+from causalign.networks.tokenization import spell
+from causalign.networks.training import Recipe
+from causalign.sites.base import Site, require_site
+from causalign.sites.checks import check
+from causalign.sites.uri import open_site
+from causalign.tasks.counting import MultiObject
+from causalign.tasks.in_context import InContext
 
 transformers = pytest.importorskip("transformers")
 tokenizers = pytest.importorskip("tokenizers")
@@ -51,7 +57,7 @@ def metaspace() -> Any:
 @pytest.mark.parametrize("make", [byte_level, metaspace, lambda: byte_level(add_prefix_space=True)])
 def test_ids_put_together_are_those_of_the_whole_text(make: Any) -> None:
     tokenizer, task = make(), InContext()
-    prompt, ids = spelled(tokenizer, task, "it")
+    prompt, ids = spell(tokenizer, task, "it")
     for count in range(1, 13):
         text = task.prompt + " nut" * count + ":" + " seed" * count + " stop"
         names = ["B", *["D"] * count, "T", *["R"] * count, "E"]
@@ -63,7 +69,7 @@ def test_ids_put_together_are_those_of_the_whole_text(make: Any) -> None:
 @pytest.mark.parametrize("make", [byte_level, metaspace])
 def test_words_of_several_tokens_are_refused_by_name(make: Any) -> None:
     with pytest.raises(ca.CausalignError, match=r"^the tokenizer of it reads ' walnut' as \d tokens \(.*\); use other"):
-        spelled(make(), InContext(words=("walnut", "seed", "stop")), "it")
+        spell(make(), InContext(words=("walnut", "seed", "stop")), "it")
 
 
 def test_a_tokenizer_that_joins_words_is_refused() -> None:
@@ -74,7 +80,7 @@ def test_a_tokenizer_that_joins_words_is_refused() -> None:
     with pytest.raises(
         ca.CausalignError, match="the tokenizer of it (does not read .* token by token|reads .* tokens)"
     ):
-        spelled(tokenizer, InContext(), "it")
+        spell(tokenizer, InContext(), "it")
 
 
 def test_the_shipped_llama_is_an_ordinary_model_that_says_what_the_prompt_asks_for() -> None:
@@ -88,7 +94,7 @@ def test_the_shipped_llama_is_an_ordinary_model_that_says_what_the_prompt_asks_f
 
 
 def test_counts_that_the_model_fails_are_left_out_and_named() -> None:
-    network = load_huggingface(LLAMA, InContext(range(1, 21)))
+    network = from_pretrained(LLAMA, InContext(range(1, 21)))
     task = network.task
     assert isinstance(task, InContext)
     assert set(range(1, 13)) <= set(task.quantities)
@@ -103,7 +109,7 @@ def test_counts_that_the_model_fails_are_left_out_and_named() -> None:
 
 def test_references_name_the_sites_of_a_language_model(tmp_path: Path) -> None:
     def opened(reference: str) -> Site:
-        return runnable(open_site(reference), "these are of networks")
+        return require_site(open_site(reference), "these are of networks")
 
     site = opened(f"hf:{LLAMA}@embeddings")
     assert site.name == f"hf:{LLAMA}@embedding"
@@ -140,7 +146,7 @@ def test_a_language_model_and_a_gru_are_aligned_from_the_shell(
 
 def test_a_model_in_half_precision_is_aligned_with_a_network_in_single() -> None:
     sites = [open_site(f"hf:{LLAMA},dtype=bfloat16"), open_site("zoo:multi-object/gru@embedding")]
-    found = ca.align(sites, rank=4, train=40, validation=10, test=10, settings=ca.Settings(most_steps=2, batch=8))
+    found = ca.align(sites, rank=4, train=40, validation=10, test=10, settings=ca.SearchConfig(most_steps=2, batch=8))
     assert [each.frame.dtype for each in found.maps] == [torch.float32] * 2
     assert len(found.iia) == 4
 
@@ -179,26 +185,26 @@ def test_broken_folders_are_refused(copied: Path, monkeypatch: pytest.MonkeyPatc
     lacking = {name: weight for name, weight in weights.items() if "layers.1.mlp" not in name}
     save_file(lacking, copied / "model.safetensors", {"format": "pt"})
     with pytest.raises(ca.CausalignError, match=r"lacks weights: model.layers.1.mlp.down_proj.weight, "):
-        load_huggingface(copied)
+        from_pretrained(copied)
     (copied / "model.safetensors").write_bytes(b"torn")
     with pytest.raises(ca.CausalignError, match=r"^cannot load hf:.*"):
-        load_huggingface(copied)
+        from_pretrained(copied)
     (copied / "model.safetensors").unlink()
     torch.save(weights, copied / "pytorch_model.bin")
     with pytest.raises(ca.CausalignError, match=r"^cannot load hf:.*safetensors"):
-        load_huggingface(copied)
+        from_pretrained(copied)
 
 
 def test_a_name_that_the_hub_cannot_be_asked_about_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ca.CausalignError, match=r"^cannot load hf:nobody/nothing: "):
-        load_huggingface("nobody/nothing")
+        from_pretrained("nobody/nothing")
 
 
 def test_a_model_that_fails_at_every_count_is_refused(tmp_path: Path) -> None:
     ca.networks.build("in-context", "llama", seed=0, width=32).save(tmp_path)
     with pytest.raises(ca.CausalignError, match="does in-context at none of the counts 1, 2, 3, "):
-        load_huggingface(tmp_path)
+        from_pretrained(tmp_path)
 
 
 def test_a_model_larger_than_the_memory_is_refused_with_what_would_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,14 +212,14 @@ def test_a_model_larger_than_the_memory_is_refused_with_what_would_do(monkeypatc
     with pytest.raises(
         ca.CausalignError, match=r"takes 0.0 GiB as float32, and the machine has 0.0 GiB; dtype=bfloat16"
     ):
-        load_huggingface(LLAMA)
+        from_pretrained(LLAMA)
 
 
 def test_a_task_that_is_not_text_needs_ids(tmp_path: Path) -> None:
     with pytest.raises(ca.CausalignError, match=r"multi-object does not say how its tokens are written"):
-        load_huggingface(LLAMA, MultiObject())
+        from_pretrained(LLAMA, MultiObject())
     tokens = {name: index for index, name in enumerate(MultiObject().vocabulary.tokens)}
-    assert load_huggingface(LLAMA, MultiObject(), tokens=tokens).prompt == ()
+    assert from_pretrained(LLAMA, MultiObject(), tokens=tokens).prompt == ()
     with pytest.raises(ca.CausalignError, match="a llama reads text, and multi-object does not say"):
         ca.networks.build("multi-object", "llama", seed=0)
     with pytest.raises(ca.CausalignError, match="heads of 32 units: its width must be a multiple, found 48"):

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 import causalign as ca
-from causalign.interchange import interchange
-from causalign.maps import AlignmentMap, random_frame
-from causalign.networks import HuggingFace
-from causalign.sites import Continuation, Places
-from causalign.tasks import Given
+from causalign.alignment.pyvene_export import to_pyvene
+from causalign.counterfactuals.interventions import interchange
+from causalign.maps.base import AlignmentMap, random_frame
+from causalign.networks.huggingface import HuggingFace
+from causalign.sites.base import Continuation, Places
+from causalign.tasks.no_task import NoTask
 
 transformers = pytest.importorskip("transformers")
 with warnings.catch_warnings():
@@ -29,7 +30,7 @@ def model() -> Any:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("scale", [1.0, 3.0])
 def test_the_intervened_logits_are_pyvenes(scale: float) -> None:
-    network = HuggingFace(model(), Given())
+    network = HuggingFace(model(), NoTask())
     site, position = network.site("layer.2"), 4
     given = AlignmentMap(random_frame(32, 5, torch.Generator().manual_seed(1)), scale)
     base, source = torch.randint(50, (2, 6, 10), generator=torch.Generator().manual_seed(2))
@@ -37,8 +38,8 @@ def test_the_intervened_logits_are_pyvenes(scale: float) -> None:
     continuation = Continuation.pack(base[:, position + 1 :], torch.full((6,), 5))
     places = Places(torch.arange(6), torch.full((6,), position))
     with torch.no_grad():
-        found = site.resume(site.prepare(base), places, interchange(of_base, of_source, given, given), continuation)
-    block = {"layer": 1, "component": "block_output", "unit": "pos", "intervention": ca.alignment.to_pyvene(given)}
+        found = site.resume(site.prefix(base), places, interchange(of_base, of_source, given, given), continuation)
+    block = {"layer": 1, "component": "block_output", "unit": "pos", "intervention": to_pyvene(given)}
     theirs = pyvene.IntervenableModel(pyvene.IntervenableConfig([block]), model())
     _, out = theirs({"input_ids": base}, [{"input_ids": source}], {"sources->base": position})
     expected = out.logits[:, position:-1].transpose(0, 1).flatten(0, 1)
@@ -55,6 +56,6 @@ def test_an_alignment_gives_each_of_its_sites(rough: ca.Alignment) -> None:
 
 
 def test_pyvene_has_to_be_there(rough: ca.Alignment, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("causalign.alignment.export.find_spec", lambda name: None)
+    monkeypatch.setattr("causalign.alignment.pyvene_export.find_spec", lambda name: None)
     with pytest.raises(ca.CausalignError, match="this needs pyvene: pip install pyvene"):
         rough.to_pyvene(0)

@@ -6,7 +6,7 @@ from scipy.spatial.distance import pdist
 from scipy.stats import rankdata, spearmanr
 
 import causalign as ca
-from causalign.evaluation import _ranks
+from causalign.similarity import ranks as _ranks
 from naive_similarity import rsa as naive_rsa
 
 

@@ -16,13 +16,13 @@ from typer.testing import CliRunner
 
 import causalign as ca
 from brains import STEP, Brain, brain_of, empty_nwb, save, write_nwb
-from causalign.cli import app
-from causalign.evaluation.similarity import MEASURES
-from causalign.sites import open_site
+from causalign.cli.commands import app
+from causalign.scoring.comparison import MEASURES
+from causalign.sites.uri import open_site
 
 Pair = tuple[ca.networks.GRU, ca.networks.GRU]
 COUNTS = {"train": 120, "validation": 60, "test": 80}
-QUICK: dict[str, Any] = COUNTS | {"rank": 3, "settings": ca.Settings(most_steps=4, check_every=2, batch=16)}
+QUICK: dict[str, Any] = COUNTS | {"rank": 3, "settings": ca.SearchConfig(most_steps=4, check_every=2, batch=16)}
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_timestamps_do_as_well_as_a_rate(brain: Brain, file: Path, tmp_path: Pat
     by_rate, by_times = from_file(file), from_file(file, series="stamped")
     one, other = (each.draw(9, "test", np.random.default_rng(0)) for each in (by_rate, by_times))
     np.testing.assert_array_equal(one.used, other.used)
-    torch.testing.assert_close(by_times.states_of(one, 3)[0], by_rate.states_of(one, 3)[0])
+    torch.testing.assert_close(by_times.states_and_prefix(one, 3)[0], by_rate.states_and_prefix(one, 3)[0])
 
 
 @pytest.mark.parametrize("window", [None, (-0.05, 0.3)])
@@ -94,7 +94,7 @@ def test_spikes_are_counted_in_bins_from_the_event_on(
     bins = 9 if window is None else 3
     for split in recording.splits:
         trials = recording.draw(99, split, np.random.default_rng(0))
-        states, _ = recording.states_of(trials, bins)
+        states, _ = recording.states_and_prefix(trials, bins)
         assert trials.used.shape == (len(trials), bins)
         for row, trial in enumerate(trials.index):
             for k in range(bins):
@@ -138,7 +138,7 @@ def test_a_labelled_array_is_read_whatever_the_order_of_its_dimensions(brain: Br
     assert recording.task.variables == ("side",)
     trials = recording.draw(4, "train", np.random.default_rng(0))
     expected = values.transpose(1, 2, 0)[trials.index]
-    np.testing.assert_allclose(recording.states_of(trials, 5)[0].numpy(), expected, rtol=1e-6)
+    np.testing.assert_allclose(recording.states_and_prefix(trials, 5)[0].numpy(), expected, rtol=1e-6)
     counted = array.assign_coords(step=(("time", "trial"), np.arange(5)[:, None] + np.zeros((5, 20), int)))
     assert set(ca.Recording.from_xarray(counted).coverage["step"]) == set(range(5))
     with pytest.raises(ca.CausalignError, match="has the dimensions trial, time and unit; found trial, time, neuron"):

@@ -11,13 +11,13 @@ import torch
 
 import causalign as ca
 from brains import Brain, brain_of
-from causalign.evaluation import latent_distance
-from causalign.recordings import Preprocess
+from causalign.recordings.preprocessing import Preprocess
+from causalign.scoring.latent_distance import latent_distance
 from naive_networks import latent_loss
 
 Pair = tuple[ca.networks.GRU, ca.networks.GRU]
 COUNTS = {"train": 120, "validation": 60, "test": 80}
-QUICK: dict[str, Any] = COUNTS | {"rank": 3, "settings": ca.Settings(most_steps=4, check_every=2, batch=16)}
+QUICK: dict[str, Any] = COUNTS | {"rank": 3, "settings": ca.SearchConfig(most_steps=4, check_every=2, batch=16)}
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_what_would_run_a_recording_is_refused(tiny_pair: Pair, brain: Brain, me
     recording = recording_of(brain)
     with pytest.raises(ca.CausalignError, match=f"is a recording: it can be read and never run, and {method} runs it"):
         ca.align([tiny_pair[0].site("hidden"), recording], method=method, **QUICK)
-    for run in (recording.run_on, recording.read, recording.resume):
+    for run in (recording.run_from, recording.read, recording.resume):
         with pytest.raises(ca.CausalignError, match="never run"):
             run()
 
@@ -157,7 +157,7 @@ def test_preprocessing_is_what_numpy_makes_of_the_training_trials_and_is_undone(
     assert back.shape == states.shape
     if asked.pca is None or asked.pca == 4:
         np.testing.assert_allclose(back.numpy(), states, atol=1e-8)
-    recorded, _ = recording.states_of(recording.draw(5, "test", np.random.default_rng(0)), 3)
+    recorded, _ = recording.states_and_prefix(recording.draw(5, "test", np.random.default_rng(0)), 3)
     from_test = torch.from_numpy(states[recording.splits["test"][:5]])
     torch.testing.assert_close(recorded, done.apply(from_test).float(), atol=1e-5, rtol=1e-5)
 
@@ -289,7 +289,7 @@ def test_the_example_of_the_documentation_runs(capsys: pytest.CaptureFixture[str
 # --- scores and controls
 
 
-LONG_ENOUGH = ca.Settings(most_steps=150, check_every=25, batch=64, grow=1)
+LONG_ENOUGH = ca.SearchConfig(most_steps=150, check_every=25, batch=64, grow=1)
 
 
 @pytest.fixture(scope="module")
@@ -334,7 +334,7 @@ def test_scores_want_the_states_that_the_maps_are_of(shipped: tuple[ca.Alignment
 
 def test_controls_find_nothing(zoo_pair: Pair, shipped: tuple[ca.Alignment, Brain]) -> None:
     _, brain = shipped
-    settings = ca.Settings(most_steps=0)
+    settings = ca.SearchConfig(most_steps=0)
     counts: dict[str, Any] = {"train": 400, "validation": 100, "test": 200}
     sites = [zoo_pair[0].site("hidden"), recording_of(brain)]
     table = ca.recording_controls(sites, method="clmas", settings=settings, **counts)

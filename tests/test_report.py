@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import causalign as ca
-from causalign.report import iia_matrix, save_similarity, similarity_bars, write_report
+from causalign.report.figures import iia_matrix, similarity_bars
+from causalign.report.page import save_similarity, write_report
 
 NAMES = ["a@hidden", "b@hidden"]
 

@@ -7,15 +7,25 @@ import torch
 from torch.nn import functional
 
 import causalign as ca
-from causalign._progress import Update
-from causalign._random import numpy_stream, torch_stream
-from causalign.interchange import Batch, Direction, draw_interventions, interchange, record, record_all
-from causalign.maps import AlignmentMap, TrainableMap, parametrisation, random_frame
+from causalign.callbacks import ProgressUpdate
+from causalign.counterfactuals.direction import Direction
+from causalign.counterfactuals.from_task import draw_rows
+from causalign.counterfactuals.interventions import interchange
+from causalign.engine.activation_cache import read_activations, record
+from causalign.engine.batch import Batch
+from causalign.maps import parametrization
+from causalign.maps.base import AlignmentMap, TrainableMap, random_frame
 from causalign.maps.gram_schmidt import GramSchmidt
-from causalign.search import Found, Objective, Problem, Settings, behaviour, class_means, generalised_procrustes, search
-from causalign.search.optimisers import Optimisers
-from causalign.sites import Readable
-from causalign.tasks import Sequences, Variable
+from causalign.random_streams import numpy_stream, torch_stream
+from causalign.search.config import SearchConfig
+from causalign.search.initialisation import class_means, generalized_procrustes
+from causalign.search.objectives import Objective, behaviour
+from causalign.search.optimizers import Optimizers
+from causalign.search.problem import Problem
+from causalign.search.search import SearchResult, search
+from causalign.sites.readable import Readable
+from causalign.tasks.base import Sequences
+from causalign.tasks.variable import Variable
 
 ALL = [Direction(s, t) for s in range(2) for t in range(2)]
 
@@ -23,7 +33,7 @@ ALL = [Direction(s, t) for s in range(2) for t in range(2)]
 def problem_of(networks: tuple[ca.networks.GRU, ca.networks.GRU], count: int = 64) -> Problem:
     sites = [network.site("hidden") for network in networks]
     train, validation = (
-        draw_interventions(sites, [Variable.of("full")] * 2, ALL, record_all(sites, count, 0, split), count, 0, split)
+        draw_rows(sites, [Variable.of("full")] * 2, ALL, read_activations(sites, count, 0, split), count, 0, split)
         for split in ("train", "validation")
     )
     return Problem(sites, interchange, dict.fromkeys(ALL, behaviour), train, validation)
@@ -31,7 +41,7 @@ def problem_of(networks: tuple[ca.networks.GRU, ca.networks.GRU], count: int = 6
 
 def random_starts(widths: tuple[int, ...], rank: int, kind: str = "gram-schmidt") -> list[TrainableMap]:
     frames = [random_frame(width, rank, torch_stream(0, "start", i)) for i, width in enumerate(widths)]
-    return [parametrisation(kind)(AlignmentMap(frame, 1.0), train_scale=True) for frame in frames]
+    return [parametrization(kind)(AlignmentMap(frame, 1.0), train_scale=True) for frame in frames]
 
 
 def test_the_behaviour_loss_is_equation_5(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
@@ -53,8 +63,8 @@ def test_the_behaviour_loss_is_equation_5(tiny_pair: tuple[ca.networks.GRU, ca.n
 
 def test_a_search_lowers_the_loss_from_a_random_start(zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
     problem = problem_of(zoo_pair, count=256)
-    seen: list[Update] = []
-    settings = Settings(batch=64, most_steps=60, check_every=20, patience=9)
+    seen: list[ProgressUpdate] = []
+    settings = SearchConfig(batch=64, most_steps=60, check_every=20, patience=9)
     found = search(problem, random_starts((128, 128), 16, "expm"), settings, np.random.default_rng(0), seen.append)
     losses = [update.figures["loss"] for update in seen if "loss" in update.figures]
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
@@ -65,7 +75,7 @@ def test_a_search_lowers_the_loss_from_a_random_start(zoo_pair: tuple[ca.network
 
 
 def test_looks_thin_out_and_their_number_is_known(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
-    settings = Settings(batch=2, grow=1, most_steps=70, check_every=2, patience=50)
+    settings = SearchConfig(batch=2, grow=1, most_steps=70, check_every=2, patience=50)
     found = search(problem_of(tiny_pair, count=8), random_starts((6, 9), 2), settings, np.random.default_rng(0))
     steps = [look.step for look in found.history]
     assert steps[:13] == [0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24]
@@ -81,21 +91,21 @@ def test_the_frozen_networks_are_never_run_upstream_in_the_loop(
     for site in problem.sites:
         for name in ("read", "prepare"):
             monkeypatch.setattr(site, name, lambda *_: pytest.fail("the upstream was run again"))
-    search(problem, random_starts((128, 128), 4), Settings(batch=8, most_steps=3), np.random.default_rng(0))
+    search(problem, random_starts((128, 128), 4), SearchConfig(batch=8, most_steps=3), np.random.default_rng(0))
     assert all(weight.grad is None for network in zoo_pair for weight in network.parameters())
 
 
 def test_the_best_look_is_kept_and_a_search_that_settles_stops(
     tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from causalign.search import looks
+    from causalign.search import early_stopping as looks
 
     worst_of = iter([0.1, 0.5, 0.9, 0.3, 0.9, 0.2, 0.1, 0.1, 0.3, 0.1, 0.1])
     monkeypatch.setattr(looks, "worst", lambda correct: next(worst_of))
     kept: list[int] = []
-    settings = Settings(batch=4, most_steps=100, check_every=1, patience=3, optimiser="adam")
+    settings = SearchConfig(batch=4, most_steps=100, check_every=1, patience=3, optimizer="adam")
 
-    def listen(update: Update) -> None:
+    def listen(update: ProgressUpdate) -> None:
         kept.append(update.step)
 
     problem = problem_of(tiny_pair, count=20)
@@ -106,7 +116,7 @@ def test_the_best_look_is_kept_and_a_search_that_settles_stops(
     again = search(
         problem,
         random_starts((6, 9), 2),
-        Settings(batch=4, most_steps=2, check_every=9, optimiser="adam"),
+        SearchConfig(batch=4, most_steps=2, check_every=9, optimizer="adam"),
         numpy_stream(0, "b"),
     )
     monkeypatch.undo()
@@ -119,7 +129,7 @@ def _after(problem: Problem, steps: int) -> tuple[AlignmentMap, ...]:
     """The maps after so many steps, by a loop of its own."""
     maps, rng = random_starts((6, 9), 2), numpy_stream(0, "b")
     parameters = [p for m in maps for p in m.parameters()]
-    optimiser = torch.optim.Adam(parameters, lr=maps[0].learning_rates["adam"])
+    optimizer = torch.optim.Adam(parameters, lr=maps[0].learning_rates["adam"])
     average: list[torch.Tensor] = []
     for _ in range(steps):
         now = [m() for m in maps]
@@ -132,9 +142,9 @@ def _after(problem: Problem, steps: int) -> tuple[AlignmentMap, ...]:
                 for source, batch in enumerate(batches)
             ]
             total = total + behaviour.loss(problem.sites[target], batches, swapped)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         (total / 4).backward()
-        optimiser.step()
+        optimizer.step()
         before = average or [p.detach().clone() for p in parameters]
         average = [0.9 * old + 0.1 * new.detach() for old, new in zip(before, parameters, strict=True)]
     for parameter, value in zip(parameters, average, strict=True):
@@ -143,12 +153,12 @@ def _after(problem: Problem, steps: int) -> tuple[AlignmentMap, ...]:
 
 
 def test_ctrl_c_keeps_the_best_so_far(zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
-    def interrupt(update: Update) -> None:
+    def interrupt(update: ProgressUpdate) -> None:
         if update.step == 5 and update.total != 5:
             raise KeyboardInterrupt
 
     problem = problem_of(zoo_pair, count=64)
-    settings = Settings(batch=32, most_steps=50, check_every=2)
+    settings = SearchConfig(batch=32, most_steps=50, check_every=2)
     found = search(problem, random_starts((128, 128), 8), settings, np.random.default_rng(0), interrupt)
     assert (found.stopped, found.steps) == ("interrupted", 5)
     assert [look.step for look in found.history] == [0, 2, 4]
@@ -164,7 +174,7 @@ def test_a_search_that_diverges_keeps_the_best_so_far(tiny_pair: tuple[ca.networ
 
     objective = Objective("exploding", exploding, runs_target=True)
     problem = changed(problem_of(tiny_pair, count=20), objectives=dict.fromkeys(ALL, objective))
-    found = search(problem, random_starts((6, 9), 2), Settings(batch=4, check_every=1), np.random.default_rng(0))
+    found = search(problem, random_starts((6, 9), 2), SearchConfig(batch=4, check_every=1), np.random.default_rng(0))
     assert (found.stopped, found.steps) == ("diverged", 3)
     assert all(bool(torch.isfinite(a_map.frame).all()) for a_map in found.maps)
 
@@ -183,7 +193,7 @@ def test_the_closed_form_undoes_a_rotation_and_a_scale(rank: int) -> None:
     samples = record(network.site("hidden"), 400, np.random.default_rng(0))
     rotation = random_frame(48, 48, torch_stream(3))
     turned = changed(samples, states=2.5 * samples.states @ rotation)
-    a, b = generalised_procrustes(class_means([samples, turned], [("phase", "count")] * 2), rank, train_scale=True)
+    a, b = generalized_procrustes(class_means([samples, turned], [("phase", "count")] * 2), rank, train_scale=True)
     assert a.scale / b.scale == pytest.approx(2.5, rel=1e-4)
     for a_map in (a, b):
         assert (a_map.frame.mT @ a_map.frame - torch.eye(rank)).abs().max() < 1e-5
@@ -197,8 +207,8 @@ def test_networks_without_a_common_value_have_no_closed_form(
 ) -> None:
     samples = record(tiny_pair[0].site("hidden"), 50, np.random.default_rng(0))
     assert isinstance(samples.trials, Sequences)
-    moved = {name: value + 100 for name, value in samples.trials.values.items()}
-    elsewhere = changed(samples, trials=changed(samples.trials, values=moved))
+    perturb = {name: value + 100 for name, value in samples.trials.values.items()}
+    elsewhere = changed(samples, trials=changed(samples.trials, values=perturb))
     with pytest.raises(ca.CausalignError, match="share no value of the variable"):
         class_means([samples, elsewhere], [("count",)] * 2)
 
@@ -207,7 +217,7 @@ def test_states_that_are_all_zero_have_no_closed_form(tiny_pair: tuple[ca.networ
     samples = record(tiny_pair[0].site("hidden"), 50, np.random.default_rng(0))
     dead = changed(samples, states=torch.zeros_like(samples.states))
     with pytest.raises(ca.CausalignError, match="all zero on average"):
-        generalised_procrustes(class_means([samples, dead], [("count",)] * 2), 2, train_scale=True)
+        generalized_procrustes(class_means([samples, dead], [("count",)] * 2), 2, train_scale=True)
 
 
 @pytest.mark.parametrize(
@@ -222,12 +232,12 @@ def test_states_that_are_all_zero_have_no_closed_form(tiny_pair: tuple[ca.networ
 )
 def test_bad_settings_are_refused(wrong: dict[str, float], message: str) -> None:
     with pytest.raises(ca.CausalignError, match=message):
-        Settings(**wrong)  # type: ignore[arg-type]
+        SearchConfig(**wrong)  # type: ignore[arg-type]
 
 
 def test_a_found_alignment_is_the_same_for_the_same_seed(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
-    def once() -> Found:
-        settings = Settings(batch=8, most_steps=4, check_every=2)
+    def once() -> SearchResult:
+        settings = SearchConfig(batch=8, most_steps=4, check_every=2)
         return search(problem_of(tiny_pair, count=30), random_starts((6, 9), 3), settings, numpy_stream(1, "b"))
 
     one, two = once(), once()
@@ -239,23 +249,23 @@ def test_muon_steps_every_direction_of_a_matrix_alike() -> None:
     """Momentum orthogonalised, by a decomposition of its own; the scale goes by Adam."""
     (trained,) = random_starts((9,), 3)
     assert isinstance(trained, GramSchmidt)
-    optimisers = Optimisers([trained], None, None)
+    optimisers = Optimizers([trained], None, None)
     frame = trained.columns.detach().clone()
     slopes = torch.diag(torch.tensor([10.0, 1.0, 0.3])) @ random_frame(9, 3, torch_stream(0, "slopes")).mT
     assert trained.log_scale is not None
     optimisers.step((slopes.mT * trained.columns).sum() + trained.log_scale)
     u, _, v = torch.linalg.svd(slopes.mT, full_matrices=False)
-    moved = (frame - trained.columns.detach()) / (1e-2 * 0.2 * 9**0.5)
-    directions = torch.linalg.svdvals(moved)
+    perturb = (frame - trained.columns.detach()) / (1e-2 * 0.2 * 9**0.5)
+    directions = torch.linalg.svdvals(perturb)
     assert directions.min() > 0.6  # Newton-Schulz iterations come near to 1, not to it
     assert directions.max() < 1.3
-    assert torch.einsum("wr,wr->", moved, u @ v) > 0.95 * moved.norm() * (u @ v).norm()
+    assert torch.einsum("wr,wr->", perturb, u @ v) > 0.95 * perturb.norm() * (u @ v).norm()
     assert trained.log_scale.item() == pytest.approx(-1e-2, rel=1e-3)
 
 
 def test_maps_say_which_optimisers_are_for_them(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
-    def asked(optimiser: str, map_: str) -> object:
-        settings = Settings(optimiser=optimiser, most_steps=1)
+    def asked(optimizer: str, map_: str) -> object:
+        settings = SearchConfig(optimizer=optimizer, most_steps=1)
         few = {"train": 8, "validation": 4, "test": 4}
         return ca.align(tiny_pair[0].site("hidden"), method="das", rank=2, map=map_, settings=settings, **few)  # type: ignore[arg-type]
 

@@ -6,10 +6,13 @@ import torch
 from torch import Tensor
 
 import causalign as ca
-from causalign.sites import Continuation, Places, Prepared, check, finite, open_site
-from causalign.sites._recurrence import run_on
-from causalign.sites.recurrent import HiddenState
-from causalign.tasks import MultiObject
+from causalign.sites.base import Continuation, Places
+from causalign.sites.checks import check
+from causalign.sites.readable import Prefix, finite
+from causalign.sites.recurrent.recurrence import run_from
+from causalign.sites.recurrent.sites import HiddenState
+from causalign.sites.uri import open_site
+from causalign.tasks.counting import MultiObject
 from naive_interchange import hooked_gru_logits, hooked_logits
 from naive_networks import hooked_lstm_logits, hooked_steps_logits, naive_transformer
 
@@ -64,7 +67,7 @@ def test_the_cached_engine_equals_the_hooked_full_run(architecture: str, at: str
     site = ca.networks.build("multi-object", architecture, seed=2, width=width).site(at)
     tokens, lengths, order, places, continuation = mid_trial_swaps(site, 16)
     states = torch.randn(16, site.width, generator=torch.Generator().manual_seed(0))
-    packed = site.resume(site.prepare(tokens), places, states[order], continuation)
+    packed = site.resume(site.prefix(tokens), places, states[order], continuation)
     assert len(packed) == int((lengths[places.trial] - places.position - 1).sum())
     for rank, row in enumerate(order.tolist()):
         position, length = int(places.position[rank]), int(lengths[row])
@@ -79,7 +82,7 @@ def test_stepwise_swaps_equal_the_hooked_full_run(architecture: str, at: str, wi
     site = ca.networks.build("multi-object", architecture, seed=2, width=width).site(at)
     tokens, lengths, order, places, continuation = mid_trial_swaps(site, 16)
     states = torch.randn(16, tokens.shape[1], site.width, generator=torch.Generator().manual_seed(0))
-    packed = site.resume_steps(site.prepare(tokens), places, states[order], continuation)
+    packed = site.resume_steps(site.prefix(tokens), places, states[order], continuation)
     for rank, row in enumerate(order.tolist()):
         position, length = int(places.position[rank]), int(lengths[row])
         full = whole_run_of_steps(site, tokens[row : row + 1, :length], states[row, : position + 1])
@@ -93,9 +96,9 @@ def test_a_stepwise_swap_of_length_one_is_a_single_swap_at_position_0(architectu
     tokens = site.encode(site.task.trials(1, np.random.default_rng(0)).tokens)
     continuation = Continuation.pack(tokens[:, 1:], torch.tensor([tokens.shape[1] - 1]))
     state = torch.randn(1, site.width, generator=torch.Generator().manual_seed(0))
-    prepared, places = site.prepare(tokens), Places(torch.tensor([0]), torch.tensor([0]))
-    single = site.resume(prepared, places, state, continuation)
-    torch.testing.assert_close(site.resume_steps(prepared, places, state[:, None], continuation), single)
+    prefix, places = site.prefix(tokens), Places(torch.tensor([0]), torch.tensor([0]))
+    single = site.resume(prefix, places, state, continuation)
+    torch.testing.assert_close(site.resume_steps(prefix, places, state[:, None], continuation), single)
 
 
 def test_an_lstm_swap_moves_both_h_and_c() -> None:
@@ -106,8 +109,8 @@ def test_an_lstm_swap_moves_both_h_and_c() -> None:
     for part in (slice(0, 6), slice(6, 12)):
         swapped = own.clone()
         swapped[:, part] += 1
-        moved = site.resume({}, places, swapped, continuation)
-        assert (moved - plain).abs().max() > 1e-3
+        perturb = site.resume({}, places, swapped, continuation)
+        assert (perturb - plain).abs().max() > 1e-3
     # c does not show at once, because the readout sees h; from the next token on it does.
     swapped = own.clone()
     swapped[:, 6:] += 1
@@ -122,7 +125,7 @@ def test_the_gradient_of_a_cached_transformer_is_that_of_the_whole() -> None:
     tokens, lengths, _, places, continuation = mid_trial_swaps(site, 1)
     state = torch.randn(1, 8, generator=torch.Generator().manual_seed(1)).requires_grad_()
     again = state.detach().clone().requires_grad_()
-    site.resume(site.prepare(tokens), places, state, continuation).square().sum().backward()
+    site.resume(site.prefix(tokens), places, state, continuation).square().sum().backward()
     position = int(places.position[0])
     handle = network.layers[0].register_forward_hook(
         lambda module, inputs, out: torch.cat([out[:, :position], again[None], out[:, position + 1 :]], dim=1)
@@ -198,11 +201,11 @@ class Tampered(HiddenState):
             states[5, 1] = float("nan")
         return states
 
-    def run_on(self, prepared: Prepared, places: Places, state: Tensor, continuation: Continuation) -> Tensor:
+    def run_from(self, prefix: Prefix, places: Places, state: Tensor, continuation: Continuation) -> Tensor:
         if self.wrong == "no-op":
             self.first = getattr(self, "first", state)
             state = self.first
-        features = super().run_on(prepared, places, state, continuation)
+        features = super().run_from(prefix, places, state, continuation)
         return features + 0.1 if self.wrong == "resume" else features
 
 
@@ -282,7 +285,7 @@ def test_the_recurrences_own_derivative_is_that_of_its_definition(architecture: 
     for tokens, running in zip(continuation.tokens.split(continuation.running), continuation.running[1:], strict=False):
         steps.append(site._cell.step(gates[tokens[:running]], steps[-1][:running]))
     expected = torch.cat(steps)
-    found = run_on(site._stepper, state, continuation)
+    found = run_from(site._stepper, state, continuation)
     torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-12)
     weights = torch.randn(expected.shape, generator=generator, dtype=torch.float64)
     of_found, of_expected = (torch.autograd.grad((weights * each).sum(), state)[0] for each in (found, expected))

@@ -11,17 +11,21 @@ import pytest
 import torch
 
 import causalign as ca
-from causalign._progress import Update
-from causalign.alignment._meter import Meter
-from causalign.benchmarks import BENCHMARKS, _pair
-from causalign.benchmarks._measure import Steps, in_child, in_turn
+from causalign.benchmarks import BENCHMARKS
+from causalign.benchmarks import network_pair as _pair
 from causalign.benchmarks.growth import Case, _measure
-from causalign.interchange import Direction, Store, draw_interventions, record_all, run_swapped
-from causalign.interchange.store import rows_of
-from causalign.tasks import Variable
+from causalign.benchmarks.measurement import Steps, in_child, in_turn
+from causalign.callbacks import ProgressUpdate
+from causalign.counterfactuals.direction import Direction
+from causalign.counterfactuals.from_task import draw_rows
+from causalign.engine.activation_cache import read_activations
+from causalign.engine.run import run_interventions
+from causalign.planning.meter import Meter
+from causalign.storage import Store, rows_of
+from causalign.tasks.variable import Variable
 
 Pair = tuple[ca.networks.GRU, ca.networks.GRU]
-QUICK = ca.Settings(most_steps=2, check_every=1, batch=8)
+QUICK = ca.SearchConfig(most_steps=2, check_every=1, batch=8)
 SMALL: dict[str, Any] = {"train": 40, "validation": 20, "test": 30, "settings": QUICK, "rank": 3}
 
 
@@ -57,7 +61,7 @@ def test_columns_lie_side_by_side_and_rows_come_back_as_they_were(monkeypatch: p
         "number": [torch.randint(9, (n,), generator=rng, dtype=torch.int32) for n in (5, 2)],
         "wide": [torch.randn(5, 2, dtype=torch.float64), torch.randn(2, 4, dtype=torch.float64)],
     }
-    monkeypatch.setattr(sys.modules["causalign.interchange.store"], "_ROWS", 2)
+    monkeypatch.setattr(sys.modules["causalign.storage"], "_ROWS", 2)
     for store in (Store(1.0), Store(0.0)):
         columns = store.columns(parts)
         assert len({each.untyped_storage().data_ptr() for each in columns.values()}) == 1
@@ -80,13 +84,13 @@ def test_memory_does_not_grow_with_interventions_that_lie_in_files() -> None:
 
 def test_many_interventions_are_drawn_in_parts(monkeypatch: pytest.MonkeyPatch, tiny_pair: Pair) -> None:
     site = tiny_pair[0].site("hidden")
-    recorded, directions = record_all([site], 50, 0, "x"), [Direction(0, 0)]
+    recorded, directions = read_activations([site], 50, 0, "x"), [Direction(0, 0)]
 
-    def drawn() -> ca.Interventions:
-        return draw_interventions([site], [Variable("full")], directions, recorded, 50, 0, "x")[directions[0]]
+    def drawn() -> ca.CounterfactualRows:
+        return draw_rows([site], [Variable("full")], directions, recorded, 50, 0, "x")[directions[0]]
 
     whole = drawn()
-    monkeypatch.setattr(sys.modules["causalign.interchange.draw"], "_CHUNK", 20)
+    monkeypatch.setattr(sys.modules["causalign.counterfactuals.from_task"], "_CHUNK", 20)
     parts = drawn()
     assert len(parts) == len(whole) == 50
     names = site.task.variables
@@ -105,8 +109,8 @@ def test_what_is_fed_above_a_swap_is_kept_and_changes_nothing(
     stepwise: bool, room: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = ca.networks.build("multi-object", "transformer", 0, width=8).site("hidden")
-    recorded, into = record_all([site], 30, 0, "x", stepwise), Direction(0, 0)
-    given = draw_interventions([site], [Variable("full")], [into], recorded, 30, 0, "x", stepwise=stepwise)[into]
+    recorded, into = read_activations([site], 30, 0, "x", stepwise), Direction(0, 0)
+    given = draw_rows([site], [Variable("full")], [into], recorded, 30, 0, "x", stepwise=stepwise)[into]
     assert given.upstream is not None
     if not room:
         monkeypatch.setattr(given.upstream._store, "table", Mock(side_effect=ca.CausalignError("full")))
@@ -114,8 +118,8 @@ def test_what_is_fed_above_a_swap_is_kept_and_changes_nothing(
     monkeypatch.setattr(site, "feed", feeding)
     for chosen in ([3, 4, 5], [5, 3, 20, 3], [4, 20]):
         batch = given.take(torch.tensor(chosen))
-        known = run_swapped(site, [batch], [batch.target_states]).features
-        anew = run_swapped(site, [dataclasses.replace(batch, upstream=None)], [batch.target_states]).features
+        known = run_interventions(site, [batch], [batch.target_states]).features
+        anew = run_interventions(site, [dataclasses.replace(batch, upstream=None)], [batch.target_states]).features
         torch.testing.assert_close(known, anew)
     # The first and the second batch bring something new, the third does not; and each is fed anew for comparison.
     assert feeding.call_count == (2 if room else 3) + 3
@@ -123,17 +127,17 @@ def test_what_is_fed_above_a_swap_is_kept_and_changes_nothing(
 
 def test_a_search_ends_when_it_is_good_enough(zoo_pair: Pair) -> None:
     sites = [network.site("hidden") for network in zoo_pair]
-    settings = ca.Settings(enough=0.7, check_every=5, batch=128)
+    settings = ca.SearchConfig(enough=0.7, check_every=5, batch=128)
     alignment = ca.align(sites, train=1000, validation=200, test=200, settings=settings)
     assert alignment.record.stopped == "enough"
     assert alignment.history["worst_iia"].iloc[-1] >= 0.7 > alignment.history["worst_iia"].iloc[-2]
     with pytest.raises(ca.CausalignError, match="enough is an IIA above 0 and at most 1, found 1.5"):
-        ca.Settings(enough=1.5)
+        ca.SearchConfig(enough=1.5)
 
 
 def test_a_search_ends_when_it_gains_too_little_and_keeps_the_best(zoo_pair: Pair) -> None:
     sites = [network.site("hidden") for network in zoo_pair]
-    settings = ca.Settings(grow=1, batch=64, check_every=5, patience=2, most_steps=20)
+    settings = ca.SearchConfig(grow=1, batch=64, check_every=5, patience=2, most_steps=20)
     few: dict[str, Any] = {"train": 1000, "validation": 200, "test": 200}
     on, ended = (ca.align(sites, **few, settings=dataclasses.replace(settings, least_gain=g)) for g in (0.0, 0.9))
     assert (ended.record.stopped, ended.record.steps) == ("settled", 10)
@@ -146,7 +150,7 @@ def test_networks_may_be_run_in_bfloat16_to_learn(zoo_pair: Pair) -> None:
     sites = [network.site("hidden") for network in zoo_pair]
     found = {}
     for precision in ("float32", "bfloat16"):
-        settings = ca.Settings(most_steps=10, batch=128, precision=precision)
+        settings = ca.SearchConfig(most_steps=10, batch=128, precision=precision)
         found[precision] = ca.align(sites, train=1000, validation=200, test=200, settings=settings)
     exact, rough = found.values()
     assert all(a_map.frame.dtype == torch.float32 for a_map in rough.maps)
@@ -156,7 +160,7 @@ def test_networks_may_be_run_in_bfloat16_to_learn(zoo_pair: Pair) -> None:
     assert overlap.min() > 0.98  # nearly the same subspace
     assert abs(exact.worst_iia - rough.worst_iia) < 0.1
     with pytest.raises(ca.CausalignError, match="unknown precision 'bfloat'; did you mean 'bfloat16'"):
-        ca.Settings(precision="bfloat")
+        ca.SearchConfig(precision="bfloat")
 
 
 def test_a_meter_counts_what_is_alive_and_what_is_multiplied() -> None:
@@ -172,10 +176,10 @@ def test_a_meter_counts_what_is_alive_and_what_is_multiplied() -> None:
 @pytest.mark.parametrize("method", ["mas", "clmas", "procrustes"])
 def test_a_plan_knows_the_tables_and_the_operations(zoo_pair: Pair, method: str) -> None:
     sites = [network.site("hidden") for network in zoo_pair]
-    settings = ca.Settings(batch=64, most_steps=7, check_every=3)
+    settings = ca.SearchConfig(batch=64, most_steps=7, check_every=3)
     counts = {"train": 2000, "validation": 100, "test": 100}
     plan = ca.plan(sites, method=method, settings=settings, **counts)
-    recorded = [each for split, count in counts.items() for each in record_all(sites, count, 0, split)]
+    recorded = [each for split, count in counts.items() for each in read_activations(sites, count, 0, split)]
     assert plan.tables * 2**30 > 0.8 * sum(each.nbytes for each in recorded)
     if method != "procrustes":
         drawn = _pair.interventions(sites, 1000)
@@ -183,7 +187,7 @@ def test_a_plan_knows_the_tables_and_the_operations(zoo_pair: Pair, method: str)
         if method == "clmas":  # one direction of two into each is run
             needed /= 2
         assert needed * 0.9 < plan.operations < needed * 1.3
-        assert plan.seconds == pytest.approx(plan.prepare + 7 * plan.first_step + 4 * plan.look + plan.score)
+        assert plan.seconds == pytest.approx(plan.preparation + 7 * plan.first_step + 4 * plan.look + plan.score)
     assert plan.steps + plan.first_steps == (0 if method == "procrustes" else 7)
     assert plan.peak == plan.process + plan.tables + plan.working
     assert plan.disk == 0
@@ -192,8 +196,8 @@ def test_a_plan_knows_the_tables_and_the_operations(zoo_pair: Pair, method: str)
 def test_a_plan_counts_the_searches_of_controls(tiny_pair: Pair) -> None:
     plan = ca.plan(tiny_pair[0].site("hidden"), method="das", rank=2, settings=QUICK, controls=True)
     alone = dataclasses.replace(plan, controls=False)
-    searching = alone.seconds - plan.prepare - plan.score
-    assert plan.seconds == pytest.approx(2 * plan.prepare + 3 * searching + 2.5 * plan.score)
+    searching = alone.seconds - plan.preparation - plan.score
+    assert plan.seconds == pytest.approx(2 * plan.preparation + 3 * searching + 2.5 * plan.score)
     with pytest.raises(ca.CausalignError, match="only interventions that are drawn can be planned"):
         ca.plan(tiny_pair[0].site("hidden"), method="das", interventions={"train": None})
 
@@ -202,7 +206,7 @@ def test_a_plan_says_what_to_do_where_memory_lacks(monkeypatch: pytest.MonkeyPat
     plan = ca.plan(tiny_pair[0].site("hidden"), method="das", rank=2, memory=0.0)
     assert plan.disk == plan.tables > 0
     assert plan.too_much is None
-    monkeypatch.setattr(sys.modules["causalign.alignment.rehearsal"], "physical", lambda: 2**20)
+    monkeypatch.setattr(sys.modules["causalign.planning.estimate"], "physical", lambda: 2**20)
     assert "a smaller batch" in str(plan.too_much)
 
 
@@ -213,7 +217,7 @@ def test_timing_takes_turns() -> None:
     assert set(medians) == {"a", "b"}
     timer, calls = Steps("search", {"rival": lambda: order.append("r")}), []
     for step in (1, 2, 2, 3, 4):
-        timer(Update("search", step, 4))
+        timer(ProgressUpdate("search", step, 4))
         calls.append(order.count("r"))
     assert calls == [0, 1, 1, 2, 3]
     assert set(timer.medians()) == {"ours", "rival"}
@@ -252,7 +256,7 @@ def test_a_network_of_half_precision_is_aligned_by_maps_that_are_not() -> None:
 
 
 def test_good_enough_needs_an_iia_and_one_rank(zoo_pair: Pair) -> None:
-    sites, settings = [network.site("hidden") for network in zoo_pair], ca.Settings(enough=0.9)
+    sites, settings = [network.site("hidden") for network in zoo_pair], ca.SearchConfig(enough=0.9)
     with pytest.raises(ca.CausalignError, match="latent-stitch goes by latents in its search"):
         ca.align(sites, method="latent-stitch", settings=settings)
     with pytest.raises(ca.CausalignError, match="leave out enough"):

@@ -20,17 +20,17 @@ from jaxtyping import Float
 from matplotlib.collections import LineCollection
 
 import causalign as ca
-from causalign._progress import silent
-from causalign.alignment import read_spec
+from causalign.alignment.spec import read_spec
+from causalign.callbacks import silent
 from causalign.cli import main
-from causalign.networks import Card, save_network
-from causalign.studies import BUDGETS, COMPARISONS, STUDIES, TABLE, VERDICTS, Protocol, Reproduction, reproduce
-from causalign.studies.comparison import AlignedOutcome
-from causalign.studies.figures import draw
-from causalign.studies.paper import CITED, cited
-from causalign.studies.runner import run_all
-from causalign.studies.study import sem
-from causalign.studies.table import BORNE_OUT, COLUMNS, LEFT_OUT, NOT_BORNE_OUT
+from causalign.networks.checkpoint import Card, save_network
+from causalign.reproduction.figures import draw
+from causalign.reproduction.paper import CITED, cited
+from causalign.reproduction.points import AlignmentOutcome
+from causalign.reproduction.reproduce import COMPARISONS, STUDIES, TABLE, VERDICTS, Reproduction, reproduce
+from causalign.reproduction.runner import run_all
+from causalign.reproduction.study import BUDGETS, Protocol, sem
+from causalign.reproduction.table import BORNE_OUT, COLUMNS, LEFT_OUT, NOT_BORNE_OUT
 
 FEW = {"train": 30, "validation": 20, "test": 20, "batch": 8, "most_steps": 2, "check_every": 1}
 SEARCH: dict[str, object] = {**BUDGETS["settled"], **FEW}
@@ -111,7 +111,7 @@ def test_a_language_model_has_a_row_without_a_verdict(tiny: Protocol, tmp_path: 
     (row,) = [each for each in STUDIES["text32"].measured(few) if each.note]
     outcomes = run_all(row.comparisons, tmp_path, workers=1)
     (found,) = outcomes.values()
-    assert isinstance(found, AlignedOutcome)
+    assert isinstance(found, AlignmentOutcome)
     assert found.record.rank == 8
     assert {site.task for site in found.record.sites} == {"multi-object", "in-context"}
     assert row.note == "no verdict: this is zoo:in-context/llama/0"
@@ -147,7 +147,7 @@ def test_a_score_is_marked_where_a_control_reaches_it_in_the_same_directions(
             if kind == "untrained":
                 into_others.append(min(ours))
                 worst = int(np.argmin([score["iia"] for score in record["iia"]]))
-                assert row["unswapped"] == pytest.approx(record["unswapped"][worst]["iia"])
+                assert row["no_swap"] == pytest.approx(record["no_swap"][worst]["iia"])
             assert row[f"control_{kind}"] == pytest.approx(min(scores))
             if min(scores) >= min(ours) - 0.02:
                 reaching.append(kind)
@@ -175,7 +175,7 @@ def test_killed_anywhere_it_goes_on_to_the_same_table(
 ) -> None:
     again = f"""
 from pathlib import Path
-from causalign.studies import Protocol, reproduce
+from causalign.reproduction import Protocol, reproduce
 if __name__ == "__main__":
     reproduce(["fig3b"], Path({str(tmp_path)!r}), {tiny!r}, workers=2)
 """
@@ -218,7 +218,7 @@ def test_a_broken_file_is_run_again_and_an_error_loses_nothing(tiny: Protocol, t
 def test_a_process_that_was_given_one_core_takes_no_more() -> None:
     script = """
 import os
-from causalign.studies.runner import cores
+from causalign.reproduction.runner import cores
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 print(cores())
 """
@@ -259,7 +259,7 @@ def test_controls_go_on_from_what_was_found_without_them(tiny: Protocol, tmp_pat
     alone = asked.alone.run()
     (tmp_path / f"{asked.alone.key}.json").write_text(alone.model_copy(update={"seconds": 1e6}).model_dump_json())
     found = run_all([asked], tmp_path, workers=1)[asked.key]
-    assert isinstance(found, AlignedOutcome)
+    assert isinstance(found, AlignmentOutcome)
     assert found.seconds == 1e6  # so it was not searched for again
     assert found.record.best == alone.record.best
     assert {score.control for score in found.record.controls} == {"untrained", "shuffled", "random"}
@@ -269,7 +269,7 @@ def test_controls_go_on_from_what_was_found_without_them(tiny: Protocol, tmp_pat
 
 def test_controls_take_as_many_steps_as_their_score(tiny: Protocol) -> None:
     outcome = tiny.align([tiny.site("multi-object/gru", 0, "hidden")], [2], method="das").run()
-    assert isinstance(outcome, AlignedOutcome)
+    assert isinstance(outcome, AlignmentOutcome)
     steps = {score.control: score.steps for score in outcome.record.controls}
     assert steps == {"untrained": outcome.record.steps, "shuffled": outcome.record.steps, "random": 0}
 
@@ -277,7 +277,7 @@ def test_controls_take_as_many_steps_as_their_score(tiny: Protocol) -> None:
 Row = tuple[str | None, str | None, str | None]  # comparison, site, metric
 
 
-class Given:
+class NoTask:
     """Values of rows, as a rule sees them."""
 
     def __init__(self, **values: Callable[[Mapping[str, str]], list[float]]) -> None:
@@ -309,8 +309,8 @@ def test_rules_tell_the_paper_from_something_else(
     study: str, as_in_the_paper: dict[str, float], otherwise: dict[str, float]
 ) -> None:
     claims = STUDIES[study].claims
-    assert all(claim.holds(Given(of=high_but(**as_in_the_paper))) for claim in claims)  # type: ignore[arg-type]
-    assert not all(claim.holds(Given(of=high_but(**otherwise))) for claim in claims)  # type: ignore[arg-type]
+    assert all(claim.holds(NoTask(of=high_but(**as_in_the_paper))) for claim in claims)  # type: ignore[arg-type]
+    assert not all(claim.holds(NoTask(of=high_but(**otherwise))) for claim in claims)  # type: ignore[arg-type]
 
 
 def test_a_row_carries_the_verdicts_of_its_claims(everything: tuple[Reproduction, Path], tiny: Protocol) -> None:

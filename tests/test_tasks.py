@@ -7,21 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from causalign import CausalignError
-from causalign.tasks import (
-    Arithmetic,
-    Counting,
-    Modulo,
-    MultiObject,
-    Rounding,
-    SameObject,
-    Task,
-    Values,
-    Variable,
-    Vocabulary,
-    by_name,
-    counterfactual,
-)
+from causalign.errors import CausalignError
+from causalign.tasks import by_name
+from causalign.tasks.arithmetic import Arithmetic
+from causalign.tasks.base import Task
+from causalign.tasks.causal_model import Values, counterfactual
+from causalign.tasks.counting import Counting, Modulo, MultiObject, Rounding, SameObject
+from causalign.tasks.variable import Variable
+from causalign.tasks.vocabulary import Vocabulary
 from naive_tasks import CONTINUED
 from naive_tasks import Arithmetic as NaiveArithmetic
 from naive_tasks import Counting as NaiveCounting
@@ -60,7 +53,7 @@ def test_arithmetic_trials_are_what_a_naive_simulator_writes(seed: int) -> None:
             assert found == {name: value or 0 for name, value in expected.items()}
 
 
-def states_of(naive: NaiveCounting) -> list[dict[str, object]]:
+def states_and_prefix(naive: NaiveCounting) -> list[dict[str, object]]:
     """Every state that a counting trial passes through, and two that none does."""
     states = []
     for quantity in range(1, 21):
@@ -74,7 +67,7 @@ def states_of(naive: NaiveCounting) -> list[dict[str, object]]:
 @pytest.mark.parametrize("variable", ["full", "count", "phase", "raw_count"])
 def test_counting_counterfactuals_are_those_of_a_naive_simulator(task: Counting, variable: str) -> None:
     naive = NaiveCounting(task.name, voids=task.void > 0)
-    states = states_of(naive)
+    states = states_and_prefix(naive)
     chosen = np.random.default_rng(0).integers(len(states), size=(2, 3000))
     pairs = [(states[of], states[to]) for of, to in chosen.T]
 

@@ -8,11 +8,17 @@ import torch
 
 import causalign as ca
 from causalign.benchmarks.textbook import Swaps, Textbook
-from causalign.evaluation import correct_trials
-from causalign.interchange import Direction, Interventions, draw_interventions, interchange, record_all
-from causalign.maps import AlignmentMap, completed
-from causalign.search import behaviour
-from causalign.tasks import MultiObject, Sequences, Variable
+from causalign.counterfactuals.direction import Direction
+from causalign.counterfactuals.from_task import draw_rows
+from causalign.counterfactuals.interventions import interchange
+from causalign.counterfactuals.rows import CounterfactualRows
+from causalign.engine.activation_cache import read_activations
+from causalign.maps.base import AlignmentMap, complete
+from causalign.scoring.iia import row_outcomes
+from causalign.search.objectives import behaviour
+from causalign.tasks.base import Sequences
+from causalign.tasks.counting import MultiObject
+from causalign.tasks.variable import Variable
 
 Pair = tuple[ca.networks.GRU, ca.networks.GRU]
 DIRECTIONS = [Direction(s, t) for s in range(2) for t in range(2)]
@@ -27,14 +33,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def drawn(networks: Pair, count: int) -> dict[Direction, Interventions]:
+def drawn(networks: Pair, count: int) -> dict[Direction, CounterfactualRows]:
     sites = [network.site("hidden") for network in networks]
-    return draw_interventions(
-        sites, [Variable("full")] * 2, DIRECTIONS, record_all(sites, count, 0, "x"), count, 0, "x"
-    )
+    return draw_rows(sites, [Variable("full")] * 2, DIRECTIONS, read_activations(sites, count, 0, "x"), count, 0, "x")
 
 
-def as_swaps(given: Interventions) -> Swaps:
+def as_swaps(given: CounterfactualRows) -> Swaps:
     """The same interventions as whole sequences."""
     trial, position = np.argwhere(given.source.row >= 0)[given.source_rows.numpy()].T
     of, into = given.source.trials, given.target.trials
@@ -53,14 +57,14 @@ def as_swaps(given: Interventions) -> Swaps:
 
 def give(textbook: Textbook, maps: list[AlignmentMap]) -> None:
     for own, given in zip(textbook.maps, maps, strict=True):
-        own.rotation.weight = completed(given.frame)
+        own.rotation.weight = complete(given.frame)
         torch.nn.init.constant_(own.log_scale, np.log(float(given.scale)))
 
 
 @pytest.fixture(scope="module")
 def found(zoo_pair: Pair) -> ca.Alignment:
     """Maps that are good but not perfect, so that scores could differ."""
-    settings = ca.Settings(most_steps=1, check_every=1, batch=64)
+    settings = ca.SearchConfig(most_steps=1, check_every=1, batch=64)
     sites = [network.site("hidden") for network in zoo_pair]
     return ca.align(sites, rank=8, train=500, validation=50, test=1000, settings=settings, seed=0)
 
@@ -88,7 +92,7 @@ def test_the_same_trials_are_right_as_the_engine_finds(zoo_pair: Pair, found: ca
     interventions = drawn(zoo_pair, 200)
     textbook.swaps["test"] = [as_swaps(given) for given in interventions.values()]
     sites = [network.site("hidden") for network in zoo_pair]
-    correct = correct_trials(sites, found.maps, interchange, interventions)
+    correct = row_outcomes(sites, found.maps, interchange, interventions)
     engines = min(float(trials.float().mean()) for trials in correct.values())
     assert 0.1 < engines < 1
     assert textbook.worst_iia("test") == pytest.approx(engines, abs=1e-6)

@@ -17,9 +17,9 @@ import torch
 from matplotlib.figure import Figure
 
 import causalign as ca
-from causalign._random import numpy_stream
-from causalign.evaluation import stratified
-from causalign.sites import Site
+from causalign.random_streams import numpy_stream
+from causalign.scoring.comparison import stratified
+from causalign.sites.base import Site
 
 IMAGE, TABLE = Path("docs/images/recorded.png"), Path("docs/images/recorded.json")
 BLUE, ORANGE = "#0072B2", "#D55E00"
@@ -48,11 +48,11 @@ def scored(units: int, trials: int, rate: float, seed: int) -> dict[str, float]:
     a, b = (ca.zoo.load("multi-object/gru", seed=i).site("hidden") for i in range(2))
     recording = recorded(b, units, trials, rate, seed)
     rank = min(16, recording.width)
-    settings = ca.Settings(most_steps=100, batch=128, optimiser="adam")
+    settings = ca.SearchConfig(most_steps=100, batch=128, optimizer="adam")
     alignment = ca.align([a, recording], method="clmas", rank=rank, seed=seed, train=4000, settings=settings)
     iia = alignment.iia.set_index("source").loc[recording.name, "iia"]
     latent = alignment.latent.set_index("source").loc[a.name]
-    return {"iia": float(iia), "latent": float(latent["distance"] / latent["unswapped"])}
+    return {"iia": float(iia), "latent": float(latent["distance"] / latent["no_swap"])}
 
 
 def main() -> None:

@@ -7,32 +7,46 @@ often each then behaves as if the information had been its own (interchange inte
 """
 
 from causalign import networks, sites, tasks
-from causalign._version import __version__
-from causalign.alignment import METHODS, Alignment, Method, Plan, align, load_alignment, plan, recording_controls, score
+from causalign.alignment.align import align, plan
+from causalign.alignment.methods import METHODS, Method
+from causalign.alignment.recording_controls import recording_controls
+from causalign.alignment.result import Alignment, load_alignment
+from causalign.alignment.score import score
+from causalign.counterfactuals.direction import Direction
+from causalign.counterfactuals.interventions import interchange, replace
+from causalign.counterfactuals.rows import CounterfactualRows
 from causalign.errors import CausalignError
-from causalign.evaluation import cka, compare, procrustes, rsa
-from causalign.interchange import Direction, Interventions, interchange, replace
-from causalign.maps import AlignmentMap
-from causalign.networks import Network, load_network, train, zoo
-from causalign.recordings import Preprocess, Preprocessing
-from causalign.search import Settings
-from causalign.sites import Recording, sites_of
-from causalign.sites import site_in as Site  # noqa: N812 (what one asks for is a site)
+from causalign.maps.base import AlignmentMap
+from causalign.networks import zoo
+from causalign.networks.base import Network
+from causalign.networks.checkpoint import load_network
+from causalign.networks.training import train
+from causalign.planning.estimate import Estimate
+from causalign.recordings.preprocessing import Preprocess, Preprocessing
+from causalign.scoring.comparison import compare
+from causalign.search.config import SearchConfig
+from causalign.similarity.cka import cka
+from causalign.similarity.procrustes import procrustes
+from causalign.similarity.rsa import rsa
+from causalign.sites.modules.inventory import sites_of
+from causalign.sites.modules.opener import site_in as Site  # noqa: N812 (a site is what one asks for)
+from causalign.sites.recordings.recording import Recording
+from causalign.version import __version__
 
 __all__ = [
     "METHODS",
     "Alignment",
     "AlignmentMap",
     "CausalignError",
+    "CounterfactualRows",
     "Direction",
-    "Interventions",
+    "Estimate",
     "Method",
     "Network",
-    "Plan",
     "Preprocess",
     "Preprocessing",
     "Recording",
-    "Settings",
+    "SearchConfig",
     "Site",
     "__version__",
     "align",

@@ -12,24 +12,27 @@ from typing import Any
 
 import torch
 
-from causalign._progress import Listener, progress_bars, silent
-from causalign.alignment._clock import Clock
-from causalign.alignment._request import AUTO, Request
-from causalign.alignment._scored import scored
-from causalign.alignment._searched import begun, searched
-from causalign.alignment._written import record
 from causalign.alignment.controls import control_scores, require_controllable
+from causalign.alignment.fit import new_search, run_search
 from causalign.alignment.methods import Method
-from causalign.alignment.rank import best_rank, least_rank
-from causalign.alignment.record import ControlScore, RankTried
-from causalign.alignment.rehearsal import Plan, planned
+from causalign.alignment.request import AUTO, Request
 from causalign.alignment.result import Alignment
+from causalign.alignment.schema import ControlScore, RankTrial
+from causalign.alignment.scoring import scored
+from causalign.alignment.summary import record
+from causalign.callbacks import Callback, silent
 from causalign.errors import CausalignError, SearchWarning, lookup
-from causalign.interchange import DEFAULT_BUDGET
-from causalign.maps import DEFAULT, AlignmentMap
-from causalign.search import Found, Search, Settings
-from causalign.sites import Readable
-from causalign.tasks import Variable
+from causalign.maps import DEFAULT
+from causalign.maps.base import AlignmentMap
+from causalign.planning.estimate import Estimate, planned
+from causalign.progress import progress_bars
+from causalign.search.config import SearchConfig
+from causalign.search.rank_selection import best_rank, smallest_rank
+from causalign.search.search import Search, SearchResult
+from causalign.sites.readable import Readable
+from causalign.storage import DEFAULT_BUDGET
+from causalign.tasks.variable import Variable
+from causalign.timer import Timer
 
 _ENDS = {"interrupted": "was interrupted", "diverged": "diverged"}
 
@@ -52,9 +55,9 @@ def align(
     validation: int = 1_000,
     test: int = 1_000,
     interventions: Mapping[str, Any] | None = None,
-    settings: Settings | None = None,
+    settings: SearchConfig | None = None,
     memory: float = DEFAULT_BUDGET,
-    progress: bool | Listener = False,
+    progress: bool | Callback = False,
 ) -> Alignment:
     """Find the maps under which the networks' states can be interchanged, and score them.
 
@@ -98,20 +101,20 @@ def align(
     settings = _fitting(settings, request, rank, tolerance)
     if controls:
         require_controllable(request)
-    clock = Clock("data", "states", "search", "evaluate", "controls")
+    clock = Timer("data", "states", "search", "evaluate", "controls")
     with _shown(progress) as listener, _within_memory(settings.batch):
         splits = request.draw(clock, listener)
         with clock("search"):
-            recorded, ranks = splits["train"].recorded, list[RankTried]()
+            recorded, ranks = splits["train"].recorded, list[RankTrial]()
 
             def begin(maps: Sequence[AlignmentMap]) -> Search:
-                return begun(request, splits, maps, settings)
+                return new_search(request, splits, maps, settings)
 
-            def find(maps: Sequence[AlignmentMap]) -> Found:
-                return searched(request, splits, maps, settings, listener)
+            def find(maps: Sequence[AlignmentMap]) -> SearchResult:
+                return run_search(request, splits, maps, settings, listener)
 
             if rank == AUTO:
-                found, ranks = least_rank(find, request.starting_maps(recorded), request.means(recorded), tolerance)
+                found, ranks = smallest_rank(find, request.starting_maps(recorded), request.means(recorded), tolerance)
             elif len(request.ranks) > 1:
                 starts = [replace(request, ranks=(each,)).starting_maps(recorded) for each in request.ranks]
                 found, ranks = best_rank(begin, starts, settings, listener)
@@ -135,7 +138,7 @@ def align(
     return Alignment(found.maps, written, request.preprocessing)
 
 
-def plan(sites: Sequence[Readable] | Readable, **arguments: Any) -> Plan:
+def plan(sites: Sequence[Readable] | Readable, **arguments: Any) -> Estimate:
     """What `align` with the same arguments will take: operations, memory, disk and seconds.
 
     A few trials and small batches are tried; nothing of the size that is asked for is held.
@@ -155,13 +158,13 @@ def controls_of(sites: Sequence[Readable] | Readable, steps: int, **arguments: A
     """
     request, settings, progress = _asked(sites, arguments)
     with _shown(progress) as listener:
-        splits = request.draw(Clock("data", "states"), listener)
+        splits = request.draw(Timer("data", "states"), listener)
         return tuple(control_scores(request, splits, settings, steps, listener))
 
 
 def _asked(
     sites: Sequence[Readable] | Readable, arguments: dict[str, Any]
-) -> tuple[Request, Settings, bool | Listener]:
+) -> tuple[Request, SearchConfig, bool | Callback]:
     """The request, settings and progress of a call of `align` with these arguments."""
     asked = inspect.signature(align).bind(sites, **arguments)
     asked.apply_defaults()
@@ -176,17 +179,17 @@ def _asked(
 
 
 def _fitting(
-    settings: Settings | None, request: Request, rank: int | str | Sequence[int], tolerance: float
-) -> Settings:
+    settings: SearchConfig | None, request: Request, rank: int | str | Sequence[int], tolerance: float
+) -> SearchConfig:
     """The settings, once it is checked that they fit the rest."""
-    settings = Settings() if settings is None else settings
-    if not isinstance(settings, Settings):
+    settings = SearchConfig() if settings is None else settings
+    if not isinstance(settings, SearchConfig):
         raise CausalignError(f"settings are given as Settings(most_steps=...), found {type(settings).__name__}")
     if not 0 <= tolerance <= 1:
         raise CausalignError(f"tolerance is a share from 0 to 1, found {tolerance}")
-    if settings.optimiser is not None:
+    if settings.optimizer is not None:
         lookup(
-            f"optimiser of {request.parametrisation.name}", settings.optimiser, request.parametrisation.learning_rates
+            f"optimiser of {request.parametrization.name}", settings.optimizer, request.parametrization.learning_rates
         )
     if settings.enough is not None:
         if rank == AUTO:
@@ -196,7 +199,7 @@ def _fitting(
     return settings if request.method.searches else replace(settings, most_steps=0)
 
 
-def _shown(progress: bool | Listener) -> AbstractContextManager[Listener]:
+def _shown(progress: bool | Callback) -> AbstractContextManager[Callback]:
     """The listener that `progress` asks for."""
     if callable(progress):
         return nullcontext(progress)

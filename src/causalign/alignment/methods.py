@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from causalign.counterfactuals.direction import Direction
+from causalign.counterfactuals.interventions import Swap, interchange
+from causalign.counterfactuals.interventions import replace as replace_state
 from causalign.errors import CausalignError, lookup
-from causalign.interchange import Direction, Swap, interchange
-from causalign.interchange import replace as replace_state
-from causalign.search import Objective, behaviour, latent
+from causalign.search.objectives import Objective, behaviour, latent
 
 
 @dataclass(frozen=True)

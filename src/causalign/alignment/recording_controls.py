@@ -8,7 +8,9 @@ import pandas as pd
 from causalign.alignment.align import align
 from causalign.alignment.result import Alignment
 from causalign.errors import CausalignError
-from causalign.sites import Readable, Recording, Site
+from causalign.sites.base import Site
+from causalign.sites.readable import Readable
+from causalign.sites.recordings.recording import Recording
 
 _IIA, _LATENT = "IIA", "latent distance"
 

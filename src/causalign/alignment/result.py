@@ -12,21 +12,21 @@ from jaxtyping import Float
 from pydantic import ValidationError
 from torch import Tensor
 
-from causalign._files import output_folder, read_tensors, write_tensors, write_text
-from causalign.alignment._caveats import caveats
-from causalign.alignment.export import to_pyvene
-from causalign.alignment.record import (
+from causalign.alignment.caveats import caveats
+from causalign.alignment.pyvene_export import to_pyvene
+from causalign.alignment.schema import (
+    AlignmentSummary,
     ControlScore,
-    DepartureRecord,
+    EvaluationRecord,
     LatentScore,
-    LookRecord,
-    Record,
+    MissingLatent,
+    NaturalnessScore,
     Score,
-    Unmatched,
 )
 from causalign.errors import CausalignError, invalid
-from causalign.maps import AlignmentMap
-from causalign.recordings import Preprocessing
+from causalign.files import output_folder, read_tensors, write_tensors, write_text
+from causalign.maps.base import AlignmentMap
+from causalign.recordings.preprocessing import Preprocessing
 
 RESULT, MAPS = "result.json", "maps.safetensors"
 
@@ -36,7 +36,7 @@ class Alignment:
     """One map a network and the IIA of every direction, on interventions that no search has seen."""
 
     maps: tuple[AlignmentMap, ...]
-    record: Record
+    record: AlignmentSummary
     preprocessing: tuple[Preprocessing | None, ...] = ()
     """What was done to each recording first; its map is of the states after it. Nothing for sites of networks."""
 
@@ -46,9 +46,9 @@ class Alignment:
         return pd.DataFrame([dict(score) for score in self.record.iia], columns=list(Score.model_fields))
 
     @property
-    def unswapped(self) -> pd.DataFrame:
+    def no_swap(self) -> pd.DataFrame:
         """The same table for the same interventions with nothing swapped: the floor."""
-        return pd.DataFrame([dict(score) for score in self.record.unswapped], columns=list(Score.model_fields))
+        return pd.DataFrame([dict(score) for score in self.record.no_swap], columns=list(Score.model_fields))
 
     @property
     def untrained(self) -> pd.DataFrame:
@@ -71,19 +71,21 @@ class Alignment:
         return {control: min(scores) for control, scores in self.record.control_scores.items()}
 
     @property
-    def departures(self) -> pd.DataFrame:
+    def naturalness(self) -> pd.DataFrame:
         """How far swapped states leave the natural ones, a row a direction: `source, target` and the figures.
 
         `outside` is the share of their variance outside the principal components that hold 99 % of the natural states',
         `energy` their energy distance to natural states (0: one distribution, 1: as far as can be); `outside_natural`
         and `energy_natural` are those of natural states that were held out.
         """
-        return pd.DataFrame([dict(each) for each in self.record.departures], columns=list(DepartureRecord.model_fields))
+        return pd.DataFrame(
+            [dict(each) for each in self.record.naturalness], columns=list(NaturalnessScore.model_fields)
+        )
 
     @property
     def unmatched(self) -> pd.DataFrame:
         """Interventions without a counterfactual latent: `source, target, split, values, count`."""
-        return pd.DataFrame([dict(each) for each in self.record.unmatched], columns=list(Unmatched.model_fields))
+        return pd.DataFrame([dict(each) for each in self.record.unmatched], columns=list(MissingLatent.model_fields))
 
     def project(self, index: int, states: Float[Tensor, "*samples units"]) -> Float[Tensor, "*samples rank"]:
         """The coordinates in the aligned subspace of states of the site `index`, of a recording as they were recorded.
@@ -140,7 +142,7 @@ class Alignment:
         The IIA is of the directions whose target may be run in the search; where some may not, `validation_loss` is
         what the choice was made by.
         """
-        return pd.DataFrame([dict(look) for look in self.record.history], columns=list(LookRecord.model_fields))
+        return pd.DataFrame([dict(look) for look in self.record.history], columns=list(EvaluationRecord.model_fields))
 
     def save(self, folder: Path | str) -> Path:
         """Write `maps.safetensors` and `result.json`, each whole or not at all; nothing is pickled.
@@ -189,7 +191,7 @@ def load_alignment(folder: Path | str) -> Alignment:
     """
     folder = Path(folder)
     try:
-        record = Record.model_validate_json((folder / RESULT).read_bytes())
+        record = AlignmentSummary.model_validate_json((folder / RESULT).read_bytes())
     except OSError as error:
         raise CausalignError(f"{folder}: not a saved alignment ({RESULT}: {error.strerror})") from None
     except ValidationError as error:
@@ -213,7 +215,9 @@ def load_alignment(folder: Path | str) -> Alignment:
     return Alignment(maps, record, _preprocessing(tensors, record, folder))
 
 
-def _preprocessing(tensors: Mapping[str, Tensor], record: Record, folder: Path) -> tuple[Preprocessing | None, ...]:
+def _preprocessing(
+    tensors: Mapping[str, Tensor], record: AlignmentSummary, folder: Path
+) -> tuple[Preprocessing | None, ...]:
     found: list[Preprocessing | None] = []
     for index, site in enumerate(record.sites):
         prefix = f"preprocessing.{index}."

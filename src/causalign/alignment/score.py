@@ -6,11 +6,16 @@ import pandas as pd
 
 from causalign.alignment.methods import every_direction, method_of
 from causalign.alignment.result import Alignment
+from causalign.counterfactuals.from_task import draw_rows
+from causalign.counterfactuals.interventions import keep
+from causalign.engine.activation_cache import read_activations
 from causalign.errors import CausalignError
-from causalign.evaluation import correct_trials, iia_table
-from causalign.interchange import DEFAULT_BUDGET, Store, draw_interventions, keep, record_all
-from causalign.sites import Readable, check, runnable
-from causalign.tasks import Variable
+from causalign.scoring.iia import iia_table, row_outcomes
+from causalign.sites.base import require_site
+from causalign.sites.checks import check
+from causalign.sites.readable import Readable
+from causalign.storage import DEFAULT_BUDGET, Store
+from causalign.tasks.variable import Variable
 
 
 def score(
@@ -36,7 +41,7 @@ def score(
     """
     record = alignment.record
     method = method_of(record.method)
-    run = [runnable(site, "its IIA is how it goes on") for site in sites]
+    run = [require_site(site, "its IIA is how it goes on") for site in sites]
     if len(run) != len(alignment.maps):
         raise CausalignError(f"the alignment has {len(alignment.maps)} sites, found {len(run)}")
     for index, site in enumerate(run):
@@ -50,12 +55,10 @@ def score(
             )
     named = [record.variable] * len(run) if isinstance(record.variable, str) else record.variable
     variables, directions, store = [Variable.of(name) for name in named], every_direction(len(run)), Store(memory)
-    recorded = record_all(run, test, seed, "score", method.stepwise, store)
-    drawn = draw_interventions(
-        run, variables, directions, recorded, test, seed, "score", stepwise=method.stepwise, store=store
-    )
+    recorded = read_activations(run, test, seed, "score", method.stepwise, store)
+    drawn = draw_rows(run, variables, directions, recorded, test, seed, "score", stepwise=method.stepwise, store=store)
     names = [f"{site.name} #{index}" if run.count(site) > 1 else site.name for index, site in enumerate(run)]
     iia, floor = (
-        iia_table(names, variables, correct_trials(run, alignment.maps, swap, drawn)) for swap in (method.swap, keep)
+        iia_table(names, variables, row_outcomes(run, alignment.maps, swap, drawn)) for swap in (method.swap, keep)
     )
-    return iia.assign(unswapped=floor["iia"])
+    return iia.assign(no_swap=floor["iia"])

@@ -10,18 +10,20 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
-from causalign._progress import Listener
-from causalign.alignment._request import AUTO
 from causalign.alignment.align import align, controls_of, plan
-from causalign.alignment.described import plan_of
-from causalign.alignment.record import ControlScore
-from causalign.alignment.rehearsal import Plan
+from causalign.alignment.request import AUTO
 from causalign.alignment.result import Alignment
+from causalign.alignment.schema import ControlScore
+from causalign.callbacks import Callback
 from causalign.errors import CausalignError, invalid, unknown
-from causalign.interchange import DEFAULT_BUDGET
 from causalign.maps import DEFAULT
-from causalign.search import Settings
-from causalign.sites import Readable, Site, open_site
+from causalign.planning.estimate import Estimate
+from causalign.planning.shallow_models import plan_of
+from causalign.search.config import SearchConfig
+from causalign.sites.base import Site
+from causalign.sites.readable import Readable
+from causalign.sites.uri import open_site
+from causalign.storage import DEFAULT_BUDGET
 
 
 class AlignSpec(BaseModel):
@@ -45,18 +47,18 @@ class AlignSpec(BaseModel):
     validation: int = 1_000
     test: int = 1_000
     memory: float = DEFAULT_BUDGET
-    batch: int = Settings.batch
-    grow: int = Settings.grow
-    passes: int = Settings.passes
-    optimiser: str | None = None
+    batch: int = SearchConfig.batch
+    grow: int = SearchConfig.grow
+    passes: int = SearchConfig.passes
+    optimizer: str | None = None
     learning_rate: float | None = None
-    most_steps: int = Settings.most_steps
-    trial: int = Settings.trial
-    check_every: int = Settings.check_every
-    patience: int = Settings.patience
-    least_gain: float = Settings.least_gain
+    most_steps: int = SearchConfig.most_steps
+    trial: int = SearchConfig.trial
+    check_every: int = SearchConfig.check_every
+    patience: int = SearchConfig.patience
+    least_gain: float = SearchConfig.least_gain
     enough: float | None = None
-    to_the_end: bool = Settings.to_the_end
+    to_the_end: bool = SearchConfig.to_the_end
     precision: str | None = None
 
     @field_validator("rank")
@@ -72,21 +74,21 @@ class AlignSpec(BaseModel):
         """The sites that the references name, on one device: where there is a GPU, a language model is on it."""
         return _on_one_device([open_site(reference) for reference in self.network])
 
-    def align(self, sites: Sequence[Readable], listener: Listener) -> Alignment:
+    def align(self, sites: Sequence[Readable], listener: Callback) -> Alignment:
         """Align them as the spec says."""
         return align(sites, **self._arguments(), progress=listener)
 
-    def controls_of(self, sites: Sequence[Readable], steps: int, listener: Listener) -> tuple[ControlScore, ...]:
+    def controls_of(self, sites: Sequence[Readable], steps: int, listener: Callback) -> tuple[ControlScore, ...]:
         """The controls of such an alignment whose search took so many steps."""
         return controls_of(sites, steps, **self._arguments(), progress=listener)
 
-    def plan(self) -> Plan:
+    def plan(self) -> Estimate:
         """What that will take. Language models of many layers are not loaded for it: shallow ones stand in for them."""
         return plan_of(self.network, lambda sites: plan(_on_one_device(sites), **self._arguments()))
 
     def _arguments(self) -> dict[str, Any]:
-        settings = Settings(**{name: getattr(self, name) for name in Settings.__dataclass_fields__})
-        taken = {"network", *Settings.__dataclass_fields__}
+        settings = SearchConfig(**{name: getattr(self, name) for name in SearchConfig.__dataclass_fields__})
+        taken = {"network", *SearchConfig.__dataclass_fields__}
         return {name: value for name, value in self if name not in taken} | {"settings": settings}
 
 

@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
-from causalign.benchmarks._measure import threads
-from causalign.benchmarks._row import MissingError, Row, save_rows
-from causalign.benchmarks.against_pyvene import against_pyvene
-from causalign.benchmarks.against_textbook import throughput, time_to_iia
 from causalign.benchmarks.growth import growth
 from causalign.benchmarks.language_model import language_model
+from causalign.benchmarks.measurement import threads
 from causalign.benchmarks.planning import planning
 from causalign.benchmarks.preparation import preparation
+from causalign.benchmarks.pyvene import against_pyvene
 from causalign.benchmarks.recordings import recordings
+from causalign.benchmarks.row import MissingError, Row, save_rows
 from causalign.benchmarks.similarity import similarity
 from causalign.benchmarks.step import step
+from causalign.benchmarks.throughput import throughput, time_to_iia
 from causalign.benchmarks.training import training
 
 BENCHMARKS: Mapping[str, Callable[[bool], Iterator[Row]]] = {

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from causalign.alignment import align
-from causalign.benchmarks._measure import Steps, in_child
-from causalign.benchmarks._row import Row
-from causalign.interchange import DEFAULT_BUDGET
-from causalign.networks import build
-from causalign.search import Settings
-from causalign.tasks import MultiObject
+from causalign.alignment.align import align
+from causalign.benchmarks.measurement import Steps, in_child
+from causalign.benchmarks.row import Row
+from causalign.networks.checkpoint import build
+from causalign.search.config import SearchConfig
+from causalign.storage import DEFAULT_BUDGET
+from causalign.tasks.counting import MultiObject
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def _measure(case: Case, steps: int) -> float:
     task = type("Counting", (MultiObject,), {"largest": case.longest})()
     sites = [build(task, "gru", seed, width=case.width).site("hidden") for seed in range(case.networks)]
     timer = Steps("search", {})
-    settings = Settings(batch=case.batch, grow=1, most_steps=steps, check_every=steps)
+    settings = SearchConfig(batch=case.batch, grow=1, most_steps=steps, check_every=steps)
     align(
         sites,
         rank=case.rank,

@@ -6,14 +6,17 @@ from typing import Any
 
 import torch
 
-from causalign._memory import GIB
-from causalign._random import numpy_stream
-from causalign.alignment import align
-from causalign.benchmarks._measure import Steps, in_child
-from causalign.benchmarks._row import MissingError, Row
-from causalign.networks import HuggingFace, zoo
-from causalign.search import Settings
-from causalign.tasks import BEGIN, PAD, InContext
+from causalign.alignment.align import align
+from causalign.benchmarks.measurement import Steps, in_child
+from causalign.benchmarks.row import MissingError, Row
+from causalign.memory import GIB
+from causalign.networks import zoo
+from causalign.networks.huggingface import HuggingFace
+from causalign.random_streams import numpy_stream
+from causalign.search.config import SearchConfig
+from causalign.tasks.base import BEGIN
+from causalign.tasks.in_context import InContext
+from causalign.tasks.vocabulary import PAD
 
 _SHAPE = {  # TinyLlama's
     "vocab_size": 32_000,
@@ -51,7 +54,7 @@ def _measure(at: str) -> tuple[float, float]:
     network = untrained()
     sites = [network.site(at), zoo.load("multi-object/gru").site("embedding")]
     timer = Steps("search", {})
-    settings = Settings(batch=_BATCH, grow=1, most_steps=_STEPS, check_every=_STEPS)
+    settings = SearchConfig(batch=_BATCH, grow=1, most_steps=_STEPS, check_every=_STEPS)
     few = {"train": 64, "validation": 8, "test": 8}
     align(sites, rank=_RANK, memory=1.0, settings=settings, progress=timer, **few)  # type: ignore[arg-type]
     return timer.medians()["ours"], sum(weight.nbytes for weight in network.parameters()) / GIB

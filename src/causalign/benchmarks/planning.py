@@ -6,13 +6,16 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from tempfile import TemporaryDirectory
 
-from causalign._progress import silent
-from causalign.alignment import AlignSpec, align, parse_spec, plan
-from causalign.benchmarks._measure import in_child
-from causalign.benchmarks._row import Row
-from causalign.networks import build, zoo
-from causalign.search import Settings
-from causalign.sites import Site, describe_site
+from causalign.alignment.align import align, plan
+from causalign.alignment.spec import AlignSpec, parse_spec
+from causalign.benchmarks.measurement import in_child
+from causalign.benchmarks.row import Row
+from causalign.callbacks import silent
+from causalign.networks import zoo
+from causalign.networks.checkpoint import build
+from causalign.search.config import SearchConfig
+from causalign.sites.base import Site
+from causalign.sites.uri import describe_site
 
 _STEPS = {True: 5, False: 20}
 _DESCRIBED = "language model of 12 layers, from its configuration"
@@ -53,8 +56,8 @@ def _sites(name: str) -> list[Site]:
     return [zoo.load(f"multi-object/{name}", seed).site("hidden") for seed in range(2)]
 
 
-def _settings(steps: int) -> Settings:
-    return Settings(most_steps=steps, patience=steps)
+def _settings(steps: int) -> SearchConfig:
+    return SearchConfig(most_steps=steps, patience=steps)
 
 
 def _planned(name: str, steps: int) -> tuple[float, float]:

@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from causalign.benchmarks import _pair
-from causalign.benchmarks._measure import in_turn
-from causalign.benchmarks._row import Row
-from causalign.interchange import MOST_TRIALS
-from causalign.networks import Network
+from causalign.benchmarks import network_pair as _pair
+from causalign.benchmarks.measurement import in_turn
+from causalign.benchmarks.row import Row
+from causalign.engine.activation_cache import MAX_TRIALS
+from causalign.networks.base import Network
 
 _COUNT = 10_000
 _CHUNK = 1000
@@ -35,7 +35,7 @@ def preparation(quick: bool) -> Iterator[Row]:
         theirs=taken["theirs"],
         ratio=taken["theirs"] / taken["ours"],
         reads="times",
-        note=f"ours reads {MOST_TRIALS:,} trials a network, at whose positions all interventions are",
+        note=f"ours reads {MAX_TRIALS:,} trials a network, at whose positions all interventions are",
     )
 
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from causalign._memory import GIB
-from causalign.alignment import align
-from causalign.benchmarks._measure import in_child, seconds
-from causalign.benchmarks._row import MissingError, Row
-from causalign.networks import build
-from causalign.recordings import Preprocess
-from causalign.search import Settings
-from causalign.sites import Recording
-from causalign.tasks import MultiObject
+from causalign.alignment.align import align
+from causalign.benchmarks.measurement import in_child, seconds
+from causalign.benchmarks.row import MissingError, Row
+from causalign.memory import GIB
+from causalign.networks.checkpoint import build
+from causalign.recordings.preprocessing import Preprocess
+from causalign.search.config import SearchConfig
+from causalign.sites.recordings.recording import Recording
+from causalign.tasks.counting import MultiObject
 
 _SAMPLES, _UNITS, _RATE = 1024, 512, 1000.0
 _TRIAL = _SAMPLES * _UNITS * 4  # bytes
@@ -88,7 +88,7 @@ def _align(path: Path) -> float:
     def work() -> None:
         task = MultiObject()
         recording = Recording.from_nwb(path, series="rates", task=task, preprocess=Preprocess(zscore=True))
-        settings = Settings(batch=128, grow=1, most_steps=10, check_every=10)
+        settings = SearchConfig(batch=128, grow=1, most_steps=10, check_every=10)
         sites = [build(task, "gru", 0).site("hidden"), recording]
         align(sites, method="clmas", settings=settings, memory=_MEMORY, validation=200, test=200, variable="count")
 

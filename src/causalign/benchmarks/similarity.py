@@ -9,10 +9,11 @@ import numpy as np
 from scipy.spatial.distance import pdist
 from scipy.stats import spearmanr
 
-from causalign._memory import GIB, held
-from causalign.benchmarks._measure import in_child, seconds
-from causalign.benchmarks._row import Row
-from causalign.evaluation import cka, rsa
+from causalign.benchmarks.measurement import in_child, seconds
+from causalign.benchmarks.row import Row
+from causalign.memory import GIB, held
+from causalign.similarity.cka import cka
+from causalign.similarity.rsa import rsa
 
 _WIDTH = 128
 _REPEATED = 2_000  # samples up to which a single run is too short to be timed

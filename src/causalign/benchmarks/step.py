@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import torch
 
-from causalign.alignment import align
-from causalign.benchmarks import _pair
-from causalign.benchmarks._measure import Steps, matrix_multiply
-from causalign.benchmarks._row import Row
-from causalign.search import Settings
+from causalign.alignment.align import align
+from causalign.benchmarks import network_pair as _pair
+from causalign.benchmarks.measurement import Steps, matrix_multiply
+from causalign.benchmarks.row import Row
+from causalign.search.config import SearchConfig
 
 _BATCH, _RANK, _GOAL = 512, 32, 0.6
 
@@ -23,7 +23,7 @@ def step(quick: bool) -> Iterator[Row]:
 def _row(device: str, precision: str, steps: int) -> Row:
     multiply, operations = matrix_multiply(device)
     timer, sites = Steps("search", {"multiply": multiply}), _pair.sites(device)
-    settings = Settings(batch=_BATCH, grow=1, most_steps=steps, check_every=steps, precision=precision)
+    settings = SearchConfig(batch=_BATCH, grow=1, most_steps=steps, check_every=steps, precision=precision)
     alignment = align(sites, rank=_RANK, settings=settings, progress=timer)
     tokens = _pair.tokens_after(_pair.interventions(sites, 10_000))
     needed = _pair.step_operations(sites[0].network, len(_pair.DIRECTIONS) * _BATCH, tokens, _RANK)

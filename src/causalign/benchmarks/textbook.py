@@ -17,10 +17,13 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations, parametrize, skip_init
 from typing_extensions import override
 
-from causalign._random import numpy_stream, torch_stream
 from causalign.errors import CausalignError
-from causalign.networks import GRU, Network
-from causalign.tasks import FULL, Task, counterfactual
+from causalign.networks.base import Network
+from causalign.networks.gru import GRU
+from causalign.random_streams import numpy_stream, torch_stream
+from causalign.tasks.base import Task
+from causalign.tasks.causal_model import counterfactual
+from causalign.tasks.variable import FULL
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ class Textbook:
         }
         start = torch_stream(seed, "textbook", "start")
         self.maps = [ScaledRotation(network.width, start) for network in networks]
-        self.optimiser = torch.optim.Adam(nn.ModuleList(self.maps).parameters(), lr=learning_rate)
+        self.optimizer = torch.optim.Adam(nn.ModuleList(self.maps).parameters(), lr=learning_rate)
         self._batches = torch_stream(seed, "textbook", "batches")
 
     def step(self) -> float:
@@ -125,9 +128,9 @@ class Textbook:
             swaps[torch.randint(len(swaps), (self.batch,), generator=self._batches)] for swaps in self.swaps["train"]
         ]
         loss = self.loss(batches)
-        self.optimiser.zero_grad()
+        self.optimizer.zero_grad()
         loss.backward()
-        self.optimiser.step()
+        self.optimizer.step()
         return float(loss.detach())
 
     def loss(self, batches: list[Swaps]) -> Float[Tensor, ""]:

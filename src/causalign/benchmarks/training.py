@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from causalign.benchmarks import _pair
-from causalign.benchmarks._measure import Steps, matrix_multiply
-from causalign.benchmarks._row import Row
-from causalign.networks import Recipe, train
-from causalign.tasks import MultiObject
+from causalign.benchmarks import network_pair as _pair
+from causalign.benchmarks.measurement import Steps, matrix_multiply
+from causalign.benchmarks.row import Row
+from causalign.networks.training import Recipe, train
+from causalign.tasks.counting import MultiObject
 
 
 def training(quick: bool) -> Iterator[Row]:

@@ -4,8 +4,8 @@ import sys
 
 import typer
 
-from causalign.cli._show import complain
 from causalign.cli.commands import INTERRUPTED, app
+from causalign.cli.tables import complain
 from causalign.errors import CausalignError
 
 __all__ = ["app", "main"]

@@ -10,29 +10,36 @@ from typing import Annotated, Any
 import typer
 
 from causalign import networks, tasks
-from causalign._files import output_folder
-from causalign._progress import progress_bars
-from causalign._version import __version__
-from causalign.alignment import MAPS, METHODS, RESULT, STARTS, Alignment, AlignSpec, parse_spec, read_spec
-from causalign.benchmarks import BENCHMARKS, MissingError, Row, save_rows, threads
-from causalign.cli._show import (
+from causalign.alignment.methods import METHODS
+from causalign.alignment.request import STARTS
+from causalign.alignment.result import MAPS, RESULT, Alignment
+from causalign.alignment.spec import AlignSpec, parse_spec, read_spec
+from causalign.benchmarks import BENCHMARKS
+from causalign.benchmarks.measurement import threads
+from causalign.benchmarks.row import MissingError, Row, save_rows
+from causalign.cli.tables import (
     console,
     errors,
     show_alignment,
     show_benchmarks,
-    show_plan,
+    show_estimate,
     show_similarity,
     show_verdicts,
     show_zoo,
 )
 from causalign.errors import CausalignError, SearchWarning, lookup
-from causalign.evaluation import compare as compare_sites
-from causalign.maps import PARAMETRISATIONS
-from causalign.report import FIGURES, PAGE, SIMILARITY, save_similarity, write_report
-from causalign.search import OPTIMISERS
-from causalign.sites import Readable, open_site
-from causalign.studies import BUDGETS, COMPARISONS, STUDIES, TABLE, Protocol
-from causalign.studies import reproduce as run_studies
+from causalign.files import output_folder
+from causalign.maps import PARAMETRIZATIONS
+from causalign.progress import progress_bars
+from causalign.report.page import FIGURES, PAGE, SIMILARITY, save_similarity, write_report
+from causalign.reproduction.reproduce import COMPARISONS, STUDIES, TABLE
+from causalign.reproduction.reproduce import reproduce as run_studies
+from causalign.reproduction.study import BUDGETS, Protocol
+from causalign.scoring.comparison import compare as compare_sites
+from causalign.search.optimizers import OPTIMIZERS
+from causalign.sites.readable import Readable
+from causalign.sites.uri import open_site
+from causalign.version import __version__
 
 app = typer.Typer(
     add_completion=False,
@@ -98,7 +105,7 @@ def align(
             help=f"Dimensions of the subspace, several (16,32) to take the best, auto for the least; {_USUAL['rank']}."
         ),
     ] = None,
-    map_: Annotated[str | None, typer.Option("--map", help=f"{', '.join(PARAMETRISATIONS)}.")] = None,
+    map_: Annotated[str | None, typer.Option("--map", help=f"{', '.join(PARAMETRIZATIONS)}.")] = None,
     scale: Annotated[bool | None, typer.Option(help="Whether maps have a trained scalar; they do.")] = None,
     start: Annotated[str | None, typer.Option(help=f"{', '.join(STARTS)}.")] = None,
     inaccessible: Annotated[
@@ -113,7 +120,7 @@ def align(
         typer.Option("--controls", help="Score beside it what there should not be to find."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help=f"Of all random draws; {_USUAL['seed']}.")] = None,
-    optimiser: Annotated[str | None, typer.Option(help=f"{', '.join(OPTIMISERS)}; what suits the map.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help=f"{', '.join(OPTIMIZERS)}; what suits the map.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of the optimiser; what suits the map.")] = None,
     most_steps: Annotated[int | None, typer.Option(help=f"Of the search; {_USUAL['most_steps']}.")] = None,
 ) -> None:
@@ -131,7 +138,7 @@ def align(
         "tolerance": tolerance,
         "controls": controls,
         "seed": seed,
-        "optimiser": optimiser,
+        "optimiser": optimizer,
         "learning_rate": learning_rate,
         "most_steps": most_steps,
     }
@@ -150,7 +157,7 @@ def plan(spec: Spec = None, network: Network = None) -> None:
         raise CausalignError("plan takes --spec FILE, or --network A --network B")
     asked = read_spec(spec) if spec else parse_spec({"network": network}, "the options")
     expected = asked.plan()
-    show_plan(expected)
+    show_estimate(expected)
     if expected.too_much:
         errors.print(expected.too_much, soft_wrap=True)
 

@@ -1,14 +1,7 @@
 """Alignment maps, and the parametrisations that a search trains."""
 
 from causalign.errors import lookup
-from causalign.maps._base import (
-    AlignmentMap,
-    TrainableMap,
-    completed,
-    orthonormal,
-    random_frame,
-    require_rank,
-)
+from causalign.maps.base import AlignmentMap, TrainableMap, complete, orthonormal, random_frame, require_rank
 from causalign.maps.cayley import Cayley
 from causalign.maps.expm import MatrixExponential
 from causalign.maps.gram_schmidt import GramSchmidt
@@ -16,30 +9,30 @@ from causalign.maps.householder import Householder
 
 __all__ = [
     "DEFAULT",
-    "PARAMETRISATIONS",
+    "PARAMETRIZATIONS",
     "AlignmentMap",
     "Cayley",
     "GramSchmidt",
     "Householder",
     "MatrixExponential",
     "TrainableMap",
-    "completed",
+    "complete",
     "orthonormal",
     "parametrisation",
     "random_frame",
     "require_rank",
 ]
 
-PARAMETRISATIONS: dict[str, type[TrainableMap]] = {
+PARAMETRIZATIONS: dict[str, type[TrainableMap]] = {
     kind.name: kind for kind in (GramSchmidt, MatrixExponential, Cayley, Householder)
 }
 DEFAULT = GramSchmidt.name
 
 
-def parametrisation(name: str) -> type[TrainableMap]:
+def parametrization(name: str) -> type[TrainableMap]:
     """The parametrisation of that name.
 
     Raises:
         CausalignError: there is none.
     """
-    return lookup("map", name, PARAMETRISATIONS)
+    return lookup("map", name, PARAMETRIZATIONS)

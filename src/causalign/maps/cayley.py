@@ -1,6 +1,6 @@
 """The Cayley transform of a skew-symmetric matrix."""
 
-from causalign.maps._rotation import Rotation
+from causalign.maps.rotation import Rotation
 
 
 class Cayley(Rotation):

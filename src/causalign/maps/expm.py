@@ -1,6 +1,6 @@
 """The exponential of a skew-symmetric matrix."""
 
-from causalign.maps._rotation import Rotation
+from causalign.maps.rotation import Rotation
 
 
 class MatrixExponential(Rotation):

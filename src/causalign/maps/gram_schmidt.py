@@ -6,7 +6,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 from typing_extensions import override
 
-from causalign.maps._base import AlignmentMap, TrainableMap, orthonormal
+from causalign.maps.base import AlignmentMap, TrainableMap, orthonormal
 
 
 class GramSchmidt(TrainableMap):

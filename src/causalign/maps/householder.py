@@ -1,6 +1,6 @@
 """A product of Householder reflections."""
 
-from causalign.maps._rotation import Rotation
+from causalign.maps.rotation import Rotation
 
 
 class Householder(Rotation):

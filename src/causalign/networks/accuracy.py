@@ -2,8 +2,8 @@
 
 import torch
 
-from causalign.networks._base import Network
-from causalign.tasks import Sequences
+from causalign.networks.base import Network
+from causalign.tasks.base import Sequences
 
 
 def accuracy(network: Network, trials: Sequences) -> float:

@@ -6,14 +6,15 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from causalign import tasks
-from causalign._files import output_folder, write_text
 from causalign.errors import CausalignError, invalid, lookup, unknown
-from causalign.networks._base import Network
+from causalign.files import output_folder, write_text
+from causalign.networks.base import Network
 from causalign.networks.gru import GRU
 from causalign.networks.llama import Llama
 from causalign.networks.lstm import LSTM
 from causalign.networks.transformer import Transformer
-from causalign.tasks import Task, Vocabulary
+from causalign.tasks.base import Task
+from causalign.tasks.vocabulary import Vocabulary
 
 ARCHITECTURES: dict[str, type[Network]] = {network.architecture: network for network in (GRU, LSTM, Transformer, Llama)}
 CARD = "card.json"

@@ -4,9 +4,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from typing_extensions import override
 
-from causalign.networks._base import Network
-from causalign.networks._layers import readout
-from causalign.tasks import Task, Vocabulary
+from causalign.networks.base import Network
+from causalign.networks.layers import readout
+from causalign.tasks.base import Task
+from causalign.tasks.vocabulary import Vocabulary
 
 
 class GRU(Network):

@@ -11,13 +11,15 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from causalign.errors import CausalignError
-from causalign.networks._base import Network
-from causalign.networks._tokens import require_distinct, require_known
-from causalign.networks._untrained import untrained_copy
-from causalign.tasks import PAD, Given, Task, Vocabulary
+from causalign.networks.base import Network
+from causalign.networks.initialisation import untrained_copy
+from causalign.networks.token_ids import require_distinct, require_known
+from causalign.tasks.base import Task
+from causalign.tasks.no_task import NoTask
+from causalign.tasks.vocabulary import PAD, Vocabulary
 
 if TYPE_CHECKING:
-    from causalign.sites import Site
+    from causalign.sites.base import Site
 
 Turn = tuple[Float[Tensor, "*rows half"], Float[Tensor, "*rows half"]]
 """Cosine and sine of the angles by which rotary positions turn queries and keys."""
@@ -80,7 +82,7 @@ class HuggingFace(Network):
         name: str | None = None,
         prompt: Sequence[int] = (),
     ) -> None:
-        task, tokens = task or Given(), tokens or {}
+        task, tokens = task or NoTask(), tokens or {}
         of: Any = model  # what transformers' models have beyond modules is in no type of ours
         self._family = _family_of(of)
         self._ids = {PAD: 0, **tokens}

@@ -9,15 +9,16 @@ from typing import Any
 import torch
 from typing_extensions import override
 
-from causalign._files import current_umask
-from causalign._random import torch_stream
 from causalign.errors import CausalignError
-from causalign.networks._layers import initialise
-from causalign.networks._source import quiet
-from causalign.networks._spelling import spelled
+from causalign.files import current_umask
+from causalign.networks.hub import from_pretrained
 from causalign.networks.huggingface import HuggingFace
-from causalign.networks.pretrained import load_huggingface
-from causalign.tasks import BEGIN, PAD, Task, Vocabulary
+from causalign.networks.layers import initialise
+from causalign.networks.pretrained_source import quiet
+from causalign.networks.tokenization import spell
+from causalign.random_streams import torch_stream
+from causalign.tasks.base import BEGIN, Task
+from causalign.tasks.vocabulary import PAD, Vocabulary
 
 _PIECE = r" ?\w+| ?[^\w\s]|\n"  # a word or a mark with the space before it, or the end of a line
 _UNKNOWN = "<unknown>"
@@ -33,7 +34,7 @@ class Llama(HuggingFace):
     architecture = "llama"
 
     def __init__(self, model: Any, tokenizer: Any, task: Task) -> None:
-        prompt, ids = spelled(tokenizer, task, whose=self.architecture)
+        prompt, ids = spell(tokenizer, task, whose=self.architecture)
         super().__init__(model, task, ids, f"{task.name}/{self.architecture}", prompt)
         self.tokenizer = tokenizer
 
@@ -68,7 +69,7 @@ class Llama(HuggingFace):
     @override
     @classmethod
     def saved(cls, folder: Path, vocabulary: Vocabulary, task: Task, width: int) -> HuggingFace:
-        return load_huggingface(folder, task)
+        return from_pretrained(folder, task)
 
 
 def _tokenizer(task: Task) -> Any:

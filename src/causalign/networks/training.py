@@ -10,16 +10,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from causalign import tasks
-from causalign._files import output_folder, read_tensors, write_tensors
-from causalign._progress import Listener, Update, silent
-from causalign._random import numpy_stream, torch_stream
-from causalign._version import __version__
+from causalign.callbacks import Callback, ProgressUpdate, silent
 from causalign.errors import CausalignError
-from causalign.networks._base import WEIGHTS, Network
-from causalign.networks._layers import Dropout
+from causalign.files import output_folder, read_tensors, write_tensors
 from causalign.networks.accuracy import accuracy
+from causalign.networks.base import WEIGHTS, Network
 from causalign.networks.checkpoint import CARD, Card, architecture_of, load_network, read_card, save_network
-from causalign.tasks import Sequences, Task
+from causalign.networks.layers import Dropout
+from causalign.random_streams import numpy_stream, torch_stream
+from causalign.tasks.base import Sequences, Task
+from causalign.version import __version__
 
 UNFINISHED = "training.safetensors"
 
@@ -66,7 +66,7 @@ def train(
     out: Path | str,
     width: int = 128,
     recipe: Recipe | None = None,
-    listener: Listener = silent,
+    listener: Callback = silent,
 ) -> tuple[Network, Card]:
     """Train a network on next-token prediction over all tokens until its accuracy has stayed 1, and save it in `out`.
 
@@ -131,7 +131,7 @@ class _Run:
         self.network, self.seed, self.recipe = network.requires_grad_(), seed, recipe
         self.task = network.trained_on(task)
         self.file, self.about = file, about
-        self.optimiser = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
+        self.optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
         held_out = task.trials(recipe.validation_trials, numpy_stream(seed, "validation"))
         self.ids = self.task.vocabulary.within(network.ids, whose=network.name)
         as_shown = task.vocabulary.within(network.ids, whose=network.name)
@@ -139,7 +139,7 @@ class _Run:
         self.step = self.streak = 0
         self.accuracy = self.seconds = 0.0
 
-    def advance(self, listener: Listener) -> None:
+    def advance(self, listener: Callback) -> None:
         """Train up to the next check, check, and save where the run stands."""
         started = time.perf_counter()
         recent: list[Sequences] = []
@@ -150,7 +150,7 @@ class _Run:
             recent = [*recent[-7:], trials]  # an epoch of the paper is 8 steps
             loss = self._learn(trials)
             figures = {"loss": loss, "accuracy": self.accuracy}
-            listener(Update("training", self.step, self.recipe.most_steps, figures))
+            listener(ProgressUpdate("training", self.step, self.recipe.most_steps, figures))
         self.accuracy = accuracy(self.network, self.held_out)
         perfect = self.accuracy == 1 and all(accuracy(self.network, trials) == 1 for trials in recent)
         self.streak = self.streak + 1 if perfect else 0
@@ -161,23 +161,23 @@ class _Run:
         for module in self.network.modules():
             if isinstance(module, Dropout):
                 module.generator = torch_stream(self.seed, "dropout", self.step)
-        for group in self.optimiser.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.rate(self.step)
         tokens = torch.from_numpy(trials.tokens)
         logits = self.network.train()(tokens[:, :-1])
         loss: Tensor = functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), ignore_index=0)
-        self.optimiser.zero_grad()
+        self.optimizer.zero_grad()
         value = float(loss.detach())
         if not isfinite(value):
             raise CausalignError(f"the loss is {value} at step {self.step}; a lower learning rate may do")
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.gradient_norm)
-        self.optimiser.step()
+        self.optimizer.step()
         return value
 
     def _save(self) -> None:
         tensors = {f"network.{name}": weight for name, weight in self.network.state_dict().items()}
-        for index, state in self.optimiser.state_dict()["state"].items():
+        for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"adam.{index}.{name}": value for name, value in state.items()}
         place = {"step": self.step, "streak": self.streak, "accuracy": self.accuracy, "seconds": self.seconds}
         write_tensors(self.file, tensors, self.about | {name: repr(value) for name, value in place.items()})
@@ -197,6 +197,6 @@ class _Run:
             if name.startswith("adam."):
                 _, index, key = name.split(".")
                 adam.setdefault(int(index), {})[key] = tensor
-        self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": adam})
+        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": adam})
         self.step, self.streak = int(saved["step"]), int(saved["streak"])
         self.accuracy, self.seconds = float(saved["accuracy"]), float(saved["seconds"])

@@ -9,9 +9,10 @@ from torch.nn import functional
 from typing_extensions import override
 
 from causalign.errors import CausalignError
-from causalign.networks._base import Network
-from causalign.networks._layers import readout
-from causalign.tasks import Task, Vocabulary
+from causalign.networks.base import Network
+from causalign.networks.layers import readout
+from causalign.tasks.base import Task
+from causalign.tasks.vocabulary import Vocabulary
 
 _BASE = 10_000.0
 

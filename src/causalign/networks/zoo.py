@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from causalign.errors import CausalignError, unknown
-from causalign.networks._base import Network
+from causalign.networks.base import Network
 from causalign.networks.checkpoint import CARD, Card, load_network, read_card
 
 _FOLDER = Path(__file__).parent / "_zoo"

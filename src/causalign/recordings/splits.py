@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int
 
-from causalign._random import numpy_stream
 from causalign.errors import CausalignError, unknown
+from causalign.random_streams import numpy_stream
 
 SPLITS = ("train", "validation", "test")
 _SHARES = (0.6, 0.2, 0.2)

@@ -15,7 +15,7 @@ Codes = Mapping[str, Mapping[str, int]]
 
 
 @dataclass(frozen=True, eq=False)
-class Noted:
+class TrialTable:
     """What was noted down of each sample."""
 
     variables: dict[str, Int[np.ndarray, "trials time"]]
@@ -28,7 +28,7 @@ class Noted:
     @classmethod
     def of(
         cls, table: pd.DataFrame, names: Sequence[str] | None, trials: int, time: int, codes: Codes | None = None
-    ) -> "Noted":
+    ) -> "TrialTable":
         """Read off a table with a row a trial, or, with the columns `trial` and `time`, a row a sample.
 
         Both count from 0. A trial's row holds for all of its samples; a sample without a row is not known.

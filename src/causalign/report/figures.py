@@ -74,10 +74,10 @@ def _loss_curve(history: pd.DataFrame) -> Figure:
     return figure
 
 
-def similarity_bars(iia: pd.DataFrame, unswapped: pd.DataFrame, similarity: pd.DataFrame) -> Figure:
+def similarity_bars(iia: pd.DataFrame, no_swap: pd.DataFrame, similarity: pd.DataFrame) -> Figure:
     """The worst direction's IIA, with its floor, beside the correlational measures of the same two sites."""
     worst = iia.nsmallest(1, "iia").iloc[0]
-    floor = unswapped.loc[(unswapped["source"] == worst["source"]) & (unswapped["target"] == worst["target"]), "iia"]
+    floor = no_swap.loc[(no_swap["source"] == worst["source"]) & (no_swap["target"] == worst["target"]), "iia"]
     shown = similarity[~similarity["measure"].str.contains("distance")]
     names = ["IIA\n(worst)", *(name.replace(" ", "\n", 1) for name in shown["measure"])]
     values = [worst["iia"], *shown["value"]]

@@ -8,9 +8,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from causalign._files import output_folder, replacing, write_text
-from causalign.alignment import load_alignment
+from causalign.alignment.result import load_alignment
 from causalign.errors import CausalignError
+from causalign.files import atomic_write, output_folder, write_text
 from causalign.report.figures import iia_matrix, learning_curve, similarity_bars
 
 PAGE, SIMILARITY = "report.html", "similarity.csv"
@@ -37,9 +37,9 @@ def write_report(folder: Path | str) -> Path:
     similarity = _read_similarity(folder, {f"{site.network}@{site.at}" for site in alignment.record.sites})
     figures = {"iia": iia_matrix(alignment.iia, sites), "learning_curve": learning_curve(alignment.history)}
     if similarity is not None and len(alignment.iia):
-        figures["similarity"] = similarity_bars(alignment.iia, alignment.unswapped, similarity)
+        figures["similarity"] = similarity_bars(alignment.iia, alignment.no_swap, similarity)
     for name, figure in figures.items():
-        with replacing(folder / f"{name}.png") as temporary:
+        with atomic_write(folder / f"{name}.png") as temporary:
             figure.savefig(temporary, dpi=_PIXELS_PER_INCH, format="png")
     worst = alignment.iia.sort_values("iia").head(1).to_dict("records")
     page = template("causalign.report", "page.html.j2").render(
@@ -47,7 +47,7 @@ def write_report(folder: Path | str) -> Path:
         controls=alignment.worst_controls,
         worst=worst[0] if worst else None,
         caveats=alignment.caveats,
-        scores=list(zip(alignment.record.iia, alignment.record.unswapped, strict=True)),
+        scores=list(zip(alignment.record.iia, alignment.record.no_swap, strict=True)),
         similarity=[] if similarity is None else similarity.to_dict("records"),
         figures={name: svg(figure) for name, figure in figures.items()},
     )

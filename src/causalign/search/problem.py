@@ -6,11 +6,14 @@ from dataclasses import dataclass, replace
 from jaxtyping import Float
 from torch import Tensor
 
-from causalign.interchange import Batch, Direction, Interventions, Swap
-from causalign.maps import AlignmentMap
-from causalign.search.objective import Objective
-from causalign.search.settings import PRECISIONS
-from causalign.sites import Readable
+from causalign.counterfactuals.direction import Direction
+from causalign.counterfactuals.interventions import Swap
+from causalign.counterfactuals.rows import CounterfactualRows
+from causalign.engine.batch import Batch
+from causalign.maps.base import AlignmentMap
+from causalign.search.config import PRECISIONS
+from causalign.search.objectives import Objective
+from causalign.sites.readable import Readable
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,8 @@ class Problem:
     swap: Swap
     objectives: Mapping[Direction, Objective]
     """The trained directions, and what is minimised in each."""
-    train: Mapping[Direction, Interventions]
-    validation: Mapping[Direction, Interventions]
+    train: Mapping[Direction, CounterfactualRows]
+    validation: Mapping[Direction, CounterfactualRows]
 
     def at(self, precision: str | None) -> "Problem":
         """The same with copies of the networks at another precision."""
@@ -30,7 +33,7 @@ class Problem:
             return self
         return replace(self, sites=[site.cast(PRECISIONS[precision]) for site in self.sites])
 
-    def by_objective(self, of: Mapping[Direction, Interventions]) -> list[tuple[Objective, list[Direction]]]:
+    def by_objective(self, of: Mapping[Direction, CounterfactualRows]) -> list[tuple[Objective, list[Direction]]]:
         """The directions of each objective, of those that are in `of`."""
         kinds = dict.fromkeys(self.objectives.values())
         grouped = [(kind, [d for d in of if self.objectives[d] == kind]) for kind in kinds]

@@ -1,15 +1,15 @@
 """Tasks: causal models that write token sequences and know the value of every variable after every token."""
 
 from causalign.errors import lookup
-from causalign.tasks._base import BEGIN, END, Sequences, Task
-from causalign.tasks._causal_model import CausalModel, Observed, Values, counterfactual, require_settable
-from causalign.tasks._trials import Trials
-from causalign.tasks._variable import FULL, Variable
-from causalign.tasks._vocabulary import PAD, Vocabulary
 from causalign.tasks.arithmetic import Arithmetic
+from causalign.tasks.base import BEGIN, END, Sequences, Task
+from causalign.tasks.causal_model import CausalModel, Values, VariableTable, counterfactual, require_settable
 from causalign.tasks.counting import Counting, Modulo, MultiObject, Rounding, SameObject
-from causalign.tasks.given import Given
 from causalign.tasks.in_context import InContext
+from causalign.tasks.no_task import NoTask
+from causalign.tasks.trials import Trials
+from causalign.tasks.variable import FULL, Variable
+from causalign.tasks.vocabulary import PAD, Vocabulary
 
 __all__ = [
     "BEGIN",
@@ -19,11 +19,10 @@ __all__ = [
     "Arithmetic",
     "CausalModel",
     "Counting",
-    "Given",
     "InContext",
     "Modulo",
     "MultiObject",
-    "Observed",
+    "NoTask",
     "Rounding",
     "SameObject",
     "Sequences",
@@ -31,6 +30,7 @@ __all__ = [
     "Trials",
     "Values",
     "Variable",
+    "VariableTable",
     "Vocabulary",
     "by_name",
     "counterfactual",

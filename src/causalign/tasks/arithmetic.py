@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Bool, Int
 from typing_extensions import override
 
-from causalign.tasks._base import Sequences, Task
-from causalign.tasks._causal_model import Values
-from causalign.tasks._vocabulary import Vocabulary
+from causalign.tasks.base import Sequences, Task
+from causalign.tasks.causal_model import Values
+from causalign.tasks.vocabulary import Vocabulary
 
 # What is to come next.
 OPERATIONS, START, OPERATOR, OPERAND, EQUALS, RESULT, COMMA = range(7)

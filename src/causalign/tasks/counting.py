@@ -9,9 +9,9 @@ from jaxtyping import Bool, Int
 from typing_extensions import override
 
 from causalign.errors import CausalignError
-from causalign.tasks._base import Sequences, Task
-from causalign.tasks._causal_model import Values
-from causalign.tasks._vocabulary import Vocabulary
+from causalign.tasks.base import Sequences, Task
+from causalign.tasks.causal_model import Values
+from causalign.tasks.vocabulary import Vocabulary
 
 DEMO, RESPONSE = 0, 1
 VOID = "V"

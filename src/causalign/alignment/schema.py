@@ -1,0 +1,250 @@
+"""All there is to be said of an alignment but its maps: what `result.json` holds."""
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import reduce
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from causalign.search.early_stopping import Evaluation
+from causalign.search.search import StopReason
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Counts(_Part):
+    """Interventions of each direction, or trials of a recording, by their use."""
+
+    train: int
+    validation: int
+    test: int
+
+
+class ValueCount(_Part):
+    """What a recording has of one value of its variables in one split."""
+
+    values: dict[str, int]
+    split: str
+    trials: int
+    samples: int
+    missing: int
+    """Samples of the value at which some unit has none."""
+    shortest: int
+    """Of the trials that have the value, in samples."""
+    longest: int
+    used: bool
+    """Whether enough trials have it."""
+
+
+class RecordingSummary(_Part):
+    """What there was of a recording, and what was done to it first."""
+
+    units: tuple[str, ...]
+    preprocess: dict[str, bool | int | None]
+    trials: Counts
+    fewest: int
+    """Trials of a split that must have a value for it to be used."""
+    left_out: dict[str, int]
+    """Trials that nothing is known of, by reason."""
+    coverage: tuple[ValueCount, ...]
+
+
+class SiteSummary(_Part):
+    """Which site this was."""
+
+    name: str
+    network: str
+    at: str
+    task: str
+    task_summary: str
+    """What the task asks for, in a line."""
+    variables: tuple[str, ...]
+    """What the swapped variable stands for."""
+    width: int
+    fingerprint: str
+    """Of the network's weights, or of a recording's states."""
+    recording: RecordingSummary | None = None
+    """Where it is no site of a network, but was only recorded."""
+
+
+class Score(_Part):
+    """The IIA of one direction on held-out interventions, with its Wilson interval."""
+
+    source: str
+    target: str
+    variable: str
+    iia: float
+    ci_low: float
+    ci_high: float
+    trials: int
+
+
+class ControlScore(Score):
+    """The same of a control: an alignment that differs in one respect and took as many steps."""
+
+    control: str
+    """`untrained`: the first network replaced by an untrained one of its shape; `shuffled`: the continuations shuffled
+    among the interventions; `random`: the subspaces left where a random start puts them."""
+    steps: int
+
+
+class NaturalnessScore(_Part):
+    """How far the swapped states of one direction are from natural ones, and how far held-out natural states are."""
+
+    source: str
+    target: str
+    outside: float
+    """Share of variance outside the components that hold 99 % of the natural states'."""
+    outside_natural: float
+    energy: float
+    """Energy distance as a share of its largest value."""
+    energy_natural: float
+
+
+class LatentScore(_Part):
+    """The latent objective (equation 8) of one direction into a recording, on held-out interventions.
+
+    Its interval is by bootstrap over the recording's trials.
+    """
+
+    source: str
+    target: str
+    variable: str
+    distance: float
+    ci_low: float
+    ci_high: float
+    no_swap: float
+    """The same with nothing swapped."""
+    interventions: int
+    trials: int
+    """Of the recording, that were swapped into."""
+
+
+class EvaluationRecord(_Part):
+    """A point of the learning curve, on validation interventions."""
+
+    step: int
+    loss: float | None
+    worst_iia: float | None
+    """Over the directions whose target may be run in the search."""
+    mean_iia: float | None
+    validation_loss: float | None = None
+    """What the choice was made by, where some target may not be run."""
+
+
+class MissingLatent(_Part):
+    """Interventions of one direction left out because no counterfactual latent was recorded for their values."""
+
+    source: str
+    target: str
+    split: str
+    values: dict[str, int]
+    count: int
+
+
+class RankTrial(_Part):
+    """A rank that was tried, and how it did on validation."""
+
+    rank: int
+    worst_iia: float
+    steps: int
+    stopped: StopReason
+
+
+class Seconds(_Part):
+    """Where the time went."""
+
+    data: float
+    states: float
+    search: float
+    evaluate: float
+    controls: float = 0.0
+    total: float
+
+
+class AlignmentSummary(_Part):
+    """All of an alignment but its maps: what `result.json` holds."""
+
+    schema_version: Literal[1] = 1
+    method: str
+    task: str
+    variable: str | tuple[str, ...]
+    rank: int
+    map: str
+    scale: bool
+    start: str
+    sites: tuple[SiteSummary, ...]
+    iia: tuple[Score, ...]
+    worst_iia: float | None
+    """Of the trained directions; none where all lead into recordings."""
+    no_swap: tuple[Score, ...]
+    """The same interventions with nothing swapped: what a network scores that ignores its source."""
+    untrained: tuple[Score, ...] = ()
+    """Directions that the method did not train."""
+    controls: tuple[ControlScore, ...] = ()
+    """Of the trained directions, if controls were asked for."""
+    naturalness: tuple[NaturalnessScore, ...] = ()
+    latent: tuple[LatentScore, ...] = ()
+    """Trained directions into recordings, which have no IIA."""
+    inaccessible: str | None = None
+    """The site whose states were brought near counterfactual latents, its network not run in the search."""
+    eps: float | None = None
+    """The weight of the latent objective, where there was behaviour beside it."""
+    unmatched: tuple[MissingLatent, ...] = ()
+    ranks: tuple[RankTrial, ...] = ()
+    """Those that were tried, where there were several to choose from, or the least was searched for."""
+    tolerance: float | None = None
+    """How much lower its worst IIA may be than the best of all ranks'."""
+    steps: int
+    stopped: StopReason
+    seed: int
+    threads: int
+    interventions: Counts
+    seconds: Seconds
+    versions: dict[str, str]
+    history: tuple[EvaluationRecord, ...]
+
+    @property
+    def best(self) -> Evaluation:
+        """The look at the validation interventions whose maps were kept."""
+        looks = [Evaluation(**dict(look)) for look in self.history]
+        return reduce(lambda best, look: look if look.better_than(best) else best, looks)
+
+    @property
+    def control_scores(self) -> dict[str, list[float]]:
+        """The IIA of each control: of all directions, but with a network untrained of those into the others."""
+        return {
+            control: self.comparable([score.iia for score in scores], control)
+            for control, scores in self.by_control.items()
+        }
+
+    @property
+    def by_control(self) -> dict[str, list[ControlScore]]:
+        """The scores of each control, in the order of `iia`."""
+        kinds = dict.fromkeys(score.control for score in self.controls)
+        return {kind: [score for score in self.controls if score.control == kind] for kind in kinds}
+
+    def comparable(self, scores: Sequence[float], control: str) -> list[float]:
+        """Of one score a direction, those that a control tells something of.
+
+        An untrained network goes on wrongly whatever is swapped into it: only what it gives to others counts.
+        """
+        others = [score for score, of in zip(scores, self.iia, strict=True) if of.target != self.sites[0].name]
+        return others if control == "untrained" and others else list(scores)
+
+    @model_validator(mode="after")
+    def _whole(self) -> "AlignmentSummary":
+        names = {site.name for site in self.sites}
+        directions = [(score.source, score.target) for score in self.iia]
+        if directions != [(score.source, score.target) for score in self.no_swap]:
+            raise ValueError("iia and unswapped must score the same directions")
+        if (not directions and not self.latent) or (self.worst_iia is None) != (not directions):
+            raise ValueError("iia must score at least one direction, or latent, and worst_iia is the least of iia")
+        if not names.issuperset(name for direction in directions for name in direction):
+            raise ValueError("a score is of a site that is not listed")
+        if any(count != len(directions) for count in Counter(score.control for score in self.controls).values()):
+            raise ValueError("each control must score the directions of iia")
+        return self

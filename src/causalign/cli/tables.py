@@ -1,0 +1,183 @@
+"""What the commands print."""
+
+from collections.abc import Sequence
+from string import ascii_uppercase
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from causalign.alignment.result import Alignment
+from causalign.benchmarks.row import Row
+from causalign.networks.zoo import Entry
+from causalign.planning.estimate import Estimate
+from causalign.reproduction.table import Verdict
+
+# No markup: names and paths are the user's, and square brackets in them are no styles.
+console = Console(highlight=False, markup=False)
+errors = Console(stderr=True, highlight=False, markup=False)
+
+_CONTROLS = {
+    "untrained": "first network untrained, into the others",
+    "shuffled": "continuations shuffled",
+    "random": "random subspaces",
+}
+_HOW_IT_ENDED = {"steps": ", cut off: more steps may do more", "outdone": ", where another was better"}
+_TAKES_BACK = 0.5  # a network that does worse with its own states is no measure for another's
+
+
+def complain(message: object) -> None:
+    """One line on the standard error for what was wrong."""
+    errors.print(Text.assemble(("error: ", "red"), str(message)), soft_wrap=True)
+
+
+def show_alignment(alignment: Alignment) -> None:
+    """The IIA of every direction, then the headline."""
+    record = alignment.record
+    letters = dict(zip((site.name for site in record.sites), ascii_uppercase, strict=False))
+    for name, letter in letters.items():
+        console.print(Text.assemble((letter, "bold"), f"  {name}"), soft_wrap=True)
+    table = _table("Interchange intervention accuracy (IIA)", "direction", "variable")
+    for column in ("IIA", "95 % interval", "trials", "no swap"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for score, floor in zip(record.iia, record.no_swap, strict=True):
+        direction = " -> ".join(letters.get(name, name) for name in (score.source, score.target))
+        interval = f"{score.ci_low:.3f} to {score.ci_high:.3f}"
+        numbers = (f"{score.iia:.3f}", interval, f"{score.trials:,}", f"{floor.iia:.3f}")
+        table.add_row(direction, score.variable, *numbers)
+    if record.iia:
+        console.print(table)
+    for latent in record.latent:
+        direction = " -> ".join(letters.get(name, name) for name in (latent.source, latent.target))
+        interval = f"{latent.ci_low:.3f} to {latent.ci_high:.3f}"
+        console.print(
+            f"{direction} is not run: latent distance {latent.distance:.3f} ({interval}, of {latent.trials} trials "
+            f"resampled), {latent.no_swap:.3f} with nothing swapped",
+            soft_wrap=True,
+        )
+    for score in record.untrained:
+        direction = " -> ".join(letters.get(name, name) for name in (score.source, score.target))
+        console.print(f"{direction} was not trained: {score.iia:.3f} ({score.ci_low:.3f} to {score.ci_high:.3f})")
+    how = f"  ({record.method}, rank {record.rank}, {record.steps} steps, {record.seconds.total:.1f} s)"
+    worst = "No direction can be run" if record.worst_iia is None else f"Worst direction: {record.worst_iia:.3f}"
+    console.print(Text.assemble((worst, "bold"), how))
+    for tried in record.ranks:
+        how = _HOW_IT_ENDED.get(tried.stopped, "")
+        console.print(f"rank {tried.rank}: {tried.worst_iia:.3f} on validation after {tried.steps} steps{how}")
+    _show_controls(alignment)
+    if record.unmatched:
+        left_out = sum(each.count for each in record.unmatched)
+        into = {(each.source, each.target) for each in record.unmatched}
+        of = len(into) * sum(getattr(record.interventions, split) for split in {u.split for u in record.unmatched})
+        console.print(
+            f"{left_out:,} of {of:,} interventions had no recorded state with their values and were left out."
+        )
+    for caveat in alignment.caveats:
+        console.print(caveat, soft_wrap=True)
+    for score in record.iia:
+        if score.source == score.target and score.iia < _TAKES_BACK:
+            letter = letters.get(score.source, score.source)
+            console.print(
+                f"{letter} does not take its own states back ({score.iia:.3f}): its site may not carry\n"
+                f"{score.variable!r}, or the search has not come far enough. Its other scores then say little."
+            )
+    console.print(
+        "IIA: share of held-out interventions after which the target predicts every\n"
+        "determined token. No swap: the same with nothing swapped, which is the floor.\n",
+        style="dim",
+    )
+
+
+def _show_controls(alignment: Alignment) -> None:
+    """The worst direction of each control, into networks that were trained."""
+    for name, score in alignment.worst_controls.items():
+        reached = ", which is no less" if score >= alignment.worst_iia else ""
+        console.print(f"Control, {_CONTROLS[name]}: {score:.3f}{reached}")
+
+
+def show_verdicts(verdicts: Sequence[Verdict]) -> None:
+    """The claims of the paper, and whether they were borne out."""
+    table = _table("The paper's claims", "figure", "claim", "borne out")
+    for verdict in verdicts:
+        held = Text("yes", "green") if verdict.holds else Text("no", "red")
+        reached = ", as by a control" if verdict.holds and verdict.reached else ""
+        table.add_row(verdict.figure, verdict.claim.text, held + Text(reached))
+    console.print(table)
+
+
+def show_similarity(similarity: pd.DataFrame) -> None:
+    """The correlational measures of two sites."""
+    table = _table("Correlational measures of the two", "measure")
+    recorded = "ceiling" in similarity
+    of_recordings = ("95 % interval", "noise ceiling") if recorded else ()
+    for column in ("value", *of_recordings, "sd over draws", "draws", "values" if recorded else "samples"):
+        table.add_column(column, justify="right")
+    for row in similarity.to_dict("records"):
+        more = (f"{row['ci_low']:.3f} to {row['ci_high']:.3f}", f"{row['ceiling']:.3f}") if recorded else ()
+        figures = (f"{row['value']:.3f}", *more, f"{row['sd']:.3f}", str(row["draws"]), f"{row['samples']:,}")
+        table.add_row(row["measure"], *figures)
+    console.print(table)
+
+
+def show_zoo(entries: Sequence[Entry]) -> None:
+    """The shipped networks, one a line, and how long each took to train."""
+    table = _table("Trained networks, as --network takes them", "network")
+    for column in ("task", "seed", "accuracy", "seconds"):
+        table.add_column(column, justify="left" if column == "task" else "right", no_wrap=True)
+    for entry in entries:
+        card = entry.card
+        figures = (str(entry.seed), f"{card.accuracy:.3f}", f"{card.seconds:.0f}")
+        table.add_row(f"zoo:{entry.name}/{entry.seed}", card.task, *figures)
+    console.print(table)
+
+
+def show_estimate(plan: Estimate) -> None:
+    """What an alignment will take, a figure a line."""
+    table = _table("What it will take", "")
+    table.add_column("", justify="right")
+    stages = (
+        (plan.first_steps, plan.first_step, "steps"),
+        (plan.steps, plan.step, "steps"),
+        (plan.looks, plan.look, "looks"),
+    )
+    search = "\n".join(f"{times:,} {what} of {seconds:.2g} s" for times, seconds, what in stages)
+    for name, figure in (
+        ("time, at most", f"{plan.seconds:,.0f} s"),
+        ("  preparation and scores", f"{plan.preparation:,.3g} s and {plan.score:,.3g} s"),
+        ("  search, if it never settles", search),
+        ("operations of a step", f"{plan.operations / 1e9:,.3g} GFLOP"),
+        ("memory at peak", f"{plan.peak:.2f} GiB"),
+        ("  networks and libraries", f"{plan.process:.2f} GiB"),
+        ("  tables", f"{min(plan.tables, plan.memory):.2f} GiB"),
+        ("  a step", f"{plan.working:.2f} GiB"),
+        ("disk, for temporary files", f"{plan.disk:.2f} GiB"),
+    ):
+        table.add_row(name, figure)
+    console.print(table)
+    for network in plan.shallow:
+        console.print(f"Found with few layers and random weights in the place of {network}.", soft_wrap=True)
+
+
+def show_benchmarks(rows: Sequence[Row], threads: int) -> None:
+    """The performance table."""
+    table = _table(f"Performance, {threads} thread{'s' if threads > 1 else ''}", "measured")
+    for column in ("ours", "theirs", "ratio", "goal", "IIA"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        what = f"{row.benchmark}: {row.case} [{row.unit}]\nbeside: {row.rival}" + (f"\n{row.note}" if row.note else "")
+        figures = (f"{row.ours:.4g}", f"{row.theirs:.4g}", _ratio(row.ratio, row.reads))
+        goal = "" if row.goal is None else _ratio(row.goal, row.reads)
+        table.add_row(Text(what), *figures, goal, "" if row.worst_iia is None else f"{row.worst_iia:.3f}")
+    console.print(table)
+
+
+def _ratio(ratio: float, reads: str) -> str:
+    return f"{ratio:.0%}" if reads == "share" else f"{ratio:.3g}x"
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

@@ -1,0 +1,1 @@
+"""Counterfactual datasets: what each target should do after each swap."""

@@ -1,0 +1,71 @@
+"""The swaps: what becomes of a target's state when a source's is given.
+
+All take target states `[trials, target width]`, source states `[trials, source width]` and the two maps, and give the
+target states after the swap; stepwise, states are `[trials, steps, width]`.
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from causalign.maps.base import AlignmentMap
+
+Swap = Callable[
+    [Float[Tensor, "*trials target"], Float[Tensor, "*trials source"], AlignmentMap, AlignmentMap],
+    Float[Tensor, "*trials target"],
+]
+
+
+def interchange(
+    target_states: Float[Tensor, "*trials target"],
+    source_states: Float[Tensor, "*trials source"],
+    target: AlignmentMap,
+    source: AlignmentMap,
+) -> Float[Tensor, "*trials target"]:
+    """The target's subspace takes the source's contents; the rest of the state stays (equation 13).
+
+    h' = h_t + V_t (c V_s^T h_s - V_t^T h_t) with c = a_s / a_t; no width x width matrix is formed.
+    """
+    source_states, target_states = source_states.to(source.frame.dtype), target_states.to(target.frame.dtype)
+    taken = (source.scale / target.scale) * (source_states @ source.frame)
+    return target_states + (taken - target_states @ target.frame) @ target.frame.mT
+
+
+def replace(
+    target_states: Float[Tensor, "*trials target"],
+    source_states: Float[Tensor, "*trials source"],
+    target: AlignmentMap,
+    source: AlignmentMap,
+) -> Float[Tensor, "*trials target"]:
+    """The whole state is replaced by the mapped source state, h' = c V_t V_s^T h_s: model stitching of that rank."""
+    del target_states
+    return (source.scale / target.scale) * (source_states.to(source.frame.dtype) @ source.frame) @ target.frame.mT
+
+
+def keep(
+    target_states: Float[Tensor, "*trials target"],
+    source_states: Float[Tensor, "*trials source"],
+    target: AlignmentMap,
+    source: AlignmentMap,
+) -> Float[Tensor, "*trials target"]:
+    """Nothing is swapped: the floor, scored by a target that goes on from its own state."""
+    del source_states, target, source
+    return target_states
+
+
+def interchange_rotated(
+    target_states: Float[Tensor, "trials target"],
+    source_states: Float[Tensor, "trials source"],
+    target: Float[Tensor, "target target"],
+    source: Float[Tensor, "source source"],
+    rank: int,
+) -> Float[Tensor, "trials target"]:
+    """The interchange in the aligned space, from whole maps W = a Q (equation 4).
+
+    h' = W_t^-1 ((1 - D) W_t h_t + D W_s h_s), with D selecting the first `rank` coordinates. The widths may differ.
+    """
+    aligned = target_states @ target.mT
+    swapped = torch.cat([(source_states @ source.mT)[:, :rank], aligned[:, rank:]], dim=1)
+    return torch.linalg.solve(target, swapped.mT).mT

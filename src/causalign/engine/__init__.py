@@ -1,0 +1,1 @@
+"""Activations read once, and targets run on from swapped states."""

@@ -1,0 +1,88 @@
+"""Running targets on from swapped states."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from causalign.engine.batch import Batch
+from causalign.engine.chunked_readout import next_token_loss, predictions
+from causalign.sites.base import Continuation, Places, Site, gathered, require_site
+from causalign.sites.readable import Prefix, Readable
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """The continuations of a batch run on from swapped states, packed: one entry a token."""
+
+    site: Site
+    features: Float[Tensor, "tokens features"]
+    """What the site reads each prediction out of."""
+    tokens: Int[Tensor, " tokens"]
+    """The tokens to be predicted."""
+    determined: Bool[Tensor, " tokens"]
+    trial: Int[Tensor, " tokens"]
+    """Which row of the batches, one after another, a token belongs to."""
+    trials: int
+
+    def loss(self) -> Float[Tensor, ""]:
+        """The next-token loss, summed over all tokens."""
+        return next_token_loss(self.site.read_out, self.features, self.tokens, self.site.network.known)
+
+    def correct(self) -> Bool[Tensor, " trials"]:
+        """Whether every determined token of a trial is predicted (argmax), trial by trial as they were given."""
+        scored = self.determined.nonzero().squeeze(1)
+        wrong = predictions(self.site.read_out, self.features[scored], self.site.network.known) != self.tokens[scored]
+        right = torch.ones(self.trials, dtype=torch.bool, device=wrong.device)
+        return right.index_fill(0, self.trial[scored[wrong]], False)
+
+
+def run_interventions(
+    site: Readable, batches: Sequence[Batch], swapped: Sequence[Float[Tensor, "trials ... width"]]
+) -> Run:
+    """Run batches of interventions into one site on, from their swapped states, as a single batch.
+
+    Trials are sorted by length on the way in, so that those that have ended drop out of the work.
+
+    Raises:
+        CausalignError: the site is a recording.
+    """
+    site = require_site(site, "interventions run their target on")
+    lengths = torch.cat([batch.lengths for batch in batches])
+    order = lengths.argsort(descending=True, stable=True)
+    tokens = _together([batch.tokens for batch in batches])[order]
+    determined = _together([batch.determined for batch in batches])[order]
+    states = _together(swapped)[order].to(site.dtype)  # a search may run its networks at another precision
+    prefix, places = _one_table(batches)
+    continuation = Continuation.pack(tokens, lengths[order])
+    fed = [each for batch in batches if (each := batch.fed()) is not None]
+    if len(fed) == len(batches):
+        behind, step = continuation.behind_first
+        continuation = replace(continuation, fed=_together(fed)[order[behind], step].to(site.dtype))
+    run_from = site.run_from if states.dim() == 2 else site.run_from_steps
+    features = run_from(prefix, places.take(order), states, continuation)
+    trial = order[continuation.trial]
+    determined = determined[continuation.trial, continuation.step]
+    return Run(site, features, continuation.tokens, determined, trial, len(lengths))
+
+
+def _together(parts: Sequence[Tensor]) -> Tensor:
+    """One after another, the second dimension widened to the widest; the width of single states is the same anyway."""
+    longest = max(part.shape[1] for part in parts)
+    pads = [[0, 0] * (part.dim() - 2) + [0, longest - part.shape[1]] for part in parts]
+    return torch.cat([torch.nn.functional.pad(part, pad) for part, pad in zip(parts, pads, strict=True)])
+
+
+def _one_table(batches: Sequence[Batch]) -> tuple[Prefix, Places]:
+    """What precedes the swaps of all batches. Those drawn together share one table, and nothing is copied."""
+    positions = torch.cat([batch.places.position for batch in batches])
+    tables = list({id(batch.prefix): batch.prefix for batch in batches}.values())
+    if len(tables) == 1 or not tables[0]:
+        return tables[0], Places(torch.cat([batch.places.trial for batch in batches]), positions)
+    together = {
+        name: _together([gathered(table := b.prefix[name], table, b.places.trial) for b in batches])
+        for name in tables[0]
+    }
+    return together, Places(torch.arange(len(positions), device=positions.device), positions)

@@ -1,0 +1,53 @@
+"""Language models as their configuration describes them: what one takes, when none of its weights are to be read."""
+
+from typing import Any
+
+import torch
+
+from causalign.networks.huggingface import HuggingFace
+from causalign.networks.pretrained_source import Source, on_devices
+from causalign.random_streams import torch_stream
+from causalign.tasks.in_context import InContext
+
+
+class ModelConfiguration:
+    """The configuration and the tokenizer of a language model in a folder, or of that name on the hub.
+
+    Args:
+        path: the folder; it need not hold weights.
+        task: whose trials it is shown. Which counts it would fail is not known: all are taken.
+        dtype: as of `from_pretrained`.
+        trust_remote_code: as of `from_pretrained`.
+
+    Raises:
+        CausalignError: there is no such model, or its tokenizer does not have one token for each of the task's.
+    """
+
+    def __init__(self, path: str, task: InContext, dtype: str | None = None, trust_remote_code: bool = False) -> None:
+        self.name, self._task = f"hf:{path}", task
+        self._source = Source(path, self.name, dtype, trust_remote_code)
+        with self._source.opened():
+            self.depth: int = self._source.config().num_hidden_layers
+            self._spelling = self._source.spelling(task)
+
+    def nbytes(self, layers: int) -> int:
+        """Of its weights, had it so many layers."""
+        return self._source.nbytes(self._source.config(layers))
+
+    def drawn(self, layers: int) -> HuggingFace:
+        """A model like it, but of so many layers, and with weights drawn at random.
+
+        Raises:
+            CausalignError: even that does not fit into memory, or its kind is not supported.
+        """
+        from transformers import AutoModelForCausalLM
+
+        config = self._source.config(layers)
+        self._source.require_memory(config)
+        with self._source.opened(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(torch_stream(0, "initialise").initial_seed())
+            model: Any = AutoModelForCausalLM.from_config(
+                config, dtype=self._source.precision(config), trust_remote_code=self._source.trust_remote_code
+            )
+        model = model.to("cuda") if on_devices() else model
+        return HuggingFace(model, self._task, self._spelling.ids, self.name, self._spelling.prompt)

@@ -1,0 +1,1 @@
+"""Estimates of what an alignment will cost."""

@@ -1,0 +1,47 @@
+"""Recordings in labelled arrays of xarray."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from causalign.errors import CausalignError, unknown
+from causalign.recordings.values import TIME, TRIAL
+
+UNIT = "unit"
+
+
+def read_xarray(array: Any, columns: Sequence[str] | None) -> tuple[Any, pd.DataFrame, list[str] | None]:
+    """The array as `[trial, time, unit]`, its coordinates along trials (and time) as a table, and the units' names.
+
+    Raises:
+        CausalignError: it has other dimensions, or no such coordinate.
+    """
+    dims = [str(dim) for dim in getattr(array, "dims", ())]
+    if sorted(dims) != sorted((TRIAL, TIME, UNIT)):
+        raise CausalignError(f"an array of xarray has the dimensions trial, time and unit; found {', '.join(dims)}")
+    array = array.transpose(TRIAL, TIME, UNIT)
+    along = {
+        str(name): coordinate
+        for name, coordinate in array.coords.items()
+        if name not in (TRIAL, TIME, UNIT) and TRIAL in coordinate.dims and UNIT not in coordinate.dims
+    }
+    columns = list(along) if columns is None else columns
+    for name in columns:
+        if name not in along:
+            raise unknown("coordinate along trials", name, along)
+    units = [str(name) for name in array.coords[UNIT].to_numpy()] if UNIT in array.coords else None
+    return array, _table({name: along[name] for name in columns}, array.shape[:2]), units
+
+
+def _table(along: dict[str, Any], shape: tuple[int, int]) -> pd.DataFrame:
+    if not any(TIME in coordinate.dims for coordinate in along.values()):
+        return pd.DataFrame({name: coordinate.to_numpy() for name, coordinate in along.items()})
+    trial, time = (part.ravel() for part in np.indices(shape))
+    rows = {TRIAL: trial, TIME: time}
+    for name, coordinate in along.items():
+        by_sample = TIME in coordinate.dims
+        values = coordinate.transpose(TRIAL, TIME).to_numpy() if by_sample else coordinate.to_numpy()[:, None]
+        rows[name] = np.broadcast_to(values, shape).ravel()
+    return pd.DataFrame(rows)

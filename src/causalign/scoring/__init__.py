@@ -1,0 +1,1 @@
+"""Scores of alignment maps: IIA, latent distance, naturalness, and correlational comparison."""

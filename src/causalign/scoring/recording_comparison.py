@@ -1,0 +1,169 @@
+"""Correlational measures where one side was only recorded, so that both cannot be shown the same trials.
+
+States with the same values of the variables belong together: their means are compared, value by value. The recording's
+trials are resampled for intervals, and halved for what the recording has in common with itself.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from scipy.sparse import csr_array
+from torch import Tensor
+
+from causalign.engine.activation_cache import MAX_TRIALS, Activations, read_activations
+from causalign.errors import CausalignError
+from causalign.random_streams import numpy_stream
+from causalign.recordings.splits import SPLITS
+from causalign.sites.readable import Readable
+from causalign.sites.recordings.recording import Recording
+from causalign.storage import forget_mapped_pages
+from causalign.tasks.causal_model import require_settable
+
+Measure = Callable[[Tensor, Tensor], float]
+_HALVINGS = 20
+_FEWEST = 4  # values that both have: the debiased CKA takes as many samples
+_PART = 2**14
+
+
+def compare_averages(
+    a: Readable, b: Readable, measures: Mapping[str, Measure], variable: str, seed: int, resamples: int
+) -> pd.DataFrame:
+    """Each measure of the mean states by value of the variable, over the values that both sides have.
+
+    Returns:
+        One row a measure: `measure, a, b, value, sd, draws, samples, ci_low, ci_high, ceiling`. `sd` and the 95 %
+        interval are from `draws` resamples of the recorded trials, the interval shifted so that its middle is the value
+        (resampled trials are noisier than the trials themselves). `samples` is the number of values. `ceiling` is the
+        measure between two random halves of a recording's trials, a mean over 20 halvings; of the noisier recording,
+        where both are. Each half has but half of the trials, so that all of them together may agree a little better.
+
+    Raises:
+        CausalignError: the variables differ, or too few values are on both sides.
+    """
+    require_settable(a.task, variable, b.task, variable)
+    sides = _averages([a, b], variable, seed)
+    means = [torch.from_numpy(side.means()) for side in sides]
+    resampled = [_resampled(sides, seed, draw) for draw in range(resamples)]
+    halves = [
+        [side.halves(numpy_stream(seed, "similarity", "halves", index)) for index in range(_HALVINGS)]
+        for side, site in zip(sides, (a, b), strict=True)
+        if isinstance(site, Recording)
+    ]
+    rows = []
+    for name, measure in measures.items():
+        value = measure(*means)
+        drawn = np.array([measure(*pair) for pair in resampled])
+        low, high = value + np.quantile(drawn, (0.025, 0.975)) - np.median(drawn)
+        ceilings = [float(np.mean([measure(*pair) for pair in of_side])) for of_side in halves]
+        rows.append(
+            {"measure": name, "a": a.name, "b": b.name, "value": value, "sd": drawn.std(ddof=1)}
+            | {"draws": resamples, "samples": len(means[0]), "ci_low": low, "ci_high": high}
+            | {"ceiling": max(ceilings) if "distance" in name else min(ceilings)}
+        )
+    return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True, eq=False)
+class _Averages:
+    """Sums of states by trial and value, out of which the means of any trials are made."""
+
+    sums: Float[np.ndarray, "pairs width"]
+    counts: Int[np.ndarray, " pairs"]
+    trial: Int[np.ndarray, " pairs"]
+    value: Int[np.ndarray, " pairs"]
+    trials: int
+    values: int
+    resampled: bool
+
+    def means(self, times: Int[np.ndarray, " trials"] | None = None) -> Float[np.ndarray, "values width"]:
+        """The mean state of each value, every trial taken so many times; NaN where no trial is left."""
+        weight = np.ones(len(self.trial)) if times is None else times[self.trial].astype(np.float64)
+        together = csr_array((weight, (self.value, np.arange(len(weight)))), (self.values, len(weight)))
+        sums = together @ self.sums
+        counts = np.bincount(self.value, self.counts * weight, minlength=self.values)
+        return np.divide(sums, counts[:, None], out=np.full_like(sums, np.nan), where=counts[:, None] > 0)
+
+    def drawn(self, rng: np.random.Generator) -> Float[np.ndarray, "values width"]:
+        """The means of as many trials, drawn with replacement; a network's trials are no sample of few, and stay."""
+        if not self.resampled:
+            return self.means()
+        return self.means(np.bincount(rng.integers(self.trials, size=self.trials), minlength=self.trials))
+
+    def halves(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """The means of either half of the trials, of the values that both have."""
+        half = rng.permutation(self.trials) < self.trials // 2
+        return _both(self.means(half.astype(np.int64)), self.means(1 - half.astype(np.int64)))
+
+
+def _resampled(sides: Sequence[_Averages], seed: int, draw: int) -> tuple[Tensor, Tensor]:
+    rng = numpy_stream(seed, "similarity", "resampled", draw)
+    return _both(*(side.drawn(rng) for side in sides))
+
+
+def _both(x: Float[np.ndarray, "values x"], y: Float[np.ndarray, "values y"]) -> tuple[Tensor, Tensor]:
+    """Of the values that both have: some may have lost all of their trials."""
+    there = ~(np.isnan(x).any(axis=1) | np.isnan(y).any(axis=1))
+    if there.sum() < _FEWEST:
+        raise CausalignError(f"only {there.sum()} values have trials enough to be resampled and halved; {_FEWEST} must")
+    return torch.from_numpy(x[there]), torch.from_numpy(y[there])
+
+
+def _averages(sites: Sequence[Readable], variable: str, seed: int) -> list[_Averages]:
+    names = sites[0].task.keys(variable)
+    read = [_read(site, seed, index) for index, site in enumerate(sites)]
+    labels = [[each.labelled(names)[0] for each in parts] for parts in read]
+    known = [set(map(tuple, np.unique(np.concatenate(parts), axis=0).tolist())) for parts in labels]
+    shared = sorted(set.intersection(*known))
+    if len(shared) < _FEWEST:
+        raise CausalignError(
+            f"{sites[0].name} and {sites[1].name} have {len(shared)} values of {variable!r} in common; "
+            f"at least {_FEWEST} are needed"
+        )
+    order = {value: index for index, value in enumerate(shared)}
+    return [
+        _summed(parts, [_index(rows, order) for rows in of_parts], len(shared), isinstance(site, Recording))
+        for site, parts, of_parts in zip(sites, read, labels, strict=True)
+    ]
+
+
+def _read(site: Readable, seed: int, index: int) -> list[Activations]:
+    """All of a recording's trials, or new ones of a network."""
+    splits = SPLITS if isinstance(site, Recording) else (f"similarity {index}",)
+    return [read_activations([site], MAX_TRIALS, seed, split)[0] for split in splits]
+
+
+def _index(labels: Int[np.ndarray, "states names"], order: dict[tuple[int, ...], int]) -> Int[np.ndarray, " states"]:
+    distinct, which = np.unique(labels, axis=0, return_inverse=True)
+    return np.array([order.get(tuple(value), -1) for value in distinct.tolist()])[which]
+
+
+def _summed(
+    parts: Sequence[Activations], values: Sequence[Int[np.ndarray, " _"]], distinct: int, resampled: bool
+) -> _Averages:
+    sums, counts, trial, value, first = [], [], [], [], 0
+    for recorded, which in zip(parts, values, strict=True):
+        taken = which >= 0
+        pair, of_sample = np.unique(recorded.trial[taken] * distinct + which[taken], return_inverse=True)
+        rows = torch.from_numpy(recorded.row[recorded.trial, recorded.position][taken])
+        total = torch.zeros(len(pair), recorded.states.shape[1], dtype=torch.float64)
+        for into, some in zip(torch.from_numpy(of_sample).split(_PART), rows.split(_PART), strict=True):
+            total.index_add_(0, into, recorded.gather(some).cpu().double())
+            forget_mapped_pages()
+        sums.append(total.numpy())
+        counts.append(np.bincount(of_sample, minlength=len(pair)))
+        trial.append(pair // distinct + first)
+        value.append(pair % distinct)
+        first += len(recorded.trials)
+    return _Averages(
+        np.concatenate(sums),
+        np.concatenate(counts),
+        np.concatenate(trial),
+        np.concatenate(value),
+        first,
+        distinct,
+        resampled,
+    )

@@ -1,0 +1,73 @@
+"""Centred kernel alignment."""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+from scipy.stats import zscore
+from torch import Tensor
+
+from causalign.errors import CausalignError, lookup
+from causalign.similarity.gram import overlaps, self_products
+from causalign.similarity.samples import Samples, SamplesX, SamplesY, paired
+
+Features = Float[np.ndarray, "samples features"]
+
+
+def cka(x: ArrayLike | Tensor, y: ArrayLike | Tensor, kernel: str = "cosine", debiased: bool = False) -> float:
+    """Centred kernel alignment (A.4, equations 17 to 19).
+
+    CKA = HSIC(K, L) / sqrt(HSIC(K, K) HSIC(L, L)) with HSIC(K, L) = tr(K H L H) / (n - 1)^2 and H = I - 1/n.
+    No kernel need be built: it is the Gram matrix K = U U^T of features U, one row a sample, and H U is U centred.
+
+    Args:
+        x: states `[samples, width]`.
+        y: states of the same samples, row by row; the width may differ.
+        kernel: `cosine` of z-scored states, the paper's, from which units that never vary are left out; or `linear`.
+        debiased: whether HSIC is estimated without the bias that few samples of many units have (Song et al. 2012).
+
+    Returns:
+        A similarity in [0, 1]; debiased, one that is 0 on average for independent states and may be below it.
+
+    Raises:
+        CausalignError: unpaired or non-finite input, fewer than 4 samples for the debiased estimate, states without any
+            variation, or an unknown kernel.
+    """
+    features_of = lookup("kernel", kernel, KERNELS)
+    given = paired(x, y, fewest=4 if debiased else 3)
+    for which, samples in zip("xy", given, strict=True):
+        if not _varying(samples).any():
+            raise CausalignError(f"no unit of {which} varies over the samples: CKA is undefined")
+    features = [features_of(samples) for samples in given]
+    centred = [rows - rows.mean(axis=0) for rows in features]
+    hsic = _unbiased_hsic(*centred) if debiased else overlaps(*centred)  # both without the factors that cancel
+    own = hsic[0, 0] * hsic[1, 1]
+    if not own > 0:
+        raise CausalignError("the debiased CKA of these samples is undefined: they are too few")
+    return float(hsic[0, 1] / np.sqrt(own))
+
+
+def _varying(samples: Samples) -> np.ndarray:
+    return np.ptp(samples, axis=0) > 1e-12 * np.abs(samples).max(axis=0)
+
+
+def _cosine(samples: Samples) -> Features:
+    scored = zscore(samples[:, _varying(samples)], axis=0)
+    norms = np.linalg.norm(scored, axis=1, keepdims=True)
+    return np.divide(scored, norms, out=np.zeros_like(scored), where=norms > 0)
+
+
+KERNELS: dict[str, Callable[[Samples], Features]] = {"cosine": _cosine, "linear": lambda samples: samples}
+
+
+def _unbiased_hsic(x: SamplesX, y: SamplesY) -> Float[np.ndarray, "2 2"]:
+    """HSIC_1 of Song et al. (2012) of both kernels with themselves and each other: no sample is compared with itself.
+
+    With the kernels' diagonals set to zero, K~ and L~, it is
+    <K~, L~> + sum K~ sum L~ / ((n - 1)(n - 2)) - 2/(n - 2) (K~ 1).(L~ 1), and is blind to centring. As the rows of a
+    centred kernel sum to zero, those of K~ sum to minus the diagonal.
+    """
+    n, diagonals = len(x), self_products(x, y)
+    traces = diagonals.sum(axis=1)
+    return overlaps(x, y) - n / (n - 2) * (diagonals @ diagonals.T) + np.outer(traces, traces) / ((n - 1) * (n - 2))

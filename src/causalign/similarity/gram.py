@@ -1,0 +1,31 @@
+"""How much the Gram matrices of two sets of samples have in common: what CKA and Pearson's RSA are made of."""
+
+import numpy as np
+from jaxtyping import Float
+
+from causalign.similarity.samples import SamplesX, SamplesY
+
+_BLOCK = 2**25  # entries of a Gram matrix held at a time: 256 MiB
+
+
+def overlaps(x: SamplesX, y: SamplesY) -> Float[np.ndarray, "2 2"]:
+    """The inner products <K, K>, <K, L> and <L, L> of the Gram matrices K = X X^T and L = Y Y^T.
+
+    As <X X^T, Y Y^T> = ||X^T Y||^2, no matrix of samples by samples is needed, unless the states are so wide that it is
+    the cheaper one: then it is passed through in blocks.
+    """
+    samples, width_x, width_y = len(x), x.shape[1], y.shape[1]
+    if width_x**2 + width_x * width_y + width_y**2 <= samples * (width_x + width_y):
+        xx, xy, yy = (float(np.square(left.T @ right).sum()) for left, right in ((x, x), (x, y), (y, y)))
+        return np.array([[xx, xy], [xy, yy]])
+    total = np.zeros((2, 2))
+    rows = max(1, _BLOCK // samples)
+    for start in range(0, samples, rows):
+        k, m = (side[start : start + rows] @ side.T for side in (x, y))
+        total += [[np.vdot(k, k), np.vdot(k, m)], [np.vdot(m, k), np.vdot(m, m)]]
+    return total
+
+
+def self_products(x: SamplesX, y: SamplesY) -> Float[np.ndarray, "2 samples"]:
+    """The diagonals of both Gram matrices: every sample's squared length."""
+    return np.stack([np.square(side).sum(axis=1) for side in (x, y)])

@@ -1,0 +1,1 @@
+"""Sites in any module, by forward hooks."""

@@ -1,0 +1,170 @@
+"""Sites in anybody's module, by forward hooks: what a run of the whole module gives is the definition.
+
+A swap is a run of the module on a trial's tokens up to it and on the continuation, in which a hook replaces the state.
+"""
+
+from contextlib import suppress
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from typing_extensions import override
+
+from causalign.errors import CausalignError
+from causalign.networks.module import ModuleNetwork
+from causalign.random_streams import numpy_stream
+from causalign.sites.base import Continuation, Places, Site
+from causalign.sites.checks import CheckBatch, check, perturb
+from causalign.sites.modules.inventory import place_in
+from causalign.sites.modules.next_token_check import ROUNDING, require_next_tokens
+from causalign.sites.modules.place import require_one_call
+from causalign.sites.modules.recurrence_shortcut import RecurrenceShortcut
+from causalign.sites.modules.recurrent_place import RecurrentPlace
+from causalign.sites.readable import Prefix
+from causalign.tasks.base import Task
+
+_AT_ONCE = 2**14  # tokens read in one pass, so that what the module needs beside the states stays small
+
+
+class ModuleSite(Site):
+    """The state at a submodule: what it gives or, of PyTorch's own recurrences, what they carry.
+
+    Where the rest of the module works on each position by itself, a carried state is all that a trial leaves behind:
+    only the continuation is run, and a recurrence of one layer apart from the rest. Random swaps show whether it is so:
+    they have to give what the whole run gives.
+    """
+
+    network: ModuleNetwork
+
+    def __init__(self, network: ModuleNetwork, task: Task, *, at: str) -> None:
+        self._place = place_in(network, at)
+        super().__init__(network, at, task, self._place.width)
+        if network.tolerance is not None:
+            self.tolerance = network.tolerance
+        self._to_head = self._from_swap = False
+        self._alone: RecurrenceShortcut | None = None
+        tokens = self.encode(task.trials(16, numpy_stream(0, "check")).tokens)
+        require_next_tokens(network, tokens, self.absolute_tolerance(torch.ones(1)))
+        self._to_head = self._heads(tokens)
+        check(self)
+        if isinstance(self._place, RecurrentPlace):
+            self._find_shortcut(self._place)
+
+    def _heads(self, tokens: Int[Tensor, "trials time"]) -> bool:
+        """Whether a run that ends before the last layer comes by here."""
+        if self.network.head is None:
+            return False
+        with self._place.reading() as states, torch.no_grad():
+            self.network.before_head(tokens)
+        return len(states) == 1
+
+    @torch.no_grad()
+    def _find_shortcut(self, place: RecurrentPlace) -> None:
+        """Take the shortest way that gives what the whole run does: the recurrence alone, or no prefix."""
+        few = CheckBatch.drawn(self, 0)
+        swap = (self.prefix(few.tokens), few.places, perturb(few.at_places, 0), few.continuation)
+        whole = self.resume(*swap)
+        most = ROUNDING * torch.finfo(whole.dtype).eps * max(1.0, float(whole.abs().max()))
+
+        def same() -> bool:
+            found = self.resume(*swap)
+            return found.shape == whole.shape and float((found - whole).abs().max()) <= most
+
+        with suppress(CausalignError):  # a module may not run on trials of one token
+            self._alone = RecurrenceShortcut.of(place, self._run, self._ids)
+            if self._alone is not None and same():
+                return
+        self._alone, self._from_swap = None, True
+        self._from_swap = same()
+
+    @property
+    def how(self) -> str:
+        """What a swap takes."""
+        if self._alone is not None:
+            return "runs the recurrence alone"
+        return "runs on from the swap" if self._from_swap else "runs the whole module for every swap"
+
+    @override
+    def __repr__(self) -> str:
+        return f"Site({self.name}, width {self.width}, {self.how})"
+
+    @override
+    @torch.no_grad()
+    def read(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time width"]:
+        parts = []
+        for part in tokens.split(max(1, _AT_ONCE // tokens.shape[1])):
+            with self._place.reading() as states:
+                self._run(part)
+            require_one_call(states, self.at)
+            parts.append(states[0])
+        return torch.cat(parts)
+
+    @override
+    def prefix(self, tokens: Int[Tensor, "trials time"], stepwise: bool = False) -> Prefix:
+        del stepwise
+        return {"tokens": tokens}
+
+    @override
+    def run_from(
+        self, prefix: Prefix, places: Places, state: Float[Tensor, "trials width"], continuation: Continuation
+    ) -> Float[Tensor, "tokens features"]:
+        if self._alone is not None:
+            table = prefix["tokens"]
+            at_swap = table[places.trial.to(table.device), places.position.to(table.device)].to(state.device)
+            return self._alone.run_from(state, at_swap, continuation)
+        first = places.position if self._from_swap else torch.zeros_like(places.position)
+        tokens = self._laid_out(prefix, places, first, continuation)
+        return self._swapped(tokens, places.position - first, state, continuation)
+
+    @override
+    def run_from_steps(
+        self,
+        prefix: Prefix,
+        places: Places,
+        states: Float[Tensor, "trials steps width"],
+        continuation: Continuation,
+    ) -> Float[Tensor, "tokens features"]:
+        if self._place.carries:
+            return super().run_from_steps(prefix, places, states, continuation)
+        tokens = self._laid_out(prefix, places, torch.zeros_like(places.position), continuation)
+        return self._swapped(tokens, places.position, states, continuation)
+
+    def _laid_out(
+        self, prefix: Prefix, places: Places, first: Int[Tensor, " trials"], continuation: Continuation
+    ) -> Int[Tensor, "trials time"]:
+        """The tokens of each trial from its `first` position up to the swap's, then its continuation, then pads."""
+        trials, steps = continuation.running[0], len(continuation.running)
+        rest = self._ids[0].expand(trials, steps).clone()
+        rest[continuation.trial, continuation.step] = continuation.tokens
+        swap = (places.position - first)[:, None]
+        end = swap + continuation.trial.bincount()[:, None]
+        column = torch.arange(int(end.max()) + 1, device=rest.device)
+        table = prefix["tokens"]
+        before = table[places.trial.to(table.device)].to(rest.device)
+        before = before.gather(1, (first[:, None] + column).clamp(max=before.shape[1] - 1))
+        after = rest.gather(1, (column - swap - 1).clamp(0, steps - 1))
+        return torch.where(column <= swap, before, torch.where(column <= end, after, self._ids[0]))
+
+    def _swapped(
+        self,
+        tokens: Int[Tensor, "trials time"],
+        position: Int[Tensor, " trials"],
+        states: Float[Tensor, "trials ... width"],
+        continuation: Continuation,
+    ) -> Float[Tensor, "tokens features"]:
+        """What the continuation is predicted from, in a run with other states at, or up to, the positions."""
+        with self._place.swapping(position, states):
+            features = self._run(tokens)
+        return features[continuation.trial, position[continuation.trial] + continuation.step]
+
+    def _run(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time features"]:
+        features: Tensor = self.network.before_head(tokens) if self._to_head else self.network(tokens)
+        return features
+
+    @override
+    def read_out(self, features: Float[Tensor, "tokens features"]) -> Float[Tensor, "tokens vocabulary"]:
+        head = self.network.head if self._to_head else None
+        return features if head is None else head(features)
+
+
+ModuleNetwork.site_at = ModuleSite

@@ -1,0 +1,100 @@
+"""What a submodule gives, as a place: a tensor `[trials, time, ...]`, or one within a tuple or a dict."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree  # what torch itself takes containers apart with, Hugging Face's included
+from typing_extensions import override
+
+from causalign.errors import CausalignError
+from causalign.sites.modules.place import Place
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    """Where in an output the state is: the first tensor of numbers that has an entry for every trial and token."""
+
+    index: int
+    """Among all that the output's containers hold."""
+    time_first: bool
+    entry: torch.Size
+    """The shape of one position's state."""
+
+    @classmethod
+    def within(cls, output: Any, trials: int, time: int) -> "_Leaf | None":
+        leaves, _ = pytree.tree_flatten(output)
+        for index, leaf in enumerate(leaves):
+            if isinstance(leaf, Tensor) and leaf.dim() > 2 and leaf.is_floating_point():
+                if leaf.shape[:2] == (trials, time):
+                    return cls(index, False, leaf.shape[2:])
+                if leaf.shape[:2] == (time, trials):
+                    return cls(index, True, leaf.shape[2:])
+        return None
+
+    def get(self, output: Any) -> Float[Tensor, "trials time width"]:
+        """The states, whatever shape one has."""
+        states: Tensor = pytree.tree_flatten(output)[0][self.index].flatten(2)
+        return states.transpose(0, 1) if self.time_first else states
+
+    def put(self, output: Any, states: Float[Tensor, "trials time width"]) -> Any:
+        """The output with other states, in the same container, wherever that has them."""
+        leaves, containers = pytree.tree_flatten(output)
+        shaped = states.unflatten(2, self.entry)
+        new, old = shaped.transpose(0, 1) if self.time_first else shaped, leaves[self.index]
+        return pytree.tree_unflatten([new if leaf is old else leaf for leaf in leaves], containers)
+
+
+class OutputPlace(Place):
+    """What the submodule gives at a position."""
+
+    carries = False
+
+    def __init__(self, submodule: nn.Module, at: str, output: Any, trials: int, time: int) -> None:
+        leaf = _Leaf.within(output, trials, time)
+        if leaf is None:
+            raise CausalignError(f"{at} gives no tensor [trials, time, width], but {_shapes(output)}")
+        super().__init__(submodule, leaf.entry.numel())
+        self._leaf = leaf
+
+    @override
+    @contextmanager
+    def reading(self) -> Iterator[list[Float[Tensor, "trials time width"]]]:
+        states: list[Tensor] = []
+
+        def read(_: nn.Module, __: Any, output: Any) -> None:
+            states.append(self._leaf.get(output).clone())  # what follows may work in place
+
+        hook = self.submodule.register_forward_hook(read)
+        try:
+            yield states
+        finally:
+            hook.remove()
+
+    @override
+    @contextmanager
+    def swapping(self, position: Int[Tensor, " trials"], states: Float[Tensor, "trials ... width"]) -> Iterator[None]:
+        stepwise = states.dim() == 3
+        steps = torch.arange(states.shape[1], device=states.device) if stepwise else position[:, None]
+        trial, step = (steps <= position[:, None]).nonzero(as_tuple=True)
+        values = states[trial, step] if stepwise else states
+        where = (trial, step if stepwise else position)
+
+        def swap(_: nn.Module, __: Any, output: Any) -> Any:
+            own = self._leaf.get(output)
+            return self._leaf.put(output, own.index_put(where, values.to(own.dtype)))
+
+        hook = self.submodule.register_forward_hook(swap)
+        try:
+            yield
+        finally:
+            hook.remove()
+
+
+def _shapes(output: Any) -> str:
+    found = [str(list(each.shape)) for each in pytree.tree_flatten(output)[0] if isinstance(each, Tensor)]
+    return f"{type(output).__name__} of shape {' and '.join(found)}" if found else type(output).__name__

@@ -1,0 +1,157 @@
+"""What PyTorch's own recurrences carry, as a place: all layers' h, and c of an LSTM, which later tokens see."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from typing_extensions import TypeIs, override
+
+from causalign.errors import CausalignError
+from causalign.sites.modules.place import Place
+
+Carry = Tensor | tuple[Tensor, Tensor]
+"""h, or of an LSTM h and c, `[layers, trials, size]` each: as the recurrences take and give it."""
+
+_FORWARDS = [kind.forward for kind in (nn.GRU, nn.LSTM, nn.RNN)]
+
+
+def is_recurrence(submodule: nn.Module) -> TypeIs[nn.RNNBase]:
+    """Whether it is a GRU, LSTM or RNN of PyTorch, and runs as that does."""
+    return isinstance(submodule, nn.RNNBase) and type(submodule).forward in _FORWARDS
+
+
+class RecurrentPlace(Place):
+    """`[h ; c]` of all layers after a token. A swap replaces all of it, and the recurrence goes on from there."""
+
+    carries = True
+
+    def __init__(self, rnn: nn.RNNBase, at: str, output: Any, trials: int, time: int) -> None:
+        if rnn.bidirectional:
+            raise CausalignError(f"{at} is bidirectional: it reads later tokens before it gives a state")
+        if not isinstance(output[0], Tensor):
+            raise CausalignError(f"{at} is given packed sequences; give it [trials, time, width]")
+        self._time = 1 if rnn.batch_first else 0
+        if output[0].shape[:-1] != ((trials, time) if rnn.batch_first else (time, trials)):
+            raise CausalignError(
+                f"{at} takes [{'trials, time' if rnn.batch_first else 'time, trials'}, width] "
+                f"(batch_first={rnn.batch_first}), but trials are not where it expects them"
+            )
+        self._layers, self._lstm = rnn.num_layers, isinstance(rnn, nn.LSTM)
+        self._hidden = self._layers * (rnn.proj_size or rnn.hidden_size)
+        super().__init__(rnn, self._hidden + (self._layers * rnn.hidden_size if self._lstm else 0))
+
+    def _flat(self, carry: Carry) -> Float[Tensor, "trials width"]:
+        parts = carry if isinstance(carry, tuple) else (carry,)
+        return torch.cat([part.transpose(0, 1).flatten(1) for part in parts], dim=1)
+
+    def _layered(self, state: Float[Tensor, "trials width"]) -> Carry:
+        hidden, *cell = (
+            part.unflatten(1, (self._layers, -1)).transpose(0, 1).contiguous()
+            for part in state.split([self._hidden, self.width - self._hidden] if self._lstm else self._hidden, dim=1)
+        )
+        return (hidden, cell[0]) if cell else hidden
+
+    @override
+    @contextmanager
+    def reading(self) -> Iterator[list[Float[Tensor, "trials time width"]]]:
+        states: list[Tensor] = []
+
+        def read(rnn: nn.Module, args: Any, options: Any, _: Any) -> None:
+            inputs, carry = _arguments(*args, **options)
+            after = []
+            for step in inputs.split(1, dim=self._time):
+                _, carry = rnn.forward(step, carry)
+                after.append(self._flat(carry))
+            states.append(torch.stack(after, dim=1))
+
+        hook = self.submodule.register_forward_hook(read, with_kwargs=True)
+        try:
+            yield states
+        finally:
+            hook.remove()
+
+    @contextmanager
+    def receiving(self) -> Iterator[list[Float[Tensor, "trials input"]]]:
+        """A list to which the recurrence adds what it is given, in runs of trials of one token."""
+        received: list[Tensor] = []
+
+        def receive(_: nn.Module, args: Any, options: Any) -> None:
+            received.append(_arguments(*args, **options)[0].squeeze(self._time))
+
+        hook = self.submodule.register_forward_pre_hook(receive, with_kwargs=True)
+        try:
+            yield received
+        finally:
+            hook.remove()
+
+    @contextmanager
+    def giving(self, states: Float[Tensor, "trials width"]) -> Iterator[None]:
+        """In runs of trials of one token, the recurrence gives what it would with these states after the token."""
+        carry = self._layered(states)
+        output = (carry[0] if isinstance(carry, tuple) else carry)[-1].unsqueeze(self._time)
+
+        def skip(_: nn.Module, args: Any, options: Any) -> tuple[Any, Any]:
+            return (_arguments(*args, **options)[0].narrow(1 - self._time, 0, 1),), {}  # what comes of it is not used
+
+        def give(_: nn.Module, __: Any, ___: Any) -> tuple[Tensor, Carry]:
+            return output, carry
+
+        before = self.submodule.register_forward_pre_hook(skip, with_kwargs=True)
+        after = self.submodule.register_forward_hook(give)
+        try:
+            yield
+        finally:
+            before.remove()
+            after.remove()
+
+    @override
+    @contextmanager
+    def swapping(self, position: Int[Tensor, " trials"], states: Float[Tensor, "trials width"]) -> Iterator[None]:
+        given: list[Tensor] = []
+
+        def shorten(_: nn.Module, args: Any, options: Any) -> tuple[Any, Any]:
+            inputs, carry = _arguments(*args, **options)
+            given.append(inputs)
+            return (inputs.narrow(self._time, 0, int(position.max()) + 1), carry), {}
+
+        def go_on(rnn: nn.Module, _: Any, output: tuple[Tensor, Carry]) -> tuple[Tensor, Carry]:
+            return self._gone_on(rnn, given.pop(), output[0], position, states)
+
+        before = self.submodule.register_forward_pre_hook(shorten, with_kwargs=True)
+        after = self.submodule.register_forward_hook(go_on)
+        try:
+            yield
+        finally:
+            before.remove()
+            after.remove()
+
+    def _gone_on(
+        self,
+        rnn: nn.Module,
+        inputs: Float[Tensor, "_ _ input"],
+        before: Float[Tensor, "_ _ output"],
+        position: Int[Tensor, " trials"],
+        states: Float[Tensor, "trials width"],
+    ) -> tuple[Tensor, Carry]:
+        """What the recurrence gives: before the swaps as it was, then from the swapped states on."""
+        if not self._time:
+            inputs, before = inputs.transpose(0, 1), before.transpose(0, 1)
+        trial = torch.arange(len(position), device=inputs.device)[:, None]
+        column = torch.arange(inputs.shape[1], device=inputs.device)
+        left = column[: max(1, len(column) - 1 - int(position.min()))]
+        shifted = inputs[trial, (position[:, None] + 1 + left).clamp(max=len(column) - 1)]
+        carry = self._layered(states.to(inputs.dtype))
+        after, end = rnn.forward(shifted if self._time else shifted.transpose(0, 1), carry)
+        top = (carry[0] if isinstance(carry, tuple) else carry)[-1]
+        after = after if self._time else after.transpose(0, 1)
+        together = torch.cat([before, top[:, None], after], dim=1)
+        passed = column >= position[:, None]
+        outputs = together[trial, torch.where(passed, before.shape[1] + column - position[:, None], column)]
+        return outputs if self._time else outputs.transpose(0, 1), end
+
+
+def _arguments(input: Tensor, hx: Carry | None = None) -> tuple[Tensor, Carry | None]:  # noqa: A002 (PyTorch's names)
+    return input, hx

@@ -1,0 +1,1 @@
+"""Recordings as sites that can be read and never run."""

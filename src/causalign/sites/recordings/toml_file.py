@@ -1,0 +1,64 @@
+"""A recording as a TOML file describes it, so that commands can name it."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from causalign import tasks
+from causalign.errors import CausalignError, invalid, unknown
+from causalign.recordings.preprocessing import Preprocess
+from causalign.sites.recordings.recording import Recording
+
+
+class RecordingFile(BaseModel):
+    """The arguments of `Recording.from_nwb`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: Path
+    """The NWB file; a relative path begins at the folder of the description."""
+    series: str | None = None
+    bin: float | None = None
+    align: str = "start_time"
+    window: tuple[float, float] | None = None
+    columns: list[str] | None = None
+    where: dict[str, Any] = Field(default_factory=dict)
+    codes: dict[str, dict[str, int]] | None = None
+    task: str | None = None
+    split: str | None = None
+    fewest: int = 2
+    seed: int = 0
+    drop_silent: bool = False
+    sqrt: bool = False
+    zscore: bool = False
+    pca: int | None = None
+
+    def open(self, folder: Path) -> Recording:
+        """The recording that is described."""
+        steps = set(Preprocess.__dataclass_fields__)
+        options = {name: value for name, value in self if name not in {"file", "task", *steps}}
+        preprocess = Preprocess(**{name: getattr(self, name) for name in steps})
+        task = None if self.task is None else tasks.by_name(self.task)
+        return Recording.from_nwb(folder / self.file, task=task, preprocess=preprocess, **options)
+
+
+def open_recording(path: Path) -> Recording:
+    """The recording that a TOML file describes.
+
+    Raises:
+        CausalignError: it cannot be read, an entry is unknown or of the wrong kind, or the recording cannot be used.
+    """
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise CausalignError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+    for name in given:
+        if name not in RecordingFile.model_fields:
+            raise unknown(f"entry of {path}", name, RecordingFile.model_fields)
+    try:
+        described = RecordingFile.model_validate(given)
+    except ValidationError as error:
+        raise invalid(str(path), error) from None
+    return described.open(path.parent)

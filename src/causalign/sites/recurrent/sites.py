@@ -1,0 +1,125 @@
+"""The sites of the recurrent networks: what the recurrence carries, and the token embedding."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+from typing_extensions import override
+
+from causalign.networks.gru import GRU
+from causalign.networks.lstm import LSTM
+from causalign.sites.base import Continuation, Places, Site, gathered
+from causalign.sites.readable import Prefix
+from causalign.sites.recurrent.cells import Cell, GRUCell, LSTMCell
+from causalign.sites.recurrent.recurrence import run_from
+from causalign.tasks.base import Task
+
+
+class _Recurrent(Site):
+    """What both sites share: the cell, run on from a state.
+
+    What a token adds to the gates is a lookup: there are few tokens, so that it is computed once for each.
+    """
+
+    network: GRU | LSTM
+
+    def __init__(self, network: GRU | LSTM, at: str, task: Task) -> None:
+        self._cell: Cell = GRUCell(network.cell) if isinstance(network, GRU) else LSTMCell(network.cell)
+        embedding = network.embedding.weight.detach()
+        super().__init__(network, at, task, self._cell.width if at == "hidden" else embedding.shape[1])
+        self._stepper = self._cell.stepper(embedding)
+
+    def _before(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time carried"]:
+        """What the recurrence carries when it reads each token."""
+        trials, time = tokens.shape
+        whole = Continuation.pack(tokens, torch.full((trials,), time, device=tokens.device))
+        with torch.no_grad():
+            states = run_from(self._stepper, self._begin(trials), whole)
+        return states.view(time, trials, -1).transpose(0, 1)
+
+    def _begin(self, trials: int) -> Float[Tensor, "trials carried"]:
+        return self.network.embedding.weight.new_zeros(trials, self._cell.width)
+
+    def _features(
+        self, state: Float[Tensor, "trials carried"], continuation: Continuation
+    ) -> Float[Tensor, "tokens hidden"]:
+        """What the continuation is predicted from, its first token from `state`."""
+        return self._cell.output(run_from(self._stepper, state, continuation))
+
+    @override
+    def read_out(self, features: Float[Tensor, "tokens hidden"]) -> Float[Tensor, "tokens vocabulary"]:
+        logits: Tensor = self.network.readout(features)
+        return logits
+
+
+class HiddenState(_Recurrent):
+    """What the recurrence carries, h of a GRU and `[h ; c]` of an LSTM: nothing precedes it."""
+
+    def __init__(self, network: GRU | LSTM, task: Task) -> None:
+        super().__init__(network, "hidden", task)
+
+    @override
+    def read(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time width"]:
+        return self._before(functional.pad(tokens, (0, 1)))[:, 1:]
+
+    @override
+    def prefix(self, tokens: Int[Tensor, "trials time"], stepwise: bool = False) -> Prefix:
+        del tokens, stepwise
+        return {}
+
+    @override
+    def run_from(
+        self, prefix: Prefix, places: Places, state: Float[Tensor, "trials width"], continuation: Continuation
+    ) -> Float[Tensor, "tokens hidden"]:
+        del prefix, places
+        return self._features(state, continuation)
+
+
+class Embedding(_Recurrent):
+    """The token embedding: it is preceded by what the recurrence carried one position earlier."""
+
+    def __init__(self, network: GRU | LSTM, task: Task) -> None:
+        super().__init__(network, "embedding", task)
+
+    @override
+    def read(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time width"]:
+        return self.network.embedding.weight.detach()[tokens]
+
+    @override
+    def prefix(self, tokens: Int[Tensor, "trials time"], stepwise: bool = False) -> Prefix:
+        if stepwise:
+            return {}
+        return {"before": self._before(tokens)}
+
+    @override
+    def run_from(
+        self, prefix: Prefix, places: Places, state: Float[Tensor, "trials width"], continuation: Continuation
+    ) -> Float[Tensor, "tokens hidden"]:
+        before = gathered(prefix["before"], state, places.trial, places.position)
+        return self._features(self._cell.step(self._cell.gates(state), before), continuation)
+
+    @override
+    def run_from_steps(
+        self,
+        prefix: Prefix,
+        places: Places,
+        states: Float[Tensor, "trials steps width"],
+        continuation: Continuation,
+    ) -> Float[Tensor, "tokens hidden"]:
+        del prefix
+        longest_first = places.position.argsort(descending=True, stable=True)
+        lengths = places.position[longest_first] + 1
+        steps = torch.arange(states.shape[1], device=states.device)
+        step, trial = (steps[:, None] < lengths).nonzero(as_tuple=True)
+        running = step.bincount().tolist()
+        state = self._begin(len(states))
+        ended = []
+        for gates in self._cell.gates(states[longest_first][trial, step]).split(running):
+            ended.append(state[len(gates) :])
+            state = self._cell.step(gates, state[: len(gates)])
+        swapped = torch.cat([state, *reversed(ended)])
+        return self._features(swapped[longest_first.argsort()], continuation)
+
+
+GRU.site_types |= {"hidden": HiddenState, "embedding": Embedding}
+LSTM.site_types |= {"hidden": HiddenState, "embedding": Embedding}

@@ -1,0 +1,1 @@
+"""Sites in the residual stream of transformers."""

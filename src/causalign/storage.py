@@ -1,0 +1,144 @@
+"""Where tables live: in memory up to a budget, and beyond it in temporary files that are mapped into memory."""
+
+import ctypes
+import mmap
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import cache
+from math import prod
+from weakref import WeakSet
+
+import torch
+from torch import Tensor
+
+from causalign.errors import CausalignError
+from causalign.memory import GIB
+
+DEFAULT_BUDGET = 4.0
+_ROWS = 64
+_mapped: WeakSet[mmap.mmap] = WeakSet()
+
+
+class Store:
+    """Makes tables. A process holds at most `budget` GiB of them, and of the others only what it has just touched.
+
+    A mapped table is an ordinary CPU tensor. Its file has no name: it is gone with the last tensor, however the
+    process ends.
+    """
+
+    def __init__(self, budget: float = DEFAULT_BUDGET) -> None:
+        self._left = budget * GIB
+
+    def table(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+        """A table of zeros.
+
+        Raises:
+            CausalignError: neither memory nor the disk has room for it.
+        """
+        size = prod(shape) * dtype.itemsize
+        if size <= self._left:
+            self._left -= size
+            return torch.zeros(*shape, dtype=dtype, device=device)
+        return _in_a_file(size, dtype).view(*shape)
+
+    def columns(self, parts: Mapping[str, Sequence[Tensor]]) -> dict[str, Tensor]:
+        """Tables of the same rows, each made of its parts one after another, widened with zeros to the widest.
+
+        They are columns of one table: what is needed of a row lies together, and where it lies in a file only its page
+        is touched.
+        """
+        firsts = {name: of[0] for name, of in parts.items()}
+        inner = {
+            name: [max(sizes) for sizes in zip(*(p.shape[1:] for p in of), strict=True)] for name, of in parts.items()
+        }
+        size = {name: prod(inner[name]) * first.element_size() for name, first in firsts.items()}
+        in_order = sorted(parts, key=lambda name: -firsts[name].element_size())  # so that each column is aligned
+        widest = firsts[in_order[0]].element_size()
+        rows = sum(len(part) for part in parts[in_order[0]])
+        width = -(-sum(size.values()) // widest) * widest
+        table = self.table([rows, width], torch.uint8, firsts[in_order[0]].device)
+        columns, begin = {}, 0
+        for name in in_order:
+            of_type = table.view(firsts[name].dtype)
+            each = firsts[name].element_size()
+            columns[name] = of_type[:, begin // each : (begin + size[name]) // each].unflatten(1, inner[name] or [1])
+            if not inner[name]:
+                columns[name] = columns[name].squeeze(1)
+            begin += size[name]
+            _fill(columns[name], parts[name])
+        return columns
+
+
+def _fill(table: Tensor, parts: Sequence[Tensor]) -> None:
+    first = 0
+    for part in parts:
+        table[(slice(first, first + len(part)), *(slice(size) for size in part.shape[1:]))] = part
+        first += len(part)
+        forget_mapped_pages()
+
+
+def _in_a_file(size: int, dtype: torch.dtype) -> Tensor:
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    with tempfile.TemporaryFile(dir=folder) as file:
+        try:
+            if size > free:
+                raise OSError
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)  # what was only promised would kill the process later
+            else:
+                file.truncate(size)
+        except OSError:
+            raise CausalignError(
+                f"a table of {size / GIB:.1f} GiB fits neither into the memory allowed nor on the disk of {folder} "
+                f"({free / GIB:.1f} GiB free): set TMPDIR to another disk, or use fewer interventions"
+            ) from None
+        mapped = mmap.mmap(file.fileno(), size)
+    _mapped.add(mapped)
+    return torch.frombuffer(mapped, dtype=dtype)
+
+
+def rows_of(tables: Mapping[str, Tensor], index: Tensor) -> dict[str, Tensor]:
+    """`table[index]` of each, on the tables' device; where tables are mapped, some rows at a time.
+
+    A row that is touched brings up to a mebibyte of its file into memory, and a large batch would hold them all.
+    """
+    index = index.to(next(iter(tables.values())).device).long()
+    if not _mapped or len(index) <= _ROWS:
+        return {name: table[index] for name, table in tables.items()}
+    rows = {name: table.new_empty(*index.shape, *table.shape[1:]) for name, table in tables.items()}
+    for first in range(0, len(index), _ROWS):
+        chunk = slice(first, first + _ROWS)
+        for name, table in tables.items():
+            rows[name][chunk] = table[index[chunk]]
+        forget_mapped_pages()
+    return rows
+
+
+def forget_mapped_pages() -> None:
+    """Let go of the pages of mapped tables that were touched; they are read again when they are needed."""
+    for mapped in list(_mapped):
+        if hasattr(mapped, "madvise"):
+            mapped.madvise(mmap.MADV_DONTNEED)
+
+
+@cache
+def _trim() -> "ctypes._NamedFuncPointer | None":
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):
+        return None  # not glibc
+
+
+def release_freed_memory() -> None:
+    """Hand the memory of freed tensors back to the system.
+
+    A step's tensors have another size every time, so that glibc's heap fills with gaps: without this a long search held
+    several times the memory it used, and kept growing. Likewise pages of tables that lie in files.
+    """
+    forget_mapped_pages()
+    trim = _trim()
+    if trim is not None:
+        trim(0)

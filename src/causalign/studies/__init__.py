@@ -1,7 +1,0 @@
-"""The paper's figures, each a declaration of comparisons and of the claims that they decide: `causalign reproduce`."""
-
-from causalign.studies.reproduce import COMPARISONS, STUDIES, TABLE, VERDICTS, Reproduction, reproduce
-from causalign.studies.study import BUDGETS, Protocol
-from causalign.studies.table import Verdict
-
-__all__ = ["BUDGETS", "COMPARISONS", "STUDIES", "TABLE", "VERDICTS", "Protocol", "Reproduction", "Verdict", "reproduce"]

@@ -1,0 +1,37 @@
+"""What stands for a task where there is none: a user's own interventions."""
+
+from typing import NoReturn
+
+import numpy as np
+from jaxtyping import Int
+from typing_extensions import override
+
+from causalign.errors import CausalignError
+from causalign.tasks.base import Task
+from causalign.tasks.causal_model import Values
+from causalign.tasks.vocabulary import PAD, Vocabulary
+
+
+class NoTask(Task):
+    """No causal model: trials and counterfactuals are given."""
+
+    name = "given"
+    variables = ()
+    swap_at = ()
+    vocabulary = Vocabulary((PAD,))
+
+    @override
+    def start(self, trials: int) -> Values:
+        raise _nothing_written()
+
+    @override
+    def write(self, values: Values, rng: np.random.Generator) -> NoReturn:
+        raise _nothing_written()
+
+    @override
+    def read(self, values: Values, tokens: Int[np.ndarray, " trials"]) -> Values:
+        raise _nothing_written()
+
+
+def _nothing_written() -> CausalignError:
+    return CausalignError("there is no task to write trials: name one for the network, or give align its interventions")
