@@ -175,7 +175,7 @@ def test_progress_is_told_stage_by_stage(
     seen: list[ProgressUpdate] = []
     sites = [network.site("hidden") for network in tiny_pair]
     ca.align(sites, rank=2, progress=seen.append, **SMALL)
-    assert list(dict.fromkeys(update.stage for update in seen)) == ["interventions", "search"]
+    assert list(dict.fromkeys(update.stage for update in seen)) == ["counterfactuals", "search"]
     assert {"loss", "worst IIA"} <= set(seen[-2].figures)
     assert capsys.readouterr().err == ""
     ca.align(sites, rank=2, progress=True, **SMALL)
@@ -195,9 +195,9 @@ def test_progress_is_told_stage_by_stage(
         ({"rank": 7}, "from 1 to 6, .*; found 7"),
         ({"map": "exp"}, "unknown map 'exp'; did you mean 'expm'"),
         ({"start": "close"}, "unknown start 'close'; did you mean 'closed-form'"),
-        ({"train": 0}, "train interventions must be at least 1, found 0"),
-        ({"seed": -1}, "seed must not be negative, found -1"),
-        ({"test": -1}, "test interventions must be at least 1"),
+        ({"train": 0}, "n_train must be a whole number, at least 1; found 0"),
+        ({"seed": -1}, "seed must be a whole number, at least 0; found -1"),
+        ({"test": -1}, "n_test must be a whole number, at least 1"),
     ],
 )
 def test_bad_arguments_are_refused_before_any_work(

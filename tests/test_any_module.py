@@ -514,7 +514,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str, str]] = {
     "without effect": (Deaf, "aside", "Deaf@aside: swapping its state leaves every output unchanged"),
     "without gradient": (lambda: Deaf(still=True), "rnn", "Deaf@rnn: no gradient comes back to its state"),
     "NaN": (Masked, "blocks.0", "the logits of Masked are NaN or infinite"),
-    "few embeddings": (lambda: nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 10)), "0", "cannot be run on token ids"),
+    "few embeddings": (lambda: nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 10)), "0", "ids 0 to 4, found 9 for R"),
     "few logits": (lambda: nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 5)), "0", "ids 0 to 4, found 9 for R"),
     "no logits": (
         lambda: Transformer(give=lambda x: {"scores": x}),

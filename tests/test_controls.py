@@ -8,12 +8,11 @@ from scipy.stats import energy_distance
 import causalign as ca
 from causalign.alignment.align import controls_of
 from causalign.counterfactuals.direction import Direction
-from causalign.counterfactuals.from_task import draw_rows
-from causalign.engine.activation_cache import read_activations
 from causalign.random_streams import numpy_stream
 from causalign.scoring.naturalness import energy, naturalness_of
 from causalign.storage import Store
 from causalign.tasks.variable import Variable
+from drawing import draw_rows, read_activations
 
 Pair = tuple[ca.networks.GRU, ca.networks.GRU]
 
@@ -81,7 +80,7 @@ def test_shuffling_moves_continuations_as_they_are(tiny_pair: Pair) -> None:
     into = Direction(0, 0)
     given = draw_rows([site], [Variable("full")], [into], read_activations([site], 50, 0, "x"), 50, 0, "x")[into]
     perturb = given.shuffled(numpy_stream(0, "test"), site, Store())
-    assert torch.equal(perturb.source_rows, given.source_rows)
+    assert torch.equal(perturb.columns["source_rows"], given.columns["source_rows"])
     assert not torch.equal(perturb.tokens, given.tokens)
 
     def whole(of: ca.CounterfactualRows) -> list[tuple[object, ...]]:

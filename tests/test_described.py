@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 import causalign as ca
-from causalign.alignment.align import plan as plan_of_sites
 from causalign.alignment.spec import parse_spec
 from causalign.networks import pretrained_source as _source
 from causalign.networks.configuration import ModelConfiguration
+from causalign.planning.estimate import plan as plan_of_sites
+from causalign.planning.shallow_models import plan_of_spec
 from causalign.sites.transformers.description import SiteDescription
 from causalign.sites.uri import describe_site, open_site
 from causalign.tasks.in_context import InContext
@@ -37,10 +38,10 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_model_without_weights_is_planned_as_the_whole_would_be(described: Path, at: str) -> None:
     reference, few = f"hf:{described}@{at}", {"train": 200, "validation": 50, "test": 50, "batch": 32}
     asked = parse_spec({"network": [reference, GRU], "rank": 4, "most_steps": 3, **few}, "the test")
-    found = asked.plan()
+    found = plan_of_spec(asked)
     whole = describe_site(reference)
     assert isinstance(whole, SiteDescription)
-    expected = plan_of_sites([whole.drawn(), open_site(GRU)], **asked._arguments())
+    expected = plan_of_sites([whole.drawn(), open_site(GRU)], **asked.arguments())
     assert found.operations == pytest.approx(expected.operations, rel=0.02)
     assert found.tables == pytest.approx(expected.tables, rel=0.02)
     assert found.working == pytest.approx(expected.working, rel=0.1)
@@ -76,7 +77,7 @@ def test_it_is_not_loaded_where_a_plan_says_that_it_is_too_large(
 def test_a_shallow_model_has_to_fit_too(described: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_source, "physical", lambda: 2**10)
     with pytest.raises(ca.CausalignError, match=r"^hf:.* takes 0.0 GiB as float32, and the machine has 0.0 GiB"):
-        parse_spec({"network": [f"hf:{described}"], "method": "das"}, "the test").plan()
+        plan_of_spec(parse_spec({"network": [f"hf:{described}"], "method": "das"}, "the test"))
 
 
 def test_shallow_sites_differ_in_the_layers_of_one_side(described: Path) -> None:

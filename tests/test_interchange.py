@@ -9,20 +9,19 @@ from torch import Tensor
 
 import causalign as ca
 from causalign.counterfactuals.direction import Direction
-from causalign.counterfactuals.from_task import draw_rows
 from causalign.counterfactuals.interventions import interchange, interchange_rotated, keep, replace
 from causalign.counterfactuals.rows import CounterfactualRows
-from causalign.engine.activation_cache import read_activations, record
 from causalign.engine.chunked_readout import next_token_loss, predictions, rows_at_once
 from causalign.engine.run import run_interventions
 from causalign.maps.base import AlignmentMap, complete, random_frame
 from causalign.random_streams import numpy_stream, torch_stream
 from causalign.scoring.iia import row_outcomes
-from causalign.search.initialisation import class_means, generalized_procrustes
+from causalign.search.initialisation import generalized_procrustes
 from causalign.sites.recurrent.sites import HiddenState
 from causalign.tasks.base import Sequences
 from causalign.tasks.counting import MultiObject
 from causalign.tasks.variable import Variable
+from drawing import class_means, draw_rows, read_activations, record
 from naive_interchange import greedy_gru
 from naive_tasks import Counting as NaiveCounting
 

@@ -14,9 +14,8 @@ from torch import Tensor
 import causalign as ca
 from causalign.alignment.methods import METHODS, Method, Roles, trained, with_access
 from causalign.counterfactuals.direction import Direction
-from causalign.counterfactuals.from_task import draw_rows
 from causalign.counterfactuals.interventions import interchange
-from causalign.engine.activation_cache import lengthen, read_activations
+from causalign.engine.activation_cache import lengthen
 from causalign.engine.batch import Batch
 from causalign.maps.base import AlignmentMap, random_frame
 from causalign.random_streams import torch_stream
@@ -31,6 +30,7 @@ from causalign.tasks.arithmetic import Arithmetic
 from causalign.tasks.base import Sequences
 from causalign.tasks.counting import MultiObject
 from causalign.tasks.variable import Variable
+from drawing import draw_rows, read_activations
 from naive_networks import latent_loss, stepwise_pair
 from naive_tasks import Counting as NaiveCounting
 
@@ -142,19 +142,20 @@ def test_counterfactual_latents_have_the_values_that_are_expected_after_the_swap
     variables = [Variable.of(variable)] * 2
     drawn = draw_rows(sites, variables, [into], recorded, 400, 0, "x", latent_directions=[into])[into]
     known: dict[tuple[int, ...], list[int]] = {}
-    for trial, position in zip(recorded[1].trial, recorded[1].position, strict=True):
+    rows = recorded[1].row(recorded[1].trial, recorded[1].position)
+    for trial, position, state in zip(recorded[1].trial, recorded[1].position, rows, strict=True):
         value = tuple(int(recorded[1].trials.values[name][trial, position]) for name in ("phase", "count"))
-        known.setdefault(value, []).append(int(recorded[1].row[trial, position]))
+        known.setdefault(value, []).append(int(state))
     assert drawn.latent_rows is not None
-    assert drawn.unmatched is not None
+    assert drawn.missing_latents is not None
     for row, phase, count in zip(drawn.latent_rows, drawn.values["phase"], drawn.values["count"], strict=True):
         assert int(row) in known[int(phase), int(count)]
-    assert not set(drawn.unmatched) & set(known)
-    assert len(drawn) + sum(drawn.unmatched.values()) == 400
+    assert not set(drawn.missing_latents) & set(known)
+    assert len(drawn) + sum(drawn.missing_latents.values()) == 400
     all_drawn = draw_rows(sites, variables, [into], recorded, 400, 0, "x")[into]
     pairs = zip(all_drawn.values["phase"].tolist(), all_drawn.values["count"].tolist(), strict=True)
     lacking = [pair for pair in pairs if pair not in known]
-    assert drawn.unmatched == {pair: lacking.count(pair) for pair in set(lacking)}
+    assert drawn.missing_latents == {pair: lacking.count(pair) for pair in set(lacking)}
     assert variable == "full" or lacking
 
 

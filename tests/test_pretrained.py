@@ -185,26 +185,26 @@ def test_broken_folders_are_refused(copied: Path, monkeypatch: pytest.MonkeyPatc
     lacking = {name: weight for name, weight in weights.items() if "layers.1.mlp" not in name}
     save_file(lacking, copied / "model.safetensors", {"format": "pt"})
     with pytest.raises(ca.CausalignError, match=r"lacks weights: model.layers.1.mlp.down_proj.weight, "):
-        from_pretrained(copied)
+        from_pretrained(copied, InContext())
     (copied / "model.safetensors").write_bytes(b"torn")
     with pytest.raises(ca.CausalignError, match=r"^cannot load hf:.*"):
-        from_pretrained(copied)
+        from_pretrained(copied, InContext())
     (copied / "model.safetensors").unlink()
     torch.save(weights, copied / "pytorch_model.bin")
     with pytest.raises(ca.CausalignError, match=r"^cannot load hf:.*safetensors"):
-        from_pretrained(copied)
+        from_pretrained(copied, InContext())
 
 
 def test_a_name_that_the_hub_cannot_be_asked_about_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ca.CausalignError, match=r"^cannot load hf:nobody/nothing: "):
-        from_pretrained("nobody/nothing")
+        from_pretrained("nobody/nothing", InContext())
 
 
 def test_a_model_that_fails_at_every_count_is_refused(tmp_path: Path) -> None:
     ca.networks.build("in-context", "llama", seed=0, width=32).save(tmp_path)
     with pytest.raises(ca.CausalignError, match="does in-context at none of the counts 1, 2, 3, "):
-        from_pretrained(tmp_path)
+        from_pretrained(tmp_path, InContext())
 
 
 def test_a_model_larger_than_the_memory_is_refused_with_what_would_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +212,7 @@ def test_a_model_larger_than_the_memory_is_refused_with_what_would_do(monkeypatc
     with pytest.raises(
         ca.CausalignError, match=r"takes 0.0 GiB as float32, and the machine has 0.0 GiB; dtype=bfloat16"
     ):
-        from_pretrained(LLAMA)
+        from_pretrained(LLAMA, InContext())
 
 
 def test_a_task_that_is_not_text_needs_ids(tmp_path: Path) -> None:

@@ -21,6 +21,30 @@ def test_a_room_imports_only_from_the_rooms_below_it() -> None:
     assert done.returncode == 0, done.stdout
 
 
+BANNED = {
+    "given",
+    "written",
+    "searched",
+    "recorded",
+    "scored",
+    "described",
+    "hooked",
+    "carried",
+    "alone",
+    "looks",
+    "wrapped",
+}
+"""Participles and pronouns that no file is named by."""
+
+
+def test_files_are_named_by_nouns() -> None:
+    package = Path(ca.__file__).parent
+    for path in package.rglob("*.py"):
+        words = path.stem.strip("_").split("_")
+        assert not BANNED & set(words), path
+        assert path.stem.startswith("__") or not path.stem.startswith("_"), path
+
+
 def test_the_readme_s_example_runs(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -41,7 +65,7 @@ def test_the_examples_run_one_after_another(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "examples.md").read_text(), re.DOTALL)
-    assert len(blocks) == 10
+    assert len(blocks) == 11
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     for block in blocks:

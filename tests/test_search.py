@@ -9,16 +9,14 @@ from torch.nn import functional
 import causalign as ca
 from causalign.callbacks import ProgressUpdate
 from causalign.counterfactuals.direction import Direction
-from causalign.counterfactuals.from_task import draw_rows
 from causalign.counterfactuals.interventions import interchange
-from causalign.engine.activation_cache import read_activations, record
 from causalign.engine.batch import Batch
 from causalign.maps import parametrization
 from causalign.maps.base import AlignmentMap, TrainableMap, random_frame
 from causalign.maps.gram_schmidt import GramSchmidt
 from causalign.random_streams import numpy_stream, torch_stream
 from causalign.search.config import SearchConfig
-from causalign.search.initialisation import class_means, generalized_procrustes
+from causalign.search.initialisation import generalized_procrustes
 from causalign.search.objectives import Objective, behaviour
 from causalign.search.optimizers import Optimizers
 from causalign.search.problem import Problem
@@ -26,6 +24,7 @@ from causalign.search.search import SearchResult, search
 from causalign.sites.readable import Readable
 from causalign.tasks.base import Sequences
 from causalign.tasks.variable import Variable
+from drawing import class_means, draw_rows, read_activations, record
 
 ALL = [Direction(s, t) for s in range(2) for t in range(2)]
 
@@ -89,7 +88,7 @@ def test_the_frozen_networks_are_never_run_upstream_in_the_loop(
 ) -> None:
     problem = problem_of(zoo_pair, count=32)
     for site in problem.sites:
-        for name in ("read", "prepare"):
+        for name in ("read", "prefix"):
             monkeypatch.setattr(site, name, lambda *_: pytest.fail("the upstream was run again"))
     search(problem, random_starts((128, 128), 4), SearchConfig(batch=8, most_steps=3), np.random.default_rng(0))
     assert all(weight.grad is None for network in zoo_pair for weight in network.parameters())
@@ -109,7 +108,10 @@ def test_the_best_look_is_kept_and_a_search_that_settles_stops(
         kept.append(update.step)
 
     problem = problem_of(tiny_pair, count=20)
-    even = {d: changed(v, determined=torch.zeros_like(v.determined)) for d, v in problem.validation.items()}
+    even = {
+        d: changed(v, columns=v.columns.replaced(scored=torch.zeros_like(v.determined)))
+        for d, v in problem.validation.items()
+    }
     found = search(changed(problem, validation=even), random_starts((6, 9), 2), settings, numpy_stream(0, "b"), listen)
     assert found.stopped == "settled"
     assert found.steps == 8  # best at step 2, then three looks that are no better, and three more with larger batches

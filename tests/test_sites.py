@@ -8,7 +8,8 @@ from torch import Tensor
 import causalign as ca
 from causalign.sites.base import Continuation, Places
 from causalign.sites.checks import check
-from causalign.sites.readable import Prefix, finite
+from causalign.sites.prefix import Prefix
+from causalign.sites.readable import finite
 from causalign.sites.recurrent.recurrence import run_from
 from causalign.sites.recurrent.sites import HiddenState
 from causalign.sites.uri import open_site
@@ -105,16 +106,16 @@ def test_an_lstm_swap_moves_both_h_and_c() -> None:
     site = ca.networks.build("multi-object", "lstm", seed=0, width=12).site("hidden")
     tokens, _, order, places, continuation = mid_trial_swaps(site, 8)
     own = site.read(tokens)[places.trial, places.position]
-    plain = site.resume({}, places, own, continuation)
+    plain = site.resume(Prefix.empty(), places, own, continuation)
     for part in (slice(0, 6), slice(6, 12)):
         swapped = own.clone()
         swapped[:, part] += 1
-        perturb = site.resume({}, places, swapped, continuation)
+        perturb = site.resume(Prefix.empty(), places, swapped, continuation)
         assert (perturb - plain).abs().max() > 1e-3
     # c does not show at once, because the readout sees h; from the next token on it does.
     swapped = own.clone()
     swapped[:, 6:] += 1
-    later = site.resume({}, places, swapped, continuation)
+    later = site.resume(Prefix.empty(), places, swapped, continuation)
     torch.testing.assert_close(later[: len(order)], plain[: len(order)])
 
 
@@ -163,7 +164,7 @@ def test_the_gradient_in_the_state_is_that_of_the_whole_network(
     state = torch.randn(1, 6, generator=torch.Generator().manual_seed(1)).requires_grad_()
     continuation = Continuation.pack(tokens[:, 2:], torch.tensor([tokens.shape[1] - 2]))
     site.resume(
-        {}, Places(torch.zeros(1, dtype=torch.long), torch.ones(1, dtype=torch.long)), state, continuation
+        Prefix.empty(), Places(torch.zeros(1, dtype=torch.long), torch.ones(1, dtype=torch.long)), state, continuation
     ).square().sum().backward()
     ours, again = state.grad, state.detach().clone().requires_grad_()
     rest = network.cell(network.embedding(tokens[:, 2:-1]), again[None])[0]

@@ -331,11 +331,11 @@ def test_numbers_of_the_paper_stand_in_one_table_only() -> None:
     root = Path(ca.__file__).parent
     stated = {cited.value for cited in CITED.values()}
     for path in root.rglob("*.py"):
-        if path == root / "studies" / "paper.py":
+        if path == root / "reproduction" / "paper.py":
             continue
         text = path.read_text()
         assert not any(f"{cited.value:.3f}" in text for cited in CITED.values() if cited.relation == "="), path
-        if path.parent.name == "studies":
+        if path.parent.name == "reproduction":
             numbers = {node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)}
             assert not {number for number in numbers if isinstance(number, float)} & stated, path
 

@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
+import causalign as ca
+from causalign import tasks
 from causalign.errors import CausalignError
 from causalign.tasks import by_name
 from causalign.tasks.arithmetic import Arithmetic
@@ -281,3 +283,47 @@ def test_a_vocabulary_starts_with_its_pad_and_names_tokens_once() -> None:
         Vocabulary(("B", "E"))
     with pytest.raises(CausalignError, match="every token once"):
         Vocabulary.of("B E B")
+
+
+class Careless(MultiObject):
+    """A counting task with one thing wrong."""
+
+    def __init__(self, wrong: str) -> None:
+        super().__init__()
+        self.wrong, self.own = wrong, np.random.default_rng(5)
+
+    def write(self, values: Any, rng: np.random.Generator) -> Any:
+        tokens, determined = super().write(values, self.own if self.wrong == "own generator" else rng)
+        if self.wrong == "write in place":
+            values["count"] += 1
+        return tokens, np.ones_like(determined) if self.wrong == "not determined" else determined
+
+    def read(self, values: Any, tokens: Any) -> Any:
+        after = super().read(values, tokens)
+        if self.wrong == "read in place":
+            values["count"][:] = after["count"]
+        return {"phase": after["phase"]} if self.wrong == "no count" else after
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("write in place", "the task multi-object: write changes its argument 'count' in place"),
+        ("read in place", "the task multi-object: read changes its argument 'count' in place"),
+        ("own generator", "the task multi-object: write gives other tokens when called again"),
+        ("not determined", "the task multi-object: write draws tokens at random that it calls determined"),
+        ("no count", "the task multi-object: read returns no values of the variable 'count'"),
+    ],
+)
+def test_a_task_that_breaks_a_rule_is_refused_by_name(wrong: str, message: str) -> None:
+    tasks.check(MultiObject())
+    with pytest.raises(CausalignError, match=message):
+        tasks.check(Careless(wrong))
+    site = ca.networks.build("multi-object", "gru", seed=0, width=4).site("hidden", Careless(wrong))
+    with pytest.raises(CausalignError, match=message):
+        ca.align(site, method="das", rank=2, train=20)
+
+
+@pytest.mark.parametrize("name", tasks.names())
+def test_every_task_of_the_project_passes_its_check(name: str) -> None:
+    tasks.check(tasks.by_name(name))

@@ -9,16 +9,15 @@ import torch
 import causalign as ca
 from causalign.benchmarks.textbook import Swaps, Textbook
 from causalign.counterfactuals.direction import Direction
-from causalign.counterfactuals.from_task import draw_rows
 from causalign.counterfactuals.interventions import interchange
 from causalign.counterfactuals.rows import CounterfactualRows
-from causalign.engine.activation_cache import read_activations
 from causalign.maps.base import AlignmentMap, complete
 from causalign.scoring.iia import row_outcomes
 from causalign.search.objectives import behaviour
 from causalign.tasks.base import Sequences
 from causalign.tasks.counting import MultiObject
 from causalign.tasks.variable import Variable
+from drawing import draw_rows, read_activations
 
 Pair = tuple[ca.networks.GRU, ca.networks.GRU]
 DIRECTIONS = [Direction(s, t) for s in range(2) for t in range(2)]
@@ -40,7 +39,7 @@ def drawn(networks: Pair, count: int) -> dict[Direction, CounterfactualRows]:
 
 def as_swaps(given: CounterfactualRows) -> Swaps:
     """The same interventions as whole sequences."""
-    trial, position = np.argwhere(given.source.row >= 0)[given.source_rows.numpy()].T
+    trial, position = np.divmod(given.source.keys[given.columns["source_rows"].numpy()], given.source.time)
     of, into = given.source.trials, given.target.trials
     assert isinstance(of, Sequences)
     assert isinstance(into, Sequences)

@@ -16,9 +16,8 @@ class ProgressUpdate:
 
 
 Callback = Callable[[ProgressUpdate], None]
-"""Is told of every step."""
+"""A function that is called with every update."""
 
 
-def silent(update: ProgressUpdate) -> None:
-    """The listener that shows nothing."""
-    del update
+def silent(_: ProgressUpdate) -> None:
+    """Show nothing."""

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from causalign.errors import CausalignError
+from causalign.errors import FileFormatError
 
 
 @contextmanager
@@ -19,12 +19,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends without an error.
 
     Raises:
-        CausalignError: it cannot be written, or cannot take that place.
+        FileFormatError: it cannot be written, or cannot take that place.
     """
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     except OSError as error:
-        raise CausalignError(f"cannot write {path}: {error.strerror or error}") from None
+        raise FileFormatError(f"cannot write {path}: {error.strerror or error}") from None
     os.close(handle)
     temporary = Path(name)
     try:
@@ -32,7 +32,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~current_umask())  # mkstemp's files are private; results are meant to be shared
         temporary.replace(path)
     except OSError as error:
-        raise CausalignError(f"cannot write {path}: {error.strerror or error}") from None
+        raise FileFormatError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -64,19 +64,19 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors and the metadata of a safetensors file.
 
     Raises:
-        CausalignError: the file is missing, truncated or no safetensors file, or a tensor has NaN or infinite entries.
+        FileFormatError: the file is missing, truncated or no safetensors file, or a tensor has NaN or infinite entries.
     """
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
             metadata = dict(file.metadata() or {})
     except FileNotFoundError:
-        raise CausalignError(f"{path}: no such file") from None
+        raise FileFormatError(f"{path}: no such file") from None
     except (SafetensorError, OSError) as error:
-        raise CausalignError(f"{path}: not a whole safetensors file ({error})") from None
+        raise FileFormatError(f"{path}: not a whole safetensors file ({error})") from None
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise CausalignError(f"{path}: tensor {name!r} has NaN or infinite entries")
+            raise FileFormatError(f"{path}: tensor {name!r} has NaN or infinite entries")
     return tensors, metadata
 
 
@@ -84,15 +84,15 @@ def output_folder(path: Path, *files: str) -> Path:
     """`path` as a folder that exists and where `files` can be written; asked before the work, so that none is lost.
 
     Raises:
-        CausalignError: it is a file, or cannot be made or written to, or a folder is where a file is to be.
+        FileFormatError: it is a file, or cannot be made or written to, or a folder is where a file is to be.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise CausalignError(f"cannot write to the folder {path}: {error.strerror or error}") from None
+        raise FileFormatError(f"cannot write to the folder {path}: {error.strerror or error}") from None
     for file in files:
         if (path / file).is_dir():
-            raise CausalignError(f"cannot write {path / file}: it is a folder")
+            raise FileFormatError(f"cannot write {path / file}: it is a folder")
     return path

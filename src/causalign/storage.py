@@ -5,6 +5,7 @@ import mmap
 import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from functools import cache
 from math import prod
@@ -13,7 +14,7 @@ from weakref import WeakSet
 import torch
 from torch import Tensor
 
-from causalign.errors import CausalignError
+from causalign.errors import OutOfMemory
 from causalign.memory import GIB
 
 DEFAULT_BUDGET = 4.0
@@ -29,7 +30,11 @@ class Store:
     """
 
     def __init__(self, budget: float = DEFAULT_BUDGET) -> None:
+        self.budget = budget
         self._left = budget * GIB
+
+    def _give_back(self, size: int) -> None:
+        self._left += size
 
     def table(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
         """A table of zeros.
@@ -40,7 +45,9 @@ class Store:
         size = prod(shape) * dtype.itemsize
         if size <= self._left:
             self._left -= size
-            return torch.zeros(*shape, dtype=dtype, device=device)
+            table = torch.zeros(*shape, dtype=dtype, device=device)
+            weakref.finalize(table.untyped_storage(), self._give_back, size)
+            return table
         return _in_a_file(size, dtype).view(*shape)
 
     def columns(self, parts: Mapping[str, Sequence[Tensor]]) -> dict[str, Tensor]:
@@ -91,7 +98,7 @@ def _in_a_file(size: int, dtype: torch.dtype) -> Tensor:
             else:
                 file.truncate(size)
         except OSError:
-            raise CausalignError(
+            raise OutOfMemory(
                 f"a table of {size / GIB:.1f} GiB fits neither into the memory allowed nor on the disk of {folder} "
                 f"({free / GIB:.1f} GiB free): set TMPDIR to another disk, or use fewer interventions"
             ) from None

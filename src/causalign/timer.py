@@ -1,25 +1,28 @@
-"""Where the time of an alignment goes."""
+"""Seconds spent in the stages of a call."""
 
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 class Timer:
-    """Adds up the seconds spent in each of some stages: `with clock("search"): ...`."""
+    """Add up the seconds spent in each stage: `with timer("search"): ...`."""
 
-    def __init__(self, *stages: str) -> None:
-        self._spent = dict.fromkeys(stages, 0.0)
-        self._began = time.perf_counter()
+    def __init__(self) -> None:
+        self._spent: dict[str, float] = defaultdict(float)
+        self._start = time.perf_counter()
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
         """Add the seconds spent within the context to a stage."""
-        began = time.perf_counter()
-        yield
-        self._spent[stage] += time.perf_counter() - began
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._spent[stage] += time.perf_counter() - start
 
     def read(self) -> dict[str, float]:
-        """The seconds of each stage, and of all since the clock was made, to the millisecond."""
-        spent = self._spent | {"total": time.perf_counter() - self._began}
+        """Return the seconds of every stage, and the `total` since the timer was made, to the millisecond."""
+        spent = {**self._spent, "total": time.perf_counter() - self._start}
         return {stage: round(seconds, 3) for stage, seconds in spent.items()}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from causalign.counterfactuals.direction import Direction
 from causalign.counterfactuals.interventions import Swap, interchange
 from causalign.counterfactuals.interventions import replace as replace_state
-from causalign.errors import CausalignError, lookup
+from causalign.errors import InvalidArgument, lookup
 from causalign.search.objectives import Objective, behaviour, latent
 
 
@@ -48,12 +48,12 @@ class Method:
         """Check the number of sites.
 
         Raises:
-            CausalignError: the method takes another number.
+            InvalidArgument: the method takes another number.
         """
         if count < self.sites or (count > self.sites and not self.more):
             least = "at least " if self.more else ""
             plural = "" if self.sites == 1 else "s"
-            raise CausalignError(f"{self.name} takes {least}{self.sites} site{plural}, found {count}")
+            raise InvalidArgument(f"{self.name} takes {least}{self.sites} site{plural}, found {count}")
 
 
 def every_direction(count: int) -> list[Direction]:
@@ -111,6 +111,6 @@ def method_of(method: str | Method) -> Method:
     """A row of the table by its name, or a row of one's own as it is.
 
     Raises:
-        CausalignError: the table has no row of that name.
+        InvalidArgument: the table has no row of that name.
     """
     return method if isinstance(method, Method) else lookup("method", str(method), METHODS)

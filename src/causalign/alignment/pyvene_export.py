@@ -4,7 +4,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from causalign.errors import CausalignError
+from causalign.errors import MissingDependency
 from causalign.maps.base import AlignmentMap
 
 
@@ -19,7 +19,7 @@ def to_pyvene(of: AlignmentMap) -> Any:
         CausalignError: pyvene is not installed.
     """
     if find_spec("pyvene") is None:
-        raise CausalignError("this needs pyvene: pip install pyvene")
+        raise MissingDependency("this needs pyvene: pip install pyvene")
     made = import_module("pyvene").LowRankRotatedSpaceIntervention(embed_dim=of.width, low_rank_dimension=of.rank)
     made.rotate_layer.weight = of.frame.detach().clone()
     return made

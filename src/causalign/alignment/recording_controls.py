@@ -7,7 +7,7 @@ import pandas as pd
 
 from causalign.alignment.align import align
 from causalign.alignment.result import Alignment
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 from causalign.sites.base import Site
 from causalign.sites.readable import Readable
 from causalign.sites.recordings.recording import Recording
@@ -35,10 +35,10 @@ def recording_controls(
         recordings have the latent distance (less is better), the others the IIA.
 
     Raises:
-        CausalignError: there is no recording, or no untrained version of a network is known.
+        InvalidArgument: there is no recording, or no untrained version of a network is known.
     """
     if not any(isinstance(site, Recording) for site in sites):
-        raise CausalignError("these controls are of recordings, and none of the sites is one")
+        raise InvalidArgument("these controls are of recordings, and none of the sites is one")
     shuffled = [site.shuffled(seed) if isinstance(site, Recording) else site for site in sites]
     if untrained is None:
         untrained = [_untrained(site, seed) if isinstance(site, Site) else site for site in sites]

@@ -23,7 +23,7 @@ from causalign.alignment.schema import (
     NaturalnessScore,
     Score,
 )
-from causalign.errors import CausalignError, invalid
+from causalign.errors import FileFormatError, invalid
 from causalign.files import output_folder, read_tensors, write_tensors, write_text
 from causalign.maps.base import AlignmentMap
 from causalign.recordings.preprocessing import Preprocessing
@@ -131,7 +131,7 @@ class Alignment:
     def latent(self) -> pd.DataFrame:
         """The latent objective on held-out interventions, for trained directions into recordings.
 
-        `source, target, variable, distance, ci_low, ci_high, unswapped, interventions, trials`; less is nearer.
+        `source, target, variable, distance, ci_low, ci_high, no_swap, interventions, trials`; less is nearer.
         """
         return pd.DataFrame([dict(score) for score in self.record.latent], columns=list(LatentScore.model_fields))
 
@@ -148,7 +148,7 @@ class Alignment:
         """Write `maps.safetensors` and `result.json`, each whole or not at all; nothing is pickled.
 
         Raises:
-            CausalignError: the folder cannot be written.
+            FileFormatError: the folder cannot be written.
         """
         folder = output_folder(Path(folder), RESULT, MAPS)
         tensors = {f"maps.{index}.frame": each.frame for index, each in enumerate(self.maps)}
@@ -167,10 +167,10 @@ class Alignment:
         """The subspace of one site, by its index, as an intervention of pyvene (`LowRankRotatedSpaceIntervention`).
 
         Raises:
-            CausalignError: pyvene is not installed, or there is no such site.
+            FileFormatError: pyvene is not installed, or there is no such site.
         """
         if not 0 <= site < len(self.maps):
-            raise CausalignError(f"site is the index of one of {len(self.maps)} sites, found {site}")
+            raise FileFormatError(f"site is the index of one of {len(self.maps)} sites, found {site}")
         return to_pyvene(self.maps[site])
 
     def __repr__(self) -> str:
@@ -187,13 +187,13 @@ def load_alignment(folder: Path | str) -> Alignment:
     """A saved alignment.
 
     Raises:
-        CausalignError: a file is missing, broken, or of another format.
+        FileFormatError: a file is missing, broken, or of another format.
     """
     folder = Path(folder)
     try:
         record = AlignmentSummary.model_validate_json((folder / RESULT).read_bytes())
     except OSError as error:
-        raise CausalignError(f"{folder}: not a saved alignment ({RESULT}: {error.strerror})") from None
+        raise FileFormatError(f"{folder}: not a saved alignment ({RESULT}: {error.strerror})") from None
     except ValidationError as error:
         raise invalid(str(folder / RESULT), error) from None
     tensors, _ = read_tensors(folder / MAPS)
@@ -203,12 +203,12 @@ def load_alignment(folder: Path | str) -> Alignment:
             for index in range(len(record.sites))
         )
     except KeyError as missing:
-        raise CausalignError(
+        raise FileFormatError(
             f"{folder / MAPS}: no entry {missing}, though {RESULT} has {len(record.sites)} sites"
         ) from None
     for site, each in zip(record.sites, maps, strict=True):
         if each.frame.shape != (site.width, record.rank):
-            raise CausalignError(
+            raise FileFormatError(
                 f"{folder / MAPS}: the map of {site.name} is {list(each.frame.shape)}, "
                 f"and {RESULT} says [{site.width}, {record.rank}]"
             )
@@ -225,5 +225,5 @@ def _preprocessing(
         try:
             found.append(None if site.recording is None else Preprocessing.of_tensors(given))
         except KeyError as missing:
-            raise CausalignError(f"{folder / MAPS}: what was done to {site.name} first lacks {missing}") from None
+            raise FileFormatError(f"{folder / MAPS}: what was done to {site.name} first lacks {missing}") from None
     return tuple(found)

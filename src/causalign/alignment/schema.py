@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from causalign.search.early_stopping import Evaluation
+from causalign.search.rank_selection import RankTrial
 from causalign.search.search import StopReason
 
 
@@ -145,22 +146,13 @@ class MissingLatent(_Part):
     count: int
 
 
-class RankTrial(_Part):
-    """A rank that was tried, and how it did on validation."""
-
-    rank: int
-    worst_iia: float
-    steps: int
-    stopped: StopReason
-
-
 class Seconds(_Part):
     """Where the time went."""
 
-    data: float
-    states: float
-    search: float
-    evaluate: float
+    data: float = 0.0
+    states: float = 0.0
+    search: float = 0.0
+    evaluate: float = 0.0
     controls: float = 0.0
     total: float
 
@@ -202,6 +194,12 @@ class AlignmentSummary(_Part):
     stopped: StopReason
     seed: int
     threads: int
+    accuracy: tuple[float | None, ...] = ()
+    """The share of test inputs that each network completes correctly with nothing swapped, where that is known."""
+    data: str
+    """The fingerprint of the counterfactual dataset."""
+    notes: tuple[str, ...] = ()
+    """What was left out, assumed or filled in, a sentence each."""
     interventions: Counts
     seconds: Seconds
     versions: dict[str, str]
@@ -240,7 +238,7 @@ class AlignmentSummary(_Part):
         names = {site.name for site in self.sites}
         directions = [(score.source, score.target) for score in self.iia]
         if directions != [(score.source, score.target) for score in self.no_swap]:
-            raise ValueError("iia and unswapped must score the same directions")
+            raise ValueError("iia and no_swap must score the same directions")
         if (not directions and not self.latent) or (self.worst_iia is None) != (not directions):
             raise ValueError("iia must score at least one direction, or latent, and worst_iia is the least of iia")
         if not names.issuperset(name for direction in directions for name in direction):

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from causalign.alignment.request import Request, Split
+from causalign.alignment.fit import Splits
+from causalign.alignment.request import Request
 from causalign.alignment.schema import LatentScore, NaturalnessScore, Score
 from causalign.counterfactuals.direction import Direction
 from causalign.counterfactuals.interventions import Swap, keep
@@ -26,9 +27,9 @@ class AlignmentScores:
     naturalness: tuple[NaturalnessScore, ...]
 
 
-def scored(request: Request, maps: Sequence[AlignmentMap], splits: Mapping[str, Split]) -> AlignmentScores:
+def scored(request: Request, maps: Sequence[AlignmentMap], splits: Splits) -> AlignmentScores:
     """All of it."""
-    held_out = splits["test"].interventions
+    held_out = splits["test"]
     return AlignmentScores(
         scores(request, maps, request.method.swap, held_out),
         scores(request, maps, keep, held_out),
@@ -49,11 +50,9 @@ def scores(
     return tuple(Score.model_validate(row) for row in table.to_dict("records"))
 
 
-def _departures(
-    request: Request, maps: Sequence[AlignmentMap], splits: Mapping[str, Split]
-) -> tuple[NaturalnessScore, ...]:
+def _departures(request: Request, maps: Sequence[AlignmentMap], splits: Splits) -> tuple[NaturalnessScore, ...]:
     """How far the swaps of the trained directions lead from natural states."""
-    natural, test = splits["train"].interventions, splits["test"].interventions
+    natural, test = splits["train"], splits["test"]
     held_out = {direction: test[direction] for direction in request.objectives}
     found = naturalness(maps, request.method.swap, natural, held_out, request.seed)
     return tuple(

@@ -10,20 +10,17 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
-from causalign.alignment.align import align, controls_of, plan
+from causalign.alignment.align import align, controls_of
 from causalign.alignment.request import AUTO
 from causalign.alignment.result import Alignment
 from causalign.alignment.schema import ControlScore
 from causalign.callbacks import Callback
-from causalign.errors import CausalignError, invalid, unknown
+from causalign.errors import InvalidArgument, invalid, unknown
 from causalign.maps import DEFAULT
-from causalign.planning.estimate import Estimate
-from causalign.planning.shallow_models import plan_of
 from causalign.search.config import SearchConfig
 from causalign.sites.base import Site
 from causalign.sites.readable import Readable
 from causalign.sites.uri import open_site
-from causalign.storage import DEFAULT_BUDGET
 
 
 class AlignSpec(BaseModel):
@@ -37,7 +34,7 @@ class AlignSpec(BaseModel):
     rank: int | str | list[int] = 16
     map: str = DEFAULT
     scale: bool = True
-    start: str = "closed-form"
+    start: str | None = None
     inaccessible: int | None = None
     eps: float | None = None
     tolerance: float = 0.01
@@ -46,7 +43,7 @@ class AlignSpec(BaseModel):
     train: int = 10_000
     validation: int = 1_000
     test: int = 1_000
-    memory: float = DEFAULT_BUDGET
+    memory: float | None = None
     batch: int = SearchConfig.batch
     grow: int = SearchConfig.grow
     passes: int = SearchConfig.passes
@@ -72,27 +69,25 @@ class AlignSpec(BaseModel):
 
     def open(self) -> list[Readable]:
         """The sites that the references name, on one device: where there is a GPU, a language model is on it."""
-        return _on_one_device([open_site(reference) for reference in self.network])
+        return on_one_device([open_site(reference) for reference in self.network])
 
     def align(self, sites: Sequence[Readable], listener: Callback) -> Alignment:
         """Align them as the spec says."""
-        return align(sites, **self._arguments(), progress=listener)
+        return align(sites, **self.arguments(), progress=listener)
 
     def controls_of(self, sites: Sequence[Readable], steps: int, listener: Callback) -> tuple[ControlScore, ...]:
         """The controls of such an alignment whose search took so many steps."""
-        return controls_of(sites, steps, **self._arguments(), progress=listener)
+        return controls_of(sites, steps, **self.arguments(), progress=listener)
 
-    def plan(self) -> Estimate:
-        """What that will take. Language models of many layers are not loaded for it: shallow ones stand in for them."""
-        return plan_of(self.network, lambda sites: plan(_on_one_device(sites), **self._arguments()))
-
-    def _arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of `align`, all but its sites."""
         settings = SearchConfig(**{name: getattr(self, name) for name in SearchConfig.__dataclass_fields__})
         taken = {"network", *SearchConfig.__dataclass_fields__}
         return {name: value for name, value in self if name not in taken} | {"settings": settings}
 
 
-def _on_one_device(sites: Sequence[Readable]) -> list[Readable]:
+def on_one_device(sites: Sequence[Readable]) -> list[Readable]:
+    """Return the sites on the first accelerator among them, if there is one."""
     device = next((site.device for site in sites if site.device.type != "cpu"), None)
     return list(sites) if device is None else [_moved(site, device) for site in sites]
 
@@ -108,7 +103,7 @@ def parse_spec(given: Mapping[str, Any], whose: str) -> AlignSpec:
     """The spec with these entries.
 
     Raises:
-        CausalignError: an entry is unknown or of the wrong kind; it is named.
+        InvalidArgument: an entry is unknown or of the wrong kind; it is named.
     """
     for name in given:
         if name not in AlignSpec.model_fields:
@@ -123,13 +118,13 @@ def read_spec(path: Path) -> AlignSpec:
     """The spec in a TOML or JSON file.
 
     Raises:
-        CausalignError: the file cannot be read or parsed, or an entry is wrong.
+        InvalidArgument: the file cannot be read or parsed, or an entry is wrong.
     """
     try:
         text = path.read_text(encoding="utf-8")
         given = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except (OSError, UnicodeDecodeError, RecursionError, json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
-        raise CausalignError(f"cannot read the spec {path}: {getattr(error, 'strerror', None) or error}") from None
+        raise InvalidArgument(f"cannot read the spec {path}: {getattr(error, 'strerror', None) or error}") from None
     if not isinstance(given, dict):
-        raise CausalignError(f"the spec {path} is no table of entries")
+        raise InvalidArgument(f"the spec {path} is no table of entries")
     return parse_spec(given, str(path))

@@ -1,23 +1,24 @@
 """What was asked, found and scored, written down."""
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
+from causalign.alignment.fit import Splits
 from causalign.alignment.recording_summary import summary_of
-from causalign.alignment.request import Request, Split
+from causalign.alignment.request import Request
 from causalign.alignment.schema import (
     AlignmentSummary,
     ControlScore,
     EvaluationRecord,
     MissingLatent,
-    RankTrial,
     Seconds,
     SiteSummary,
 )
 from causalign.alignment.scoring import AlignmentScores
+from causalign.search.rank_selection import RankTrial
 from causalign.search.search import SearchResult
 from causalign.sites.readable import Readable
 from causalign.sites.recordings.recording import Recording
@@ -31,7 +32,7 @@ def record(
     found: SearchResult,
     ranks: Sequence[RankTrial],
     tolerance: float | None,
-    splits: Mapping[str, Split],
+    splits: Splits,
     scored: AlignmentScores,
     controls: tuple[ControlScore, ...],
     clock: Timer,
@@ -65,6 +66,8 @@ def record(
         stopped=found.stopped,
         seed=request.seed,
         threads=torch.get_num_threads(),
+        data=request.data.fingerprint,
+        notes=request.notes,
         interventions=request.counts,
         seconds=Seconds(**clock.read()),
         versions=_versions(),
@@ -72,7 +75,7 @@ def record(
     )
 
 
-def _unmatched(request: Request, splits: Mapping[str, Split]) -> tuple[MissingLatent, ...]:
+def _unmatched(request: Request, splits: Splits) -> tuple[MissingLatent, ...]:
     return tuple(
         MissingLatent(
             source=request.names[source],
@@ -82,8 +85,8 @@ def _unmatched(request: Request, splits: Mapping[str, Split]) -> tuple[MissingLa
             count=count,
         )
         for name, split in splits.items()
-        for (source, target), given in split.interventions.items()
-        for values, count in (given.unmatched or {}).items()
+        for (source, target), given in split.items()
+        for values, count in (given.missing_latents or {}).items()
     )
 
 
@@ -94,7 +97,7 @@ def _about(site: Readable, name: str, variable: Variable) -> SiteSummary:
         at=site.at,
         task=site.task.name,
         task_summary=site.task.summary,
-        variables=site.task.keys(variable.name),
+        variables=site.task.keys(variable.name) if site.task.variables else (str(variable),),
         width=site.width,
         fingerprint=site.fingerprint,
         recording=summary_of(site) if isinstance(site, Recording) else None,

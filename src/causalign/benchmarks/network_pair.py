@@ -2,15 +2,15 @@
 
 from itertools import product
 
+from causalign.counterfactuals.dataset import Counterfactuals
 from causalign.counterfactuals.direction import Direction
-from causalign.counterfactuals.from_task import draw_rows
+from causalign.counterfactuals.row_source import RowRequest
 from causalign.counterfactuals.rows import CounterfactualRows
-from causalign.engine.activation_cache import read_activations
 from causalign.networks import zoo
 from causalign.networks.base import Network
 from causalign.networks.gru import GRU
+from causalign.run_context import RunContext
 from causalign.sites.base import Site
-from causalign.tasks.variable import FULL, Variable
 
 DIRECTIONS = [Direction(*pair) for pair in product(range(2), repeat=2)]
 
@@ -27,8 +27,8 @@ def sites(device: str = "cpu") -> list[Site]:
 
 def interventions(of: list[Site], count: int) -> dict[Direction, CounterfactualRows]:
     """`count` interventions of each direction, states and all."""
-    variables = [Variable.of(FULL)] * len(of)
-    return draw_rows(of, variables, DIRECTIONS, read_activations(of, count, 0, "bench"), count, 0, "bench")
+    data = Counterfactuals.from_task(of, n_train=count)
+    return data.rows(RowRequest("train", tuple(DIRECTIONS)), RunContext(0, data.store))
 
 
 def tokens_after(drawn: dict[Direction, CounterfactualRows]) -> float:

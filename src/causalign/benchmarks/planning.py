@@ -6,13 +6,15 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from tempfile import TemporaryDirectory
 
-from causalign.alignment.align import align, plan
+from causalign.alignment.align import align
 from causalign.alignment.spec import AlignSpec, parse_spec
 from causalign.benchmarks.measurement import in_child
 from causalign.benchmarks.row import Row
 from causalign.callbacks import silent
 from causalign.networks import zoo
 from causalign.networks.checkpoint import build
+from causalign.planning.estimate import plan
+from causalign.planning.shallow_models import plan_of_spec
 from causalign.search.config import SearchConfig
 from causalign.sites.base import Site
 from causalign.sites.uri import describe_site
@@ -63,7 +65,7 @@ def _settings(steps: int) -> SearchConfig:
 def _planned(name: str, steps: int) -> tuple[float, float]:
     if name == _DESCRIBED:
         with _described(steps) as spec:
-            expected = spec.plan()
+            expected = plan_of_spec(spec)
     else:
         expected = plan(_sites(name), settings=_settings(steps))
     return expected.seconds, expected.peak

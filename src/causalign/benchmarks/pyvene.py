@@ -14,7 +14,7 @@ from causalign.benchmarks.row import MissingError, Row
 from causalign.counterfactuals.interventions import interchange
 from causalign.engine.batch import Batch
 from causalign.engine.lower_layer_cache import LowerLayerCache
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 from causalign.maps import parametrization
 from causalign.maps.base import AlignmentMap, random_frame
 from causalign.networks.gru import GRU
@@ -74,7 +74,7 @@ def _compared(case: str, ours: "_DAS", rival: "PyveneDAS", batch: int, goal: flo
         difference = float((ours.logits(chosen) - expected).abs().max() / expected.abs().max())
 
     if not difference < _ALIKE:
-        raise CausalignError(f"{case}: ours and pyvene's logits differ by {difference:.0e} of the largest")
+        raise InvalidArgument(f"{case}: ours and pyvene's logits differ by {difference:.0e} of the largest")
 
     def pyvene_step() -> None:
         chosen = draw()

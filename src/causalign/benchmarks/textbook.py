@@ -17,7 +17,7 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations, parametrize, skip_init
 from typing_extensions import override
 
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 from causalign.networks.base import Network
 from causalign.networks.gru import GRU
 from causalign.random_streams import numpy_stream, torch_stream
@@ -105,9 +105,9 @@ class Textbook:
     ) -> None:
         self.networks = [network for network in networks if isinstance(network, GRU)]
         if len(self.networks) < len(networks) or len({network.task.name for network in networks}) != 1:
-            raise CausalignError("the textbook search is for GRUs of one task")
+            raise InvalidArgument("the textbook search is for GRUs of one task")
         if not 1 <= rank <= min(network.width for network in networks):
-            raise CausalignError(f"rank must be from 1 to the least width, found {rank}")
+            raise InvalidArgument(f"rank must be from 1 to the least width, found {rank}")
         self.rank, self.batch = rank, batch
         self.directions = list(product(range(len(networks)), repeat=2))
         self.interventions_per_step = batch * len(self.directions)

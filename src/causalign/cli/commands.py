@@ -27,9 +27,10 @@ from causalign.cli.tables import (
     show_verdicts,
     show_zoo,
 )
-from causalign.errors import CausalignError, SearchWarning, lookup
+from causalign.errors import InvalidArgument, SearchWarning, lookup
 from causalign.files import output_folder
 from causalign.maps import PARAMETRIZATIONS
+from causalign.planning.shallow_models import plan_of_spec
 from causalign.progress import progress_bars
 from causalign.report.page import FIGURES, PAGE, SIMILARITY, save_similarity, write_report
 from causalign.reproduction.reproduce import COMPARISONS, STUDIES, TABLE
@@ -144,9 +145,9 @@ def align(
     }
     given = {name: value for name, value in options.items() if value is not None}
     if spec and given:
-        raise CausalignError(f"--spec says it all: leave out {', '.join(given)}, or put them into {spec}")
+        raise InvalidArgument(f"--spec says it all: leave out {', '.join(given)}, or put them into {spec}")
     if not spec and not network:
-        raise CausalignError("name the networks: --network A --network B, or --spec FILE")
+        raise InvalidArgument("name the networks: --network A --network B, or --spec FILE")
     _run(read_spec(spec) if spec else parse_spec(given, "the options"), out)
 
 
@@ -154,9 +155,9 @@ def align(
 def plan(spec: Spec = None, network: Network = None) -> None:
     """Say what an alignment will take, before it is run: operations, memory, disk and seconds."""
     if (spec is None) == (not network):
-        raise CausalignError("plan takes --spec FILE, or --network A --network B")
+        raise InvalidArgument("plan takes --spec FILE, or --network A --network B")
     asked = read_spec(spec) if spec else parse_spec({"network": network}, "the options")
-    expected = asked.plan()
+    expected = plan_of_spec(asked)
     show_estimate(expected)
     if expected.too_much:
         errors.print(expected.too_much, soft_wrap=True)
@@ -166,7 +167,7 @@ def plan(spec: Spec = None, network: Network = None) -> None:
 def compare(out: Out, network: Network = None, seed: Seed = 0) -> None:
     """Compare two sites by RSA, CKA and Procrustes distance."""
     if not network or len(network) != 2:
-        raise CausalignError(f"compare takes two networks: --network A --network B; found {len(network or [])}")
+        raise InvalidArgument(f"compare takes two networks: --network A --network B; found {len(network or [])}")
     a, b = (open_site(reference) for reference in network)
     output_folder(out, SIMILARITY)
     table = compare_sites(a, b, seed=seed)

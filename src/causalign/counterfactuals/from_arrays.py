@@ -1,167 +1,309 @@
-"""Interventions from arrays: for data that no causal model here writes.
+"""Counterfactual rows from a user's own inputs: checked, read once for each site, and paired row by row.
 
-Rows are checked before a network reads any of them. What is masked out (a tokenizer's pads, on either side) is dropped,
-so that positions are those of the tokens that are there.
+    rows of (source input, target input, positions, label) --read--> activations --> rows of every direction
+
+One table serves every direction: row i of the direction (s, t) swaps the state of site s on source input i into site t
+on target input i. After the swap the rest of the target input is read, and then the label is expected.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+import hashlib
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from typing_extensions import override
 
-from causalign.engine.activation_cache import Activations, read_tokens
-from causalign.errors import CausalignError
+from causalign.counterfactuals import rows as names
+from causalign.counterfactuals.class_means import ClassMeans, mean_states, shared_means
+from causalign.counterfactuals.columns import Columns
+from causalign.counterfactuals.direction import Direction
+from causalign.counterfactuals.from_task import draw_of_class
+from causalign.counterfactuals.inputs import Inputs, Labels
+from causalign.counterfactuals.row_source import SPLITS, RowRequest, RowSource
+from causalign.counterfactuals.rows import CounterfactualRows
+from causalign.engine.activation_cache import Activations, Reading, fill_tables
+from causalign.errors import InvalidArgument
+from causalign.run_context import RunContext
 from causalign.sites.base import Site
-from causalign.storage import Store
+from causalign.sites.checks import check_rows
+from causalign.sites.prefix import Prefix
+from causalign.sites.readable import Readable
 from causalign.tasks.base import Sequences
 
-_NEEDED = ("source_tokens", "source_positions", "target_tokens", "target_positions", "continuations")
-_OPTIONAL = ("determined", "source_mask", "target_mask")
-
-Ragged = Sequence[Any] | Iterable[Any]
-"""Rows of numbers: a matrix, or a list of lists that may differ in length."""
+_CHECKED = 16  # rows that a site is checked on
 
 
 @dataclass(frozen=True, eq=False)
-class Arrays:
-    """The rows of a user's interventions, found to fit each other and their networks."""
+class SplitRows:
+    """A user's rows of one split: for each site the inputs of both ends, and the labels as its network reads them."""
 
-    sides: tuple["Side", "Side"]
-    """The source's and the target's."""
-    tokens: Int[np.ndarray, "rows steps"]
-    """Of the continuations, filled up with 0."""
-    determined: Bool[np.ndarray, "rows steps"]
-    lengths: Int[np.ndarray, " rows"]
+    sources: tuple[Inputs, ...]
+    targets: tuple[Inputs, ...]
+    labels: tuple[Labels, ...]
+    classes: Int[np.ndarray, " rows"]
+    """The class of each row: that of its value or, where there is none, of its label."""
+    plain_labels: tuple[Labels, ...] | None = None
+    """The outputs that are right with nothing swapped, where the user gave them."""
 
-    @classmethod
-    def checked(cls, sides: tuple["Side", "Side"], continuations: Ragged, determined: Ragged | None) -> "Arrays":
-        """The rows of both sides, and what is to follow.
+    def __len__(self) -> int:
+        return len(self.classes)
 
-        Raises:
-            CausalignError: there are not as many of each, or a continuation is not in the vocabulary, or not scored.
-        """
-        wanted = _rows("continuations", continuations)
-        scored = [np.ones_like(row) for row in wanted] if determined is None else _rows("determined", determined)
-        source, target = (len(side.tokens) for side in sides)
-        if not source == target == len(wanted) == len(scored) or not wanted:
-            raise CausalignError(
-                f"interventions have a row each in all arrays, and at least one; found {source} of the source, "
-                f"{target} of the target, {len(wanted)} continuations and {len(scored)} rows of what is determined"
-            )
-        return cls(sides, *_continuations(sides[1].site, wanted, scored))
-
-    def require_same_positions(self) -> None:
-        """Check that swaps go up to the same position on both sides, as stepwise ones do.
-
-        Raises:
-            CausalignError: they do not; the first such row is named.
-        """
-        source, target = (side.positions for side in self.sides)
-        if (source != target).any():
-            row = int((source != target).nonzero()[0][0])
-            raise CausalignError(
-                f"row {row}: a stepwise swap goes to one position on both sides, found {source[row]} and {target[row]}"
-            )
-
-
-def columns_of(table: Any) -> dict[str, Any]:
-    """The arrays in a table whose columns are named as they are.
-
-    Raises:
-        CausalignError: a column is missing.
-    """
-    names = list(getattr(table, "column_names", None) or table.keys())
-    for name in _NEEDED:
-        if name not in names:
-            raise CausalignError(f"the table has no column {name}; it has {', '.join(map(str, names))}")
-    return {name: list(table[name]) for name in (*_NEEDED, *_OPTIONAL) if name in names}
+    def take(self, rows: Int[np.ndarray, " chosen"]) -> "SplitRows":
+        """Return some rows."""
+        return SplitRows(
+            tuple(each.take(rows) for each in self.sources),
+            tuple(each.take(rows) for each in self.targets),
+            tuple(each.take(rows) for each in self.labels),
+            self.classes[rows],
+            None if self.plain_labels is None else tuple(each.take(rows) for each in self.plain_labels),
+        )
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
-    """The trials of one end, pads dropped, and where their states are read or swapped."""
+class ArrayRows(RowSource):
+    """Rows from a user's own inputs."""
 
-    site: Site
-    tokens: list[Int[np.ndarray, " _"]]
-    positions: Int[np.ndarray, " rows"]
+    sites: tuple[Readable, ...]
+    splits: Mapping[str, SplitRows]
+    class_names: tuple[Hashable, ...]
+    """The values, or labels, that the classes stand for."""
+    loss_on_scored: bool
+    remarks: tuple[str, ...] = ()
+    _read: dict[tuple[str, int, str, bool], Activations] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, end: str, site: Site, tokens: Ragged, positions: Ragged, mask: Ragged | None) -> "Side":
-        """Check the rows of one end and drop their pads."""
-        rows = _rows(f"{end}_tokens", tokens)
-        at = np.concatenate([np.zeros(0, dtype=np.int64), *_rows(f"{end}_positions", [[each] for each in positions])])
-        there = [np.ones_like(row) for row in rows] if mask is None else _rows(f"{end}_mask", mask)
-        if not len(rows) == len(at) == len(there):
-            raise CausalignError(
-                f"{len(rows)} rows of {end}_tokens, {len(at)} {end}_positions and {len(there)} rows of their mask"
-            )
-        kept = []
-        for index, (row, position, present) in enumerate(zip(rows, at, there, strict=True)):
-            if len(present) != len(row):
-                raise CausalignError(f"row {index}: {end}_mask has {len(present)} entries for {len(row)} {end}_tokens")
-            if not 0 <= position < len(row) or not present[position]:
-                raise CausalignError(f"row {index}: there is no token at {end}_positions {position} of {len(row)}")
-            at[index] = np.count_nonzero(present[:position])
-            kept.append(row[present != 0])
-            _require_known(kept[-1], site, index, f"{end}_tokens")
-        return cls(site, kept, at)
+    @property
+    def _run(self) -> list[Site]:
+        return [site for site in self.sites if isinstance(site, Site)]
 
-    def record(self, stepwise: bool, store: Store) -> Activations:
-        """The states at the positions, or stepwise up to them; tokens behind them are not read."""
-        time = np.arange(int(self.positions.max()) + 1)
-        present = time <= self.positions[:, None]
-        tokens = np.zeros(present.shape, dtype=np.int64)
-        tokens[present] = np.concatenate([row[: at + 1] for row, at in zip(self.tokens, self.positions, strict=True)])
-        kept = present if stepwise else time == self.positions[:, None]
-        of_network: Tensor = torch.from_numpy(tokens).to(self.site.device)
-        states, row, prefix = read_tokens(self.site, of_network, present, kept, store, stepwise)
-        trials, index = Sequences(tokens, np.zeros_like(present), {}), np.arange(len(tokens))
-        return Activations(
-            trials, index, self.positions, self.site.device, states, row, prefix, stepwise, self.site.name
+    @property
+    @override
+    def counts(self) -> dict[str, int]:
+        return {split: len(rows) for split, rows in self.splits.items()}
+
+    @cached_property
+    def _digest(self) -> str:
+        digest = hashlib.sha256()
+        for split in SPLITS:
+            rows = self.splits[split]
+            for inputs in (*rows.sources, *rows.targets):
+                inputs.update(digest)
+            for labels in rows.labels:
+                labels.update(digest)
+            digest.update(rows.classes.tobytes())
+        return digest.hexdigest()[:16]
+
+    @property
+    @override
+    def fingerprint(self) -> str:
+        return self._digest
+
+    @override
+    def with_sites(self, sites: Sequence[Readable]) -> "ArrayRows":
+        return replace(self, sites=tuple(sites), _read={})
+
+    @override
+    def with_counts(self, counts: dict[str, int]) -> "ArrayRows":
+        """Return evenly spaced rows of each split, shortest to longest, repeated where there are fewer."""
+        smaller = {}
+        for split, rows in self.splits.items():
+            by_length = np.argsort(rows.targets[0].lengths, kind="stable")
+            smaller[split] = rows.take(by_length[np.linspace(0, len(rows) - 1, counts[split]).astype(np.int64)])
+        return replace(self, splits=smaller, _read={})
+
+    @property
+    @override
+    def notes(self) -> tuple[str, ...]:
+        return self.remarks
+
+    @override
+    def check(self, stepwise: bool, seed: int) -> None:
+        """Check every site on the longest and the shortest rows, each followed by what it should go on with."""
+        for split in SPLITS:
+            rows = self.splits[split]
+            for index, site in enumerate(self._run):
+                for inputs in (rows.sources[index], rows.targets[index]):
+                    _check(site, inputs, rows.labels[index], seed, stepwise)
+                if stepwise:
+                    rows.sources[index].require_positions(rows.targets[index])
+
+    @override
+    def nbytes(self, split: str) -> int:
+        return sum(each.nbytes for (of, *_), each in self._read.items() if of == split)
+
+    def _activations(self, split: str, index: int, end: str, stepwise: bool, context: RunContext) -> Activations:
+        """The activations of one site on the inputs of one end, read once."""
+        key = (split, index, end, stepwise)
+        if key not in self._read:
+            rows = self.splits[split]
+            inputs = (rows.sources if end == "source" else rows.targets)[index]
+            with context.timed("states"):
+                self._read[key] = read_inputs(self._run[index], inputs, context, stepwise, with_prefix=end == "target")
+        return self._read[key]
+
+    @override
+    def rows(self, request: RowRequest, context: RunContext) -> dict[Direction, CounterfactualRows]:
+        return {direction: self._rows(direction, request, context) for direction in request.directions}
+
+    def _rows(self, direction: Direction, request: RowRequest, context: RunContext) -> CounterfactualRows:
+        rows, site = self.splits[request.split], self._run[direction.target]
+        read = [
+            self._activations(request.split, index, end, request.stepwise, context)
+            for index, end in zip(direction, ("source", "target"), strict=True)
+        ]
+        inputs, labels = rows.targets[direction.target], rows.labels[direction.target]
+        trial = np.arange(len(rows))
+        tokens, scored, lengths = _expected(inputs, labels)
+        columns = {
+            names.SOURCE_ROWS: read[0].rows(trial, rows.sources[direction.source].positions),
+            names.TARGET_ROWS: read[1].rows(trial, inputs.positions),
+            names.TRIAL: trial,
+            names.POSITION: inputs.positions,
+            names.TOKENS: tokens,
+            names.LENGTHS: lengths,
+        }
+        if labels.allowed is not None:
+            columns[names.ALLOWED] = labels.allowed
+        latents = None
+        if direction in request.latents:
+            latents, columns[names.LATENT_ROWS] = self._latents(direction, request, context)
+        tensors = {name: torch.from_numpy(column.astype(np.int32)).to(site.device) for name, column in columns.items()}
+        tensors[names.SCORED] = torch.from_numpy(scored).to(site.device)
+        only = CounterfactualRows(
+            read[0], read[1], Columns(tensors), latents=latents, loss_on_scored=self.loss_on_scored
         )
+        return CounterfactualRows.joined([only], site, context.store)
+
+    def _latents(
+        self, direction: Direction, request: RowRequest, context: RunContext
+    ) -> tuple[Activations, Int[np.ndarray, " rows"]]:
+        """For each row, a state of the target network itself on a source input of the same class (equation 8)."""
+        rows = self.splits[request.split]
+        own = self._activations(request.split, direction.target, "source", False, context)
+        rng = context.numpy(request.split, "latents", *direction)
+        chosen, _ = draw_of_class(rows.classes, rows.classes, len(self.class_names), rng)
+        return own, own.row(chosen, rows.sources[direction.target].positions[chosen])
+
+    @override
+    def class_means(self, stepwise: bool, context: RunContext) -> list[Float[Tensor, "classes _"]]:
+        """Return the mean state of each site on the source inputs of each class, read at the rows' positions."""
+        if reason := self.without_classes(stepwise):
+            raise InvalidArgument(reason)
+        return shared_means([self._means(index, context) for index in range(len(self.sites))])
+
+    @override
+    def without_classes(self, stepwise: bool) -> str | None:
+        if stepwise:
+            return "a closed-form start of stepwise swaps needs the values after every token, which only a task knows"
+        if len(np.unique(self.splits["train"].classes)) < 2:
+            return "a closed-form start needs two values, or labels, and all training rows have the same"
+        return None
+
+    def _means(self, index: int, context: RunContext) -> ClassMeans:
+        read = self._activations("train", index, "source", False, context)
+        rows = self.splits["train"]
+        classes, which = np.unique(rows.classes, return_inverse=True)
+        at = torch.from_numpy(read.rows(np.arange(len(rows)), rows.sources[index].positions))
+        return ClassMeans([int(each) for each in classes], mean_states(read, at, which, len(classes)))
+
+    @override
+    def paired_states(self, context: RunContext) -> list[Float[Tensor, "pairs _"]]:
+        """Return every site's states on the same source inputs."""
+        rows, found = self.splits["train"], []
+        for index in range(len(self.sites)):
+            read = self._activations("train", index, "source", False, context)
+            found.append(read.gather(torch.from_numpy(read.rows(np.arange(len(rows)), rows.sources[index].positions))))
+        return found
+
+    @override
+    def accuracy(self, index: int, context: RunContext) -> float | None:
+        rows, site = self.splits["test"], self._run[index]
+        if rows.plain_labels is None:
+            return None
+        labels = rows.plain_labels[index]
+        whole, position, remaining = _whole(rows.targets[index], labels)
+        scored = np.zeros(whole.shape, dtype=bool)
+        ends = position + 1 + remaining
+        for row, (end, mask) in enumerate(zip(ends, labels.scored, strict=True)):
+            scored[row, end - len(mask) : end] = mask
+        right = _completed(site, whole, scored)
+        return float(right.mean())
 
 
-def _rows(name: str, given: Ragged) -> list[Int[np.ndarray, " _"]]:
-    """Rows of whole numbers."""
-    rows = []
-    for index, row in enumerate(given):
-        try:
-            numbers = np.asarray(row)
-        except ValueError:
-            numbers = np.empty((0, 0))
-        if numbers.ndim != 1 or numbers.dtype.kind not in "iub":
-            raise CausalignError(f"{name}, row {index}: whole numbers in a row are needed, found {str(row)[:60]}")
-        rows.append(numbers.astype(np.int64))
-    return rows
+def _check(site: Site, inputs: Inputs, labels: Labels, seed: int, stepwise: bool) -> None:
+    ends = np.argsort(inputs.lengths + labels.lengths, kind="stable")
+    some = np.unique(np.concatenate([ends[: _CHECKED // 2], ends[-_CHECKED // 2 :]]))
+    whole, position, remaining = _whole(inputs.take(some), labels.take(some))
+    check_rows(site, torch.from_numpy(whole).to(site.device), position, remaining, seed, stepwise)
 
 
-def _require_known(tokens: Int[np.ndarray, " _"], site: Site, row: int, name: str) -> None:
-    known = site.network.known
-    outside = tokens[(tokens < 0) | (tokens >= known)]
-    if len(outside):
-        raise CausalignError(
-            f"row {row}: {name} has the id {outside[0]}, and {site.network.name} has the token ids 0 to {known - 1}"
-        )
-
-
-def _continuations(
-    target: Site, wanted: list[Int[np.ndarray, " _"]], scored: list[Int[np.ndarray, " _"]]
+def _expected(
+    inputs: Inputs, labels: Labels
 ) -> tuple[Int[np.ndarray, "rows steps"], Bool[np.ndarray, "rows steps"], Int[np.ndarray, " rows"]]:
-    """The continuations filled up with 0, which of their tokens are scored, and how many each has."""
-    lengths = np.array([np.count_nonzero(row >= 0) for row in wanted])
-    tokens = np.zeros((len(wanted), max(1, lengths.max())), dtype=np.int64)
-    counted = np.zeros(tokens.shape, dtype=bool)
-    for index, (row, mask, length) in enumerate(zip(wanted, scored, lengths, strict=True)):
-        if len(mask) != len(row):
-            raise CausalignError(f"row {index}: determined has {len(mask)} entries for {len(row)} continuations")
-        if (row[:length] < 0).any():
-            raise CausalignError(f"row {index}: continuations has a negative id before its end")
-        _require_known(row[:length], target, index, "continuations")
-        if not mask[:length].any():
-            raise CausalignError(f"row {index}: determined selects nothing of {length} continuations")
-        tokens[index, :length], counted[index, :length] = row[:length], mask[:length] != 0
-    return tokens, counted, lengths
+    """What is read after the swap: the rest of the input, which is not scored, and then the label."""
+    rest = inputs.lengths - inputs.positions - 1
+    lengths = rest + labels.lengths
+    tokens = np.zeros((len(lengths), int(lengths.max())), dtype=np.int64)
+    scored = np.zeros(tokens.shape, dtype=bool)
+    for row, (ids, position) in enumerate(zip(inputs.ids, inputs.positions, strict=True)):
+        tokens[row, : rest[row]] = ids[position + 1 :]
+        tokens[row, rest[row] : lengths[row]] = labels.ids[row]
+        scored[row, rest[row] : lengths[row]] = labels.scored[row]
+    return tokens, scored, lengths
+
+
+def _whole(
+    inputs: Inputs, labels: Labels
+) -> tuple[Int[np.ndarray, "rows time"], Int[np.ndarray, " rows"], Int[np.ndarray, " rows"]]:
+    """Each input and its label, padded; where it is swapped, and how many tokens come after that."""
+    tokens, _, lengths = _expected(inputs, labels)
+    ends = inputs.positions + 1 + lengths
+    whole = np.zeros((len(ends), int(ends.max())), dtype=np.int64)
+    for row, (ids, position) in enumerate(zip(inputs.ids, inputs.positions, strict=True)):
+        whole[row, : position + 1] = ids[: position + 1]
+        whole[row, position + 1 : ends[row]] = tokens[row, : lengths[row]]
+    return whole, inputs.positions, lengths
+
+
+@torch.no_grad()
+def _completed(
+    site: Site, whole: Int[np.ndarray, "rows time"], scored: Bool[np.ndarray, "rows time"]
+) -> Bool[np.ndarray, " rows"]:
+    """Whether the network itself predicts every scored token of each row."""
+    right = []
+    for rows in np.array_split(np.arange(len(whole)), -(-len(whole) // 256)):
+        tokens = torch.from_numpy(whole[rows]).to(site.device)
+        wrong = site.network(tokens)[:, :-1].argmax(-1).cpu().numpy() != whole[rows, 1:]
+        right.append(~(wrong & scored[rows, 1:]).any(axis=1))
+    return np.concatenate(right)
+
+
+def read_inputs(site: Site, inputs: Inputs, context: RunContext, stepwise: bool, with_prefix: bool) -> Activations:
+    """Read a site's states at the inputs' positions, or, stepwise, up to them; tokens after them are not read."""
+    time = int(inputs.positions.max()) + 1
+    steps = np.arange(time)
+    present = steps <= inputs.positions[:, None]
+    kept = present if stepwise else steps == inputs.positions[:, None]
+
+    def read(chunk: Int[np.ndarray, " chunk"], longest: int) -> Reading:
+        tokens = torch.from_numpy(inputs.padded(chunk, longest)).to(site.device)
+        return site.read(tokens), site.prefix(tokens, stepwise) if with_prefix else Prefix.empty()
+
+    states, prefix = fill_tables(site, present, kept, context.store, read)
+    trials = Sequences(np.zeros((len(inputs), 1), dtype=np.int64), np.zeros((len(inputs), 1), dtype=bool), {})
+    return Activations(
+        trials,
+        np.arange(len(inputs)),
+        inputs.positions,
+        site.device,
+        states,
+        np.flatnonzero(kept),
+        time,
+        prefix,
+        stepwise,
+        site.name,
+        with_prefix,
+    )

@@ -1,233 +1,317 @@
-"""Drawing interventions from causal models.
+"""Counterfactual rows from causal models.
 
-    a source state and a target state --set the variable--> counterfactual values --write--> continuation
+    a source state and a target state --set the variable--> counterfactual values --write--> expected output
 
-A direction pairs recorded states at random: one position of each, or, stepwise, all up to the source's position.
+A direction pairs activations at random: one position of each, or, stepwise, all up to the source's position.
 """
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from typing_extensions import override
 
+from causalign.counterfactuals import rows as names
+from causalign.counterfactuals.class_means import class_means, shared_means
+from causalign.counterfactuals.columns import Columns, concatenate
 from causalign.counterfactuals.direction import Direction
+from causalign.counterfactuals.row_source import RowRequest, RowSource
 from causalign.counterfactuals.rows import CounterfactualRows
-from causalign.engine.activation_cache import Activations
-from causalign.errors import CausalignError
+from causalign.engine.activation_cache import Activations, read_activations, read_paired_activations
+from causalign.errors import InvalidArgument
+from causalign.networks.accuracy import accuracy
 from causalign.random_streams import numpy_stream
-from causalign.sites.base import Places, Site
+from causalign.run_context import RunContext
+from causalign.sites.base import Site
+from causalign.sites.checks import check
 from causalign.sites.readable import Readable
 from causalign.storage import Store
+from causalign.tasks.base import Sequences
 from causalign.tasks.causal_model import Values, counterfactual
+from causalign.tasks.checks import check as check_task
 from causalign.tasks.variable import Variable
 
 _ATTEMPTS = 50
-_CHUNK = 20_000  # interventions drawn at a time
+_CHUNK = 20_000  # rows drawn at a time
+_ACCURACY_TRIALS = 256
+_FINGERPRINT_TRIALS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class TaskRows(RowSource):
+    """Rows drawn from the tasks of the sites."""
+
+    sites: tuple[Readable, ...]
+    variables: tuple[Variable, ...]
+    """One for each site."""
+    sizes: tuple[tuple[str, int], ...]
+    seed: int
+    _read: dict[tuple[str, bool], list[Activations]] = field(default_factory=dict)
+
+    @property
+    @override
+    def counts(self) -> dict[str, int]:
+        return dict(self.sizes)
+
+    @property
+    @override
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256(repr((self.variables, self.sizes, self.seed)).encode())
+        for site in self.sites:
+            digest.update(f"{site.task.name} {site.task.variables}".encode())
+            if isinstance(site, Site):
+                trials = site.task.trials(_FINGERPRINT_TRIALS, numpy_stream(0, "fingerprint"))
+                digest.update(trials.tokens.tobytes())
+            else:
+                digest.update(site.fingerprint.encode())
+        return digest.hexdigest()[:16]
+
+    @override
+    def with_sites(self, sites: Sequence[Readable]) -> "TaskRows":
+        return replace(self, sites=tuple(sites), _read={})
+
+    @override
+    def with_counts(self, counts: dict[str, int]) -> "TaskRows":
+        return replace(self, sizes=tuple(counts.items()), _read={})
+
+    @override
+    def check(self, stepwise: bool, seed: int) -> None:
+        for task in {id(site.task): site.task for site in self.sites if isinstance(site, Site)}.values():
+            check_task(task)
+        for site in self.sites:
+            if isinstance(site, Site):
+                check(site, seed, stepwise)
+
+    @override
+    def nbytes(self, split: str) -> int:
+        return sum(each.nbytes for (of, _), read in self._read.items() if of == split for each in read)
+
+    @property
+    @override
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
+    def _activations(
+        self, split: str, stepwise: bool, context: RunContext, directions: Sequence[Direction]
+    ) -> list[Activations]:
+        """The activations of a split, read once."""
+        targets = [any(direction.target == index for direction in directions) for index in range(len(self.sites))]
+        found = self._read.get((split, stepwise))
+        lacking = found is not None and any(
+            wanted and isinstance(site, Site) and not each.with_prefix
+            for wanted, site, each in zip(targets, self.sites, found, strict=True)
+        )
+        if found is None or lacking:
+            streams = replace(context, seed=self.seed)
+            with context.timed("states"):
+                found = read_activations(
+                    self.sites, self.counts[split], split, streams, stepwise=stepwise, targets=targets
+                )
+            self._read[split, stepwise] = found
+        return found
+
+    @override
+    def rows(self, request: RowRequest, context: RunContext) -> dict[Direction, CounterfactualRows]:
+        read = self._activations(request.split, request.stepwise, context, request.directions)
+        with context.timed("data"):
+            return draw_rows(
+                self.sites,
+                self.variables,
+                read,
+                self.counts[request.split],
+                request,
+                replace(context, seed=self.seed),
+            )
+
+    @override
+    def class_means(self, stepwise: bool, context: RunContext) -> list[Float[Tensor, "classes _"]]:
+        read = self._activations("train", stepwise, context, ())
+        keys = [site.task.keys(variable.name) for site, variable in zip(self.sites, self.variables, strict=True)]
+        allowed = [variable for variable in self.variables if variable.restricted and not stepwise]
+        return shared_means([class_means(each, key) for each, key in zip(read, keys, strict=True)], allowed)
+
+    @override
+    def without_classes(self, stepwise: bool) -> str | None:
+        return None
+
+    @override
+    def paired_states(self, context: RunContext) -> list[Float[Tensor, "pairs _"]]:
+        return read_paired_activations(self.sites, self.counts["train"], replace(context, seed=self.seed))
+
+    @override
+    def accuracy(self, index: int, context: RunContext) -> float | None:
+        site = self.sites[index]
+        if not isinstance(site, Site):
+            return None
+        drawn = site.task.trials(
+            min(_ACCURACY_TRIALS, self.counts["test"]), numpy_stream(self.seed, "test", "accuracy", index)
+        )
+        return accuracy(site.network, replace(drawn, tokens=site.encode(drawn.tokens).cpu().numpy()))
+
+
+@dataclass(frozen=True, eq=False)
+class _End:
+    """One end of a direction: a site, the variable that is given or set there, and its activations."""
+
+    site: Readable
+    variable: Variable
+    activations: Activations
 
 
 def draw_rows(
     sites: Sequence[Readable],
     variables: Sequence[Variable],
-    directions: Iterable[Direction],
-    recorded: Sequence[Activations],
+    activations: Sequence[Activations],
     count: int,
-    seed: int,
-    split: str,
-    *,
-    stepwise: bool = False,
-    latent_directions: Collection[Direction] = (),
-    store: Store | None = None,
+    request: RowRequest,
+    context: RunContext,
 ) -> dict[Direction, CounterfactualRows]:
-    """`count` interventions of each direction, from states recorded for the same split.
+    """Draw `count` rows of each direction from activations that were read for the same split.
 
-    Directions in `latent_directions` get counterfactual latents; the interventions whose values were never recorded in
-    the target are left out of them, and counted.
+    Rows of directions that need latents and whose values were never recorded in the target are left out, and counted.
 
     Raises:
-        CausalignError: the variables do not fit each other, or a source's values mean nothing in a target's task.
+        InvalidArgument: The variables do not fit each other, or a source's values mean nothing in a target's task.
     """
-    sides = [_Side(*side) for side in zip(sites, variables, recorded, strict=True)]
-    store, drawn = store or Store(), {}
-    for direction in directions:
-        source, target = (sides[index] for index in direction)
-        rng = numpy_stream(seed, split, "pairs", *direction)
-        latents = numpy_stream(seed, split, "latents", *direction) if direction in latent_directions else None
+    ends = [_End(*end) for end in zip(sites, variables, activations, strict=True)]
+    drawn = {}
+    for direction in request.directions:
+        source, target = (ends[index] for index in direction)
+        rng = context.numpy(request.split, "pairs", *direction)
+        latents = context.numpy(request.split, "latents", *direction) if direction in request.latents else None
         parts = []
         for part in np.array_split(np.arange(count), -(-count // _CHUNK)):
-            parts.append(_drawn(source, target, len(part), rng, latents, stepwise))
+            parts.append(_drawn(source, target, len(part), rng, latents))
             if count > _CHUNK:  # parts wait in files until they are joined
                 parts[-1] = CounterfactualRows.joined(parts[-1:], target.site, Store(0.0))
-        drawn[direction] = CounterfactualRows.joined(parts, target.site, store)
+        drawn[direction] = CounterfactualRows.joined(parts, target.site, context.store)
     return drawn
 
 
-@dataclass(frozen=True, eq=False)
-class _Side:
-    """One end of a direction: a site, the variable that is given or set there, and its recorded states."""
-
-    site: Readable
-    variable: Variable
-    recorded: Activations
-
-
-@dataclass(frozen=True, eq=False)
-class _Pairs:
-    """Places in the source's and the target's recorded trials, and the target's values with the variable set."""
-
-    source_trial: Int[np.ndarray, " pairs"]
-    source_position: Int[np.ndarray, " pairs"]
-    target_trial: Int[np.ndarray, " pairs"]
-    target_position: Int[np.ndarray, " pairs"]
-    values: Values
-
-    def take(self, chosen: Bool[np.ndarray, " pairs"] | slice) -> "_Pairs":
-        return _Pairs(
-            self.source_trial[chosen],
-            self.source_position[chosen],
-            self.target_trial[chosen],
-            self.target_position[chosen],
-            {name: value[chosen] for name, value in self.values.items()},
-        )
-
-    @classmethod
-    def joined(cls, parts: Sequence["_Pairs"]) -> "_Pairs":
-        return cls(
-            np.concatenate([part.source_trial for part in parts]),
-            np.concatenate([part.source_position for part in parts]),
-            np.concatenate([part.target_trial for part in parts]),
-            np.concatenate([part.target_position for part in parts]),
-            {name: np.concatenate([part.values[name] for part in parts]) for name in parts[0].values},
-        )
-
-    def __len__(self) -> int:
-        return len(self.source_trial)
-
-
 def _drawn(
-    source: _Side,
-    target: _Side,
-    count: int,
-    rng: np.random.Generator,
-    latents: np.random.Generator | None,
-    stepwise: bool,
+    source: _End, target: _End, count: int, rng: np.random.Generator, latents: np.random.Generator | None
 ) -> CounterfactualRows:
-    """Some interventions of a direction, with latents where there is a generator to draw them."""
-    pairs = _matched(source, target, stepwise, count, rng)
+    """Draw some rows of a direction, with latents where there is a generator to draw them."""
+    pairs = _matched(source, target, count, rng)
     if latents is None:
-        return _interventions(source, target, pairs, rng, None, None)
-    rows, unmatched = _look_up(target, pairs.values, latents)
-    there = rows >= 0
+        return _rows(source, target, pairs, rng)
+    found, missing = _look_up(target, pairs.group(names.VALUE), latents)
+    there = found >= 0
     if not there.any():
-        raise CausalignError(f"no state of {target.site.name} was recorded with the values that swaps bring about")
-    found = _compact(rows[there], target.site.device)
-    return _interventions(source, target, pairs.take(there), rng, found, unmatched)
+        raise InvalidArgument(f"no state of {target.site.name} was recorded with the values that swaps bring about")
+    rows = _rows(source, target, pairs.take(there), rng)
+    columns = rows.columns.replaced(latent_rows=_compact(found[there], target.site.device))
+    return replace(rows, columns=columns, missing_latents=missing)
 
 
-def _matched(source: _Side, target: _Side, stepwise: bool, count: int, rng: np.random.Generator) -> _Pairs:
-    """Pairs of places: only such whose values are within the variables' ranges, and mean something in the target."""
-    kept: list[_Pairs] = []
+def _matched(source: _End, target: _End, count: int, rng: np.random.Generator) -> Columns[np.ndarray]:
+    """Draw pairs of places whose values are within the variables' ranges and mean something in the target."""
+    kept: list[Columns[np.ndarray]] = []
     among = _in_range(source, target)
     for _ in range(_ATTEMPTS):
-        s, t = source.recorded.sample(count, rng, among), target.recorded.sample(count, rng)
-        of, into = (source.recorded.trial[s], source.recorded.position[s]), target.recorded.trial[t]
-        position = of[1] if stepwise else target.recorded.position[t]
-        given, receiving = source.recorded.values_at(*of), target.recorded.values_at(into, position)
+        s, t = source.activations.sample(count, rng, among), target.activations.sample(count, rng)
+        of, into = (source.activations.trial[s], source.activations.position[s]), target.activations.trial[t]
+        position = of[1] if source.activations.stepwise else target.activations.position[t]
+        given, receiving = source.activations.values_at(*of), target.activations.values_at(into, position)
         ends = (source.site.task, source.variable.name, given, target.site.task, target.variable.name, receiving)
         values = counterfactual(*ends)
-        meant = target.site.task.meaningful(values) & (target.recorded.row[into, position] >= 0)
-        kept.append(_Pairs(*of, into, position, values).take(meant))
+        meant = target.site.task.meaningful(values) & (target.activations.row(into, position) >= 0)
+        pairs: dict[str, Any] = {"source_trial": of[0], "source_position": of[1], "trial": into, "position": position}
+        pairs |= {f"{names.VALUE}{name}": value for name, value in values.items()}
+        kept.append(Columns(pairs).take(meant))
         if sum(map(len, kept)) >= count:
             break
     else:
-        raise CausalignError(
+        raise InvalidArgument(
             f"values of {str(source.variable)!r} in {source.site.name} mean (almost) nothing as "
             f"{str(target.variable)!r} in {target.site.name}"
         )
-    return _Pairs.joined(kept).take(slice(count))
+    return concatenate(kept).take(slice(count))
 
 
-def _in_range(source: _Side, target: _Side) -> Bool[np.ndarray, " samples"] | None:
-    """The source's samples whose value both ends allow; nothing where neither is restricted."""
+def _in_range(source: _End, target: _End) -> Bool[np.ndarray, " samples"] | None:
+    """The source's samples whose value both ends allow; none where neither is restricted."""
     ranges = [variable for variable in dict.fromkeys((source.variable, target.variable)) if variable.restricted]
     if not ranges:
         return None
-    given = source.recorded.values[source.variable.name]
+    given = source.activations.values[source.variable.name]
     among = np.all([variable.allows(given) for variable in ranges], axis=0)
     if not among.any():
-        raise CausalignError(
+        raise InvalidArgument(
             f"no value of {source.variable.name!r} in {source.site.name} is within {' and '.join(map(str, ranges))}; "
             f"found {given.min()} to {given.max()}"
         )
     return among
 
 
-def _interventions(
-    source: _Side,
-    target: _Side,
-    pairs: _Pairs,
-    rng: np.random.Generator,
-    latent_rows: Int[Tensor, " pairs"] | None,
-    unmatched: dict[tuple[int, ...], int] | None,
-) -> CounterfactualRows:
+def _rows(source: _End, target: _End, pairs: Columns[np.ndarray], rng: np.random.Generator) -> CounterfactualRows:
     device = target.site.device
+    tokens, scored, lengths = _continued(target.site, pairs.group(names.VALUE), rng)
+    columns = {
+        names.SOURCE_ROWS: source.activations.rows(pairs["source_trial"], pairs["source_position"]),
+        names.TARGET_ROWS: target.activations.rows(pairs["trial"], pairs["position"]),
+        names.TRIAL: pairs["trial"],
+        names.POSITION: pairs["position"],
+        names.LENGTHS: lengths,
+        **{name: pairs[name] for name in pairs if name.startswith(names.VALUE)},
+    }
+    compact = {name: _compact(column, device) for name, column in columns.items()}
     return CounterfactualRows(
-        source.recorded,
-        target.recorded,
-        _compact(source.recorded.rows(pairs.source_trial, pairs.source_position), device),
-        _compact(target.recorded.rows(pairs.target_trial, pairs.target_position), device),
-        Places(_compact(pairs.target_trial, device), _compact(pairs.target_position, device)),
-        *_continued(target.site, pairs.values, rng),
-        {name: _compact(value, device) for name, value in pairs.values.items()},
-        latent_rows,
-        unmatched,
+        source.activations, target.activations, Columns({**compact, names.TOKENS: tokens, names.SCORED: scored})
     )
 
 
 def _continued(
     site: Readable, values: Values, rng: np.random.Generator
-) -> tuple[Int[Tensor, "pairs steps"], Bool[Tensor, "pairs steps"], Int[Tensor, " pairs"]]:
-    """What the target goes on with, which of it is determined, and its lengths; what cannot be run writes nothing."""
+) -> tuple[Int[Tensor, "pairs steps"], Bool[Tensor, "pairs steps"], Int[np.ndarray, " pairs"]]:
+    """The expected output, which of it is scored, and its lengths; a recording, which cannot be run, writes nothing."""
     if not isinstance(site, Site):
         pairs = len(values[site.task.variables[0]])
         nothing = torch.zeros(pairs, 0, dtype=torch.int32, device=site.device)
-        return nothing, nothing.bool(), torch.zeros(pairs, dtype=torch.int32, device=site.device)
-    continuation = site.task.continue_from(values, rng)
+        return nothing, nothing.bool(), np.zeros(pairs, dtype=np.int64)
+    continuation: Sequences = site.task.continue_from(values, rng)
     if not continuation.determined.any(axis=1).all():
         name = site.task.name
-        raise CausalignError(f"{name} writes continuations without a determined token: nothing could be scored")
+        raise InvalidArgument(f"{name} writes continuations without a determined token: nothing could be scored")
     determined = torch.from_numpy(continuation.determined).to(site.device)
-    return site.encode(continuation.tokens).int(), determined, _compact(continuation.lengths, site.device)
+    return site.encode(continuation.tokens).int(), determined, continuation.lengths
 
 
 def _compact(numbers: Int[np.ndarray, "..."], device: torch.device) -> Int[Tensor, "..."]:
-    """In half of the memory: there are many interventions, and no number of theirs is large."""
+    """Halve the memory: there are many rows, and no number of theirs is large."""
     return torch.from_numpy(numbers.astype(np.int32)).to(device)
 
 
 def _look_up(
-    target: _Side, values: Values, rng: np.random.Generator
+    target: _End, values: Values, rng: np.random.Generator
 ) -> tuple[Int[np.ndarray, " pairs"], dict[tuple[int, ...], int]]:
-    """For each pair a recorded state of the target with these values, drawn at random among them; -1 where none is.
+    """For each pair, a state of the target with these values, drawn at random among them; -1 where there is none.
 
-    And how many pairs have none, by their values.
+    The second result counts the pairs that have none, by their values.
     """
-    recorded, names = target.recorded, target.site.task.variables
-    at_samples = recorded.values
-    known = np.stack([at_samples[name] for name in names], axis=1)
-    wanted = np.stack([values[name] for name in names], axis=1)
+    activations, variables = target.activations, target.site.task.variables
+    at_samples = activations.values
+    known = np.stack([at_samples[name] for name in variables], axis=1)
+    wanted = np.stack([values[name] for name in variables], axis=1)
     classes, which = np.unique(np.concatenate([known, wanted]), axis=0, return_inverse=True)
     of_known, of_wanted = which[: len(known)], which[len(known) :]
-    order = np.argsort(of_known, kind="stable")
-    first, many = (
-        np.searchsorted(of_known[order], np.arange(len(classes))),
-        np.bincount(of_known, minlength=len(classes)),
-    )
-    there = many[of_wanted] > 0
-    pick = np.where(there, first[of_wanted] + rng.integers(np.maximum(many[of_wanted], 1)), 0)
-    sample = order[pick]
-    rows = np.where(there, recorded.row[recorded.trial[sample], recorded.position[sample]], -1)
+    sample, there = draw_of_class(of_known, of_wanted, len(classes), rng)
+    rows = np.where(there, activations.row(activations.trial[sample], activations.position[sample]), -1)
     lacking, times = np.unique(wanted[~there], axis=0, return_counts=True)
     return rows, {tuple(map(int, value)): int(n) for value, n in zip(lacking, times, strict=True)}
+
+
+def draw_of_class(
+    known: Int[np.ndarray, " known"], wanted: Int[np.ndarray, " wanted"], classes: int, rng: np.random.Generator
+) -> tuple[Int[np.ndarray, " wanted"], Bool[np.ndarray, " wanted"]]:
+    """Draw, for each wanted class, one of the known entries of that class, and say whether there is one."""
+    order = np.argsort(known, kind="stable")
+    first, many = np.searchsorted(known[order], np.arange(classes)), np.bincount(known, minlength=classes)
+    there = many[wanted] > 0
+    pick = np.where(there, first[wanted] + rng.integers(np.maximum(many[wanted], 1)), 0)
+    return order[pick], there

@@ -1,222 +1,148 @@
-"""Interventions: all that a swap in one direction needs, computed once."""
+"""The rows of one direction: everything that its interventions need, computed once.
+
+States stay in the tables of activations; a row holds indices into them, and a batch gathers its own.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from causalign.counterfactuals.from_arrays import Arrays, Ragged, Side, columns_of
+from causalign.counterfactuals.columns import Columns, stored
 from causalign.engine.activation_cache import Activations
 from causalign.engine.batch import Batch
 from causalign.engine.lower_layer_cache import LowerLayerCache
 from causalign.sites.base import Places, Site
 from causalign.sites.readable import Readable
-from causalign.storage import DEFAULT_BUDGET, Store, rows_of
+from causalign.storage import Store, rows_of
+
+SOURCE_ROWS, TARGET_ROWS, TRIAL, POSITION = "source_rows", "target_rows", "trial", "position"
+TOKENS, SCORED, LENGTHS, ALLOWED, LATENT_ROWS = "tokens", "scored", "lengths", "allowed", "latent_rows"
+VALUE = "value of "
+_EXPECTED = (TOKENS, SCORED, LENGTHS, ALLOWED, LATENT_ROWS)
 
 
 @dataclass(frozen=True, eq=False)
 class CounterfactualRows:
-    """The interventions of one direction: states to swap, what precedes them, and the continuation to be predicted.
+    """The rows of one direction and split.
 
-    States stay in the tables of what was recorded; a batch gathers its own.
+    `columns` has, a row each: `source_rows` and `target_rows`, the rows of the states that are swapped; `trial` and
+    `position`, where the target is run on from; `tokens` `[rows, steps]`, the expected output in the target network's
+    ids; `scored`, which of them are scored; `lengths`; optionally `allowed`, other ids that count as right where a row
+    scores a single token (-100: none); optionally `latent_rows`, the rows of the target's counterfactual latents; and
+    `value of NAME`, the values of the target's variables after the swap.
     """
 
     source: Activations
     target: Activations
-    source_rows: Int[Tensor, "trials ..."]
-    target_rows: Int[Tensor, "trials ..."]
-    places: Places
-    tokens: Int[Tensor, "trials steps_after"]
-    """The counterfactual continuation, in the target network's ids, padded."""
-    determined: Bool[Tensor, "trials steps_after"]
-    lengths: Int[Tensor, " trials"]
-    values: Mapping[str, Int[Tensor, " trials"]]
-    """The value of every variable of the target's task once the swap is made."""
-    latent_rows: Int[Tensor, " trials"] | None = None
-    """Rows of the target's recorded states that have these values."""
-    unmatched: Mapping[tuple[int, ...], int] | None = None
-    """How many interventions were left out because no state was recorded with the values, by these."""
-    upstream: LowerLayerCache | None = None
-    """Where what is fed to the target's site is kept."""
+    columns: Columns[Tensor]
+    latents: Activations | None = None
+    """The activations that `latent_rows` index; by default, the target's."""
+    missing_latents: Mapping[tuple[int, ...], int] | None = None
+    """How many rows were left out because no latent was recorded with the values, by these."""
+    lower_layers: LowerLayerCache | None = None
+    """The cache of what the layers below the target's site make of the expected output."""
+    loss_on_scored: bool = False
+    """Whether the loss is over the scored tokens only, or over all expected tokens (equation 5)."""
 
     def __len__(self) -> int:
-        return len(self.lengths)
+        return len(self.columns)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all tables but those of what was recorded, once all interventions have been run on."""
-        fed = 0 if self.upstream is None else self.upstream.nbytes
-        return sum(table.nbytes for table in self._all_tables().values()) + fed
+        """Bytes of all tables but those of activations, once every row has been run."""
+        return self.columns.nbytes + (0 if self.lower_layers is None else self.lower_layers.nbytes)
 
     @property
-    def source_states(self) -> Float[Tensor, "trials ... width"]:
+    def places(self) -> Places:
+        """Where the target's states are swapped."""
+        return Places(self.columns[TRIAL], self.columns[POSITION])
+
+    @property
+    def tokens(self) -> Int[Tensor, "rows steps"]:
+        """The expected outputs, padded."""
+        return self.columns[TOKENS]
+
+    @property
+    def determined(self) -> Bool[Tensor, "rows steps"]:
+        """Which expected tokens are scored."""
+        return self.columns[SCORED]
+
+    @property
+    def lengths(self) -> Int[Tensor, " rows"]:
+        """The number of expected tokens of each row."""
+        return self.columns[LENGTHS]
+
+    @property
+    def latent_rows(self) -> Int[Tensor, " rows"] | None:
+        """The rows of the counterfactual latents, where they were looked up."""
+        return self.columns.mapping().get(LATENT_ROWS)
+
+    @property
+    def values(self) -> dict[str, Int[Tensor, " rows"]]:
+        """The values of the target's variables after the swap; empty where no causal model wrote the rows."""
+        return self.columns.group(VALUE)
+
+    @property
+    def source_states(self) -> Float[Tensor, "rows ... width"]:
         """The states that are given."""
-        return self.source.gather(self.source_rows)
+        return self.source.gather(self.columns[SOURCE_ROWS])
 
     @property
-    def target_states(self) -> Float[Tensor, "trials ... width"]:
+    def target_states(self) -> Float[Tensor, "rows ... width"]:
         """The states that receive."""
-        return self.target.gather(self.target_rows)
+        return self.target.gather(self.columns[TARGET_ROWS])
 
     def take(self, index: Int[Tensor, " chosen"]) -> Batch:
-        """Some of them, on the target's device."""
+        """Gather some rows on the target's device."""
         device = self.target.device
-        rows = rows_of(self._tables(), index)
-        lengths = rows["lengths"].to(device).long()
+        needed = {name: self.columns[name] for name in self.columns if not name.startswith(VALUE)}
+        rows = rows_of(needed, index)
+        lengths = rows[LENGTHS].to(device).long()
         steps = int(lengths.max())
         return Batch(
-            self.source.gather(rows["source_rows"]),
-            self.target.gather(rows["target_rows"]),
+            self.source.gather(rows[SOURCE_ROWS]),
+            self.target.gather(rows[TARGET_ROWS]),
             self.target.prefix,
-            Places(rows["trial"].to(device).long(), rows["position"].to(device).long()),
-            rows["tokens"][:, :steps].to(device).long(),
-            rows["determined"][:, :steps].to(device),
+            Places(rows[TRIAL].to(device).long(), rows[POSITION].to(device).long()),
+            rows[TOKENS][:, :steps].to(device).long(),
+            rows[SCORED][:, :steps].to(device),
             lengths,
-            self.target.gather(rows["latent_rows"]) if "latent_rows" in rows else None,
+            (self.latents or self.target).gather(rows[LATENT_ROWS]) if LATENT_ROWS in rows else None,
             index,
-            self.upstream,
+            self.lower_layers,
+            rows[ALLOWED].to(device).long() if ALLOWED in rows else None,
+            self.loss_on_scored,
         )
-
-    @classmethod
-    def from_arrays(
-        cls,
-        source: Site,
-        target: Site,
-        *,
-        source_tokens: Ragged,
-        source_positions: Ragged,
-        target_tokens: Ragged,
-        target_positions: Ragged,
-        continuations: Ragged,
-        determined: Ragged | None = None,
-        source_mask: Ragged | None = None,
-        target_mask: Ragged | None = None,
-        stepwise: bool = False,
-        memory: float = DEFAULT_BUDGET,
-    ) -> "CounterfactualRows":
-        """Interventions of one's own, a row each: for what no causal model here writes.
-
-        Args:
-            source: the site whose states are given.
-            target: the site that receives them.
-            source_tokens: `[rows, time]` ids of the source's network; rows may differ in length.
-            source_positions: `[rows]`, where the state is read in its row.
-            target_tokens: `[rows, time]` ids of the target's network; what is behind the position does not matter.
-            target_positions: `[rows]`, where the state is swapped.
-            continuations: `[rows, steps]` ids of the target's network: what it should go on with behind the position.
-                A negative id, such as -100, fills a row up.
-            determined: `[rows, steps]`, which of these are scored; by default, all.
-            source_mask: `[rows, time]`, which of the tokens are there, as tokenizers say of rows that they have padded,
-                on either side.
-            target_mask: the same for the target's.
-            stepwise: whether all states up to the position are swapped; it is then the same on both sides.
-            memory: GiB that the tables may take; what is beyond lies in temporary files.
-
-        Raises:
-            CausalignError: arrays are not of one length, ids not in the vocabulary, a position not in its row, or
-                nothing of a row is scored; the row is named.
-        """
-        sides = (
-            Side.of("source", source, source_tokens, source_positions, source_mask),
-            Side.of("target", target, target_tokens, target_positions, target_mask),
-        )
-        arrays = Arrays.checked(sides, continuations, determined)
-        if stepwise:
-            arrays.require_same_positions()
-        store, trials = Store(memory), np.arange(len(arrays.lengths))
-        given, receiving = (side.record(stepwise, store) for side in sides)
-
-        def there(table: Shaped[np.ndarray, "rows ..."]) -> Shaped[Tensor, "rows ..."]:
-            return torch.from_numpy(table).to(target.device)
-
-        only = cls(
-            given,
-            receiving,
-            there(given.rows(trials, sides[0].positions)),
-            there(receiving.rows(trials, sides[1].positions)),
-            Places(there(trials), there(sides[1].positions)),
-            there(arrays.tokens),
-            there(arrays.determined),
-            there(arrays.lengths),
-            {},
-        )
-        return cls.joined([only], target, store)
-
-    @classmethod
-    def from_table(cls, source: Site, target: Site, table: Any, *, stepwise: bool = False) -> "CounterfactualRows":
-        """The same from columns that are named as the arrays are.
-
-        Args:
-            source: the site whose states are given.
-            target: the site that receives them.
-            table: a pandas DataFrame, a dataset of Hugging Face's datasets, or a mapping.
-            stepwise: whether all states up to the position are swapped.
-
-        Raises:
-            CausalignError: as `from_arrays`, or a column is missing.
-        """
-        return cls.from_arrays(source, target, stepwise=stepwise, **columns_of(table))
 
     @classmethod
     def joined(cls, parts: Sequence["CounterfactualRows"], site: Readable, store: Store) -> "CounterfactualRows":
-        """Those of one direction into a site, one after another, in a table of the store."""
-        first = parts[0]
-        unmatched: Counter[tuple[int, ...]] = Counter()
+        """Join rows of one direction into `site` in one table of the store."""
+        first, missing = parts[0], Counter[tuple[int, ...]]()
         for part in parts:
-            unmatched.update(part.unmatched or {})
-        tables = [part._all_tables() for part in parts]
-        joined = store.columns({name: [table[name] for table in tables] for name in tables[0]})
-        return cls(
-            first.source,
-            first.target,
-            joined["source_rows"],
-            joined["target_rows"],
-            Places(joined["trial"], joined["position"]),
-            joined["tokens"],
-            joined["determined"],
-            joined["lengths"],
-            {name: joined[f"value of {name}"] for name in first.values},
-            joined.get("latent_rows"),
-            None if first.unmatched is None else dict(unmatched),
-            _upstream(site, joined["tokens"], store),
+            missing.update(part.missing_latents or {})
+        columns = stored([part.columns for part in parts], store)
+        return replace(
+            first,
+            columns=columns,
+            missing_latents=None if first.missing_latents is None else dict(missing),
+            lower_layers=_lower_layers(site, columns[TOKENS], store),
         )
 
     def shuffled(self, rng: np.random.Generator, site: Readable, store: Store) -> "CounterfactualRows":
-        """The same swaps, each with the continuation and the counterfactual latent of another one."""
+        """Return the same swaps, each with the expected output and the latent of another row."""
         order = torch.from_numpy(rng.permutation(len(self))).to(self.tokens.device)
-        latents = None if self.latent_rows is None else self.latent_rows[order]
-        values = {name: value[order] for name, value in self.values.items()}
-        tokens, determined, lengths = self.tokens[order], self.determined[order], self.lengths[order]
-        perturb = replace(
-            self, tokens=tokens, determined=determined, lengths=lengths, values=values, latent_rows=latents
-        )
-        return self.joined([perturb], site, store)
-
-    def _tables(self) -> dict[str, Tensor]:
-        """All that a batch needs a row of."""
-        tables = {
-            "source_rows": self.source_rows,
-            "target_rows": self.target_rows,
-            "trial": self.places.trial,
-            "position": self.places.position,
-            "tokens": self.tokens,
-            "determined": self.determined,
-            "lengths": self.lengths,
+        moved = {
+            name: self.columns[name][order] for name in self.columns if name in _EXPECTED or name.startswith(VALUE)
         }
-        return tables if self.latent_rows is None else tables | {"latent_rows": self.latent_rows}
-
-    def _all_tables(self) -> dict[str, Tensor]:
-        """And all else that there is a row of for each of them."""
-        return self._tables() | {f"value of {name}": value for name, value in self.values.items()}
+        return self.joined([replace(self, columns=self.columns.replaced(**moved))], site, store)
 
 
-def _upstream(site: Readable, tokens: Int[Tensor, "trials steps_after"], store: Store) -> LowerLayerCache | None:
-    """Where what is fed to a site is kept, if something is."""
+def _lower_layers(site: Readable, tokens: Int[Tensor, "rows steps"], store: Store) -> LowerLayerCache | None:
     if not isinstance(site, Site) or not site.feeds:
         return None
     return LowerLayerCache(site, len(tokens), tokens.shape[1], store)

@@ -1,7 +1,10 @@
-"""Recorded states: what is read of a network once, for every intervention that will be drawn."""
+"""Activations read once, for every intervention that uses them.
+
+inputs --Site.read--> states at the positions that are kept;  --Site.prefix--> everything that precedes a swap
+"""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
 import numpy as np
@@ -9,25 +12,26 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from causalign.errors import CausalignError
-from causalign.random_streams import numpy_stream
+from causalign.errors import InvalidArgument
+from causalign.run_context import RunContext
 from causalign.sites.base import Site, require_site
-from causalign.sites.readable import Prefix, Readable, finite
+from causalign.sites.prefix import Prefix
+from causalign.sites.readable import Readable, finite
 from causalign.storage import Store, forget_mapped_pages, rows_of
 from causalign.tasks.base import END, Sequences, Task
-from causalign.tasks.causal_model import Values
 from causalign.tasks.trials import Trials
 
-MAX_TRIALS = 4096  # read for one split; their states at all positions are paired at random
-_CHUNK = 1024  # trials read at a time,
+MAX_TRIALS = 4096  # inputs of a task that are read for one split; their states at all positions are paired at random
+_CHUNK = 1024  # inputs read at a time,
 _BYTES = 2**25  # or fewer, where their states would take more than this
-Read = tuple[Float[Tensor, "trials time width"], Prefix]
+Reading = tuple[Float[Tensor, "trials time width"], Prefix]
 """States, and what precedes swaps there."""
+Values = dict[str, Int[np.ndarray, " places"]]
 
 
 @dataclass(frozen=True, eq=False)
 class Activations:
-    """A site's states on some trials, and all else about these trials that a swap in them needs.
+    """A site's states on some inputs, and everything else about these inputs that a swap in them needs.
 
     A sample is a position where a single state may be swapped.
     """
@@ -36,15 +40,18 @@ class Activations:
     trial: Int[np.ndarray, " samples"]
     position: Int[np.ndarray, " samples"]
     device: torch.device
-    """Where the states are needed; they may be kept elsewhere."""
+    """The device where the states are needed; they may be kept elsewhere."""
     states: Float[Tensor, "rows width"]
-    row: Int[np.ndarray, "trials time"]
-    """Which row of `states` is that of a position; -1 where none was kept."""
-    prefix: Prefix
+    keys: Int[np.ndarray, " rows"]
+    """For each row of `states`, trial x `time` + position; ascending."""
+    time: int
+    """The number of positions that `keys` count by."""
+    prefix: Prefix = field(default_factory=Prefix.empty)
     stepwise: bool = False
-    """Whether the states of all positions up to a sample's go with it."""
-    whose: str = ""
-    """The name of the site."""
+    """Whether the states of all positions up to a sample's are swapped with it."""
+    site_name: str = ""
+    with_prefix: bool = True
+    """Whether what precedes swaps was kept: states of a mere source do without."""
 
     @property
     def values(self) -> Values:
@@ -58,49 +65,59 @@ class Activations:
     @property
     def sampled(self) -> Float[Tensor, "samples width"]:
         """The state of each sample."""
-        return self.gather(torch.from_numpy(self.row[self.trial, self.position]))
+        return self.gather(torch.from_numpy(self.row(self.trial, self.position)))
 
     @property
     def nbytes(self) -> int:
         """Bytes of all tables."""
-        return sum(table.nbytes for table in (self.states, *self.prefix.values()))
+        return self.states.nbytes + self.prefix.nbytes
+
+    def row(
+        self, trial: Int[np.ndarray, "*places"], position: Int[np.ndarray, "*places"]
+    ) -> Int[np.ndarray, "*places"]:
+        """The row of `states` that holds each place; -1 where none was kept."""
+        key = trial * self.time + position
+        found = np.searchsorted(self.keys, key)
+        kept = (found < len(self.keys)) & (self.keys[np.minimum(found, len(self.keys) - 1)] == key)
+        return np.where(kept & (position < self.time), found, -1)
 
     def rows(
         self, trial: Int[np.ndarray, " places"], position: Int[np.ndarray, " places"]
     ) -> Int[np.ndarray, "places ..."]:
         """Rows of the states at each place; stepwise, of all positions up to it, and 0 beyond."""
         if not self.stepwise:
-            return self.row[trial, position]
-        up_to = self.row[trial, : position.max() + 1]
-        return np.where(np.arange(up_to.shape[1]) <= position[:, None], up_to, 0)
+            return self.row(trial, position)
+        steps = np.arange(int(position.max()) + 1)
+        up_to = self.row(*np.broadcast_arrays(trial[:, None], steps))
+        return np.where(steps <= position[:, None], up_to, 0)
 
     def gather(self, rows: Int[Tensor, "*rows"]) -> Float[Tensor, "*rows width"]:
-        """Rows of the states, where they are needed."""
+        """Rows of the states, on the device where they are needed."""
         return rows_of({"states": self.states}, rows)["states"].to(self.device)
 
     def labelled(self, names: Sequence[str]) -> tuple[Int[np.ndarray, "states names"], Int[Tensor, " states"]]:
-        """What states stand for, and their rows: the values of the named variables.
+        """The values of some variables that each state stands for, and the states' rows.
 
-        Stepwise a state stands for one token of many, and for what that token does to the values.
+        Stepwise, a state stands for one token of many, and so for the change that the token makes to the values.
         """
         if not self.stepwise:
             values = self.values
-            rows = torch.from_numpy(self.row[self.trial, self.position])
+            rows = torch.from_numpy(self.row(self.trial, self.position))
             return np.stack([values[name] for name in names], axis=1), rows
         last = np.zeros(len(self.trials), dtype=np.int64)
         np.maximum.at(last, self.trial, self.position)
-        trial, position = (np.arange(self.row.shape[1]) <= last[:, None]).nonzero()
+        trial, position = (np.arange(self.time) <= last[:, None]).nonzero()
         changes = [np.diff(self.trials.values[name], axis=1, prepend=0) for name in names]
         did = [change[trial, position] for change in changes]
         labels = np.stack([position == 0, *did], axis=1).astype(np.int64)  # B begins; whatever it does, it is alone
-        return labels, torch.from_numpy(self.row[trial, position])
+        return labels, torch.from_numpy(self.row(trial, position))
 
     def sample(
         self, count: int, rng: np.random.Generator, among: Bool[np.ndarray, " samples"] | None = None
     ) -> Int[np.ndarray, " count"]:
-        """Samples drawn with replacement: a trial uniformly, then one of its positions uniformly (A.2).
+        """Draw samples with replacement: a trial uniformly, then one of its positions uniformly (A.2).
 
-        `among` some of the samples, at least one, only these and their trials are drawn from.
+        With `among`, only these samples, of which there is at least one, are drawn.
         """
         chosen = np.arange(len(self.trial)) if among is None else np.flatnonzero(among)
         first = np.searchsorted(self.trial[chosen], np.arange(len(self.trials)))
@@ -109,76 +126,80 @@ class Activations:
         return chosen[first[trial] + rng.integers(many[trial])]
 
 
-def record(site: Site, trials: int, rng: np.random.Generator) -> Activations:
-    """Read the states of `trials` new trials at every position where a swap may happen.
-
-    Raises:
-        CausalignError: states are NaN or infinite, or no trial has such a position.
-    """
-    drawn = site.task.trials(trials, rng)
-    places = site.swappable(drawn)
-    return read_trials(site, drawn, places, places, Store())
-
-
 def read_activations(
-    sites: Sequence[Readable], count: int, seed: int, split: str, stepwise: bool = False, store: Store | None = None
+    sites: Sequence[Readable],
+    count: int,
+    split: str,
+    context: RunContext,
+    *,
+    stepwise: bool = False,
+    targets: Sequence[bool] | None = None,
 ) -> list[Activations]:
-    """Recorded states of every site, enough for `count` interventions of each direction.
+    """Read the states of every site, enough for `count` interventions of each direction.
 
-    `split` names the random stream: different splits share no draw. Stepwise, all positions are kept, and the trials
-    of each are lengthened to those of the longest, so that each can be a target up to any source's position.
+    Args:
+        sites: The sites; each reads trials of its own task.
+        count: The number of interventions.
+        split: The split, which names the random streams: different splits share no draw.
+        context: The random streams, and the store of the tables.
+        stepwise: Whether all positions are kept, and the trials of each site are lengthened to those of the longest, so
+            that each can be a target up to any source's position.
+        targets: Whether each site is a target, so that what precedes its swaps is needed; by default, all are.
 
     Raises:
-        CausalignError: states are NaN or infinite, a site has no position to swap at, or, stepwise, is a recording.
+        InvalidArgument: States are NaN or infinite, a site has no position to swap at, or, stepwise, is a recording.
     """
-    trials, store = min(count, MAX_TRIALS), store or Store()
-    streams = [numpy_stream(seed, split, "trials", index) for index in range(len(sites))]
+    trials = min(count, MAX_TRIALS)
+    into = [True] * len(sites) if targets is None else list(targets)
+    streams = [context.numpy(split, "trials", index) for index in range(len(sites))]
     if stepwise:
         run = [require_site(site, "stepwise swaps lengthen its trials") for site in sites]
-        return _record_stepwise(run, trials, streams, store)
-    recorded = []
-    for site, rng in zip(sites, streams, strict=True):
+        return _read_stepwise(run, trials, streams, context.store)
+    activations = []
+    for site, rng, is_target in zip(sites, streams, into, strict=True):
         drawn = _by_length(site.draw(trials, split, rng))
         places = site.swappable(drawn)
-        recorded.append(read_trials(site, drawn, places, places, store))
-    return recorded
+        activations.append(read_trials(site, drawn, places, places, context.store, with_prefix=is_target))
+    return activations
 
 
-def _record_stepwise(
+def _read_stepwise(
     sites: Sequence[Site], trials: int, streams: Sequence[np.random.Generator], store: Store
 ) -> list[Activations]:
     drawn = [_by_length(site.task.trials(trials, rng)) for site, rng in zip(sites, streams, strict=True)]
     time = max(each.tokens.shape[1] for each in drawn)
-    recorded = []
+    activations = []
     for site, each in zip(sites, drawn, strict=True):
         longer, kept = lengthen(site.task, each, time)
         swappable = site.task.swappable(each.padded(time).tokens)  # not after the fillers
-        recorded.append(read_trials(site, longer, swappable, kept, store, stepwise=True))
-    return recorded
+        activations.append(read_trials(site, longer, swappable, kept, store, stepwise=True))
+    return activations
 
 
-def read_paired_activations(sites: Sequence[Readable], count: int, seed: int) -> list[Float[Tensor, "samples width"]]:
-    """The states of every site at the same positions of the same trials, row by row.
+def read_paired_activations(
+    sites: Sequence[Readable], count: int, context: RunContext
+) -> list[Float[Tensor, "samples width"]]:
+    """Read the states of every site at the same positions of the same trials, row by row.
 
     Raises:
-        CausalignError: the sites are of different tasks, or one is a recording, whose trials are its own.
+        InvalidArgument: The sites are of different tasks, or one is a recording, whose trials are its own.
     """
     run = [require_site(site, "paired states are those of the same trials") for site in sites]
     require_same_trials(run)
-    drawn = run[0].task.trials(min(count, MAX_TRIALS), numpy_stream(seed, "paired", "trials"))
+    drawn = run[0].task.trials(min(count, MAX_TRIALS), context.numpy("paired", "trials"))
     places = torch.from_numpy(run[0].task.swappable(drawn.tokens))
     return [finite(site.read(site.encode(drawn.tokens)), site)[places.to(site.device)] for site in run]
 
 
 def require_same_trials(sites: Sequence[Site]) -> None:
-    """Check that the sites can be shown the same trials: one task, with one vocabulary.
+    """Check that the sites can read the same trials: one task, with one vocabulary.
 
     Raises:
-        CausalignError: they are of different tasks, or of one whose tokens are not the same.
+        InvalidArgument: They are of different tasks, or of one whose tokens are not the same.
     """
     for site in sites[1:]:
         if (site.task.name, site.task.vocabulary) != (sites[0].task.name, sites[0].task.vocabulary):
-            raise CausalignError(
+            raise InvalidArgument(
                 f"paired states need the same trials: {sites[0].name} is of {_about(sites[0].task)}, "
                 f"{site.name} of {_about(site.task)}"
             )
@@ -202,76 +223,80 @@ def read_trials(
     swappable: Bool[np.ndarray, "trials time"],
     kept: Bool[np.ndarray, "trials time"],
     store: Store,
+    *,
     stepwise: bool = False,
+    with_prefix: bool = True,
 ) -> Activations:
-    """A site's states at the positions that are `kept`, on given trials, in tables of the store.
+    """Read a site's states on given trials, at the positions that are `kept`, into tables of the store.
 
     Raises:
-        CausalignError: states are NaN or infinite, or no position is swappable.
+        InvalidArgument: States are NaN or infinite, or no position is swappable.
     """
     trial, position = swappable.nonzero()
     if len(trial) == 0:
         where = f"a swap follows {' '.join(site.task.swap_at)}, and " if isinstance(site, Site) else ""
-        raise CausalignError(f"{where}{site.task.name} has no place for one in {len(trials):,} trials")
+        raise InvalidArgument(f"{where}{site.task.name} has no place for one in {len(trials):,} trials")
     present: Bool[np.ndarray, "trials time"] = kept | (np.arange(kept.shape[1]) < trials.lengths[:, None])
 
-    def read(chunk: slice, time: int) -> Read:
-        return site.states_and_prefix(trials[chunk], time, stepwise)
+    def read(chunk: Int[np.ndarray, " chunk"], time: int) -> Reading:
+        states, prefix = site.states_and_prefix(trials[chunk], time, stepwise)
+        return states, prefix if with_prefix else Prefix.empty()
 
-    states, row, prefix = _tables(site, present, kept, store, read)
-    return Activations(trials, trial, position, site.device, states, row, prefix, stepwise, site.name)
-
-
-def read_tokens(
-    site: Site,
-    tokens: Int[Tensor, "trials time"],
-    present: Bool[np.ndarray, "trials time"],
-    kept: Bool[np.ndarray, "trials time"],
-    store: Store,
-    stepwise: bool,
-) -> tuple[Float[Tensor, "rows width"], Int[np.ndarray, "trials time"], Prefix]:
-    """States at the positions that are `kept`, which row of them each position has, and what precedes swaps there.
-
-    Raises:
-        CausalignError: states are NaN or infinite.
-    """
-
-    def read(chunk: slice, time: int) -> Read:
-        part = tokens[chunk, :time]
-        return site.read(part), site.prefix(part, stepwise)
-
-    return _tables(site, present, kept, store, read)
+    states, prefix = fill_tables(site, present, kept, store, read)
+    keys = np.flatnonzero(kept)
+    return Activations(
+        trials, trial, position, site.device, states, keys, kept.shape[1], prefix, stepwise, site.name, with_prefix
+    )
 
 
-def _tables(
+def fill_tables(
     site: Readable,
     present: Bool[np.ndarray, "trials time"],
     kept: Bool[np.ndarray, "trials time"],
     store: Store,
-    read: Callable[[slice, int], Read],
-) -> tuple[Float[Tensor, "rows width"], Int[np.ndarray, "trials time"], Prefix]:
-    """Tables of the store, filled some trials at a time, which are read up to the last position that is present."""
+    read: Callable[[Int[np.ndarray, " chunk"], int], Reading],
+) -> tuple[Float[Tensor, "rows width"], Prefix]:
+    """Read some inputs at a time into tables of the store, which have an entry for what is there and none for pads.
+
+    Inputs of similar length are read together, up to the last position that is present.
+
+    Returns:
+        The states at the positions that are `kept`, in the order of inputs and positions, and what precedes swaps.
+
+    Raises:
+        InvalidArgument: States are NaN or infinite.
+    """
     states = store.table([int(kept.sum()), site.width], site.dtype, site.device)
-    prefix: Prefix = {}
+    lengths = np.where(present.any(axis=1), present.shape[1] - present[:, ::-1].argmax(axis=1), 0)
+    starts, many = np.cumsum(lengths) - lengths, kept.sum(axis=1)
+    firsts = np.cumsum(many) - many
+    tables: dict[str, Tensor] = {}
     step = max(1, min(_CHUNK, _BYTES // (kept.shape[1] * site.width * site.dtype.itemsize)))
-    for start in range(0, len(kept), step):
-        chunk = slice(start, min(start + step, len(kept)))
-        longest = int(np.flatnonzero(present[chunk].any(axis=0)).max()) + 1
+    order = np.argsort(lengths, kind="stable")
+    for chunk in (order[first : first + step] for first in range(0, len(order), step)):
+        longest = int(lengths[chunk].max())
         found, before = read(chunk, longest)
         found = finite(found, site)[torch.from_numpy(kept[chunk, :longest]).to(site.device)]
-        first = int(kept[:start].sum())
-        states[first : first + len(found)] = found.to(states.device)
-        for name, part in before.items():
-            if name not in prefix:
-                shape = [*kept.shape, *part.shape[2:]]
-                prefix[name] = store.table(shape, part.dtype, part.device)
-            prefix[name][chunk, :longest] = part.to(prefix[name].device)
+        states[_entries(firsts[chunk], many[chunk]).to(states.device)] = found.to(states.device)
+        here = torch.from_numpy((np.arange(longest) < lengths[chunk, None]).flatten())
+        entries = _entries(starts[chunk], lengths[chunk])
+        for name, part in before.tables.items():
+            if name not in tables:
+                tables[name] = store.table([int(lengths.sum()), *part.shape[1:]], part.dtype, part.device)
+            tables[name][entries.to(tables[name].device)] = part[here.to(part.device)].to(tables[name].device)
         forget_mapped_pages()
-    return states, np.where(kept, np.cumsum(kept).reshape(kept.shape) - 1, -1), prefix
+    device = next(iter(tables.values())).device if tables else site.device
+    return states, Prefix(tables, torch.from_numpy(starts).to(device), torch.from_numpy(lengths).to(device))
+
+
+def _entries(firsts: Int[np.ndarray, " chunk"], many: Int[np.ndarray, " chunk"]) -> Int[Tensor, " entries"]:
+    """The entries of a packed table that belong to some inputs."""
+    within = np.arange(int(many.sum())) - np.repeat(np.cumsum(many) - many, many)
+    return torch.from_numpy(np.repeat(firsts, many) + within)
 
 
 def lengthen(task: Task, trials: Sequences, time: int) -> tuple[Sequences, Bool[np.ndarray, "trials time"]]:
-    """The trials without E, each gone on with the task's filler up to `time` tokens; and which positions exist.
+    """Continue trials without E by the task's filler up to `time` tokens, and say which positions exist.
 
     The values are what the fillers make of them, whether or not the task can be there.
     """

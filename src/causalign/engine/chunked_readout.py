@@ -20,11 +20,18 @@ ReadOut = Callable[[Float[Tensor, "tokens features"]], Float[Tensor, "tokens voc
 
 
 def next_token_loss(
-    read_out: ReadOut, features: Float[Tensor, "tokens features"], tokens: Int[Tensor, " tokens"], known: int
+    read_out: ReadOut, features: Float[Tensor, "tokens features"], tokens: Int[Tensor, "tokens ..."], known: int
 ) -> Float[Tensor, ""]:
-    """The cross-entropy of the tokens, of `known` that there are, summed over them.
+    """Sum the cross-entropy of the expected tokens over all positions.
 
-    Its gradient is computed on the way forwards, while what it needs is at hand.
+    The gradient is computed during the forward pass, while the logits are at hand.
+
+    Args:
+        read_out: The readout from features to logits.
+        features: The features that each token is predicted from.
+        tokens: The expected ids `[tokens]`; or `[tokens, allowed]`, several allowed ids for each position, of which the
+            total probability counts. Entries of -100 allow nothing.
+        known: The number of logits.
     """
     return _NextTokenLoss.apply(features, read_out, tokens, known)  # type: ignore[no-untyped-call]
 
@@ -41,6 +48,16 @@ def rows_at_once(features: Tensor, known: int) -> int:
     return max(_BLOCK, min(most, of_logits // (4 * known) // _BLOCK * _BLOCK))
 
 
+def _cross_entropy(logits: Float[Tensor, "tokens vocabulary"], wanted: Int[Tensor, "tokens ..."]) -> Float[Tensor, ""]:
+    """Sum -log p(any allowed id) over the positions that allow one."""
+    if wanted.dim() == 1:
+        return functional.cross_entropy(logits, wanted, reduction="sum", ignore_index=_NOTHING)
+    scored = wanted[:, 0] >= 0
+    logits, wanted = logits[scored], wanted[scored]
+    allowed = logits.gather(1, wanted.clamp(min=0)).masked_fill(wanted < 0, -torch.inf)
+    return (logits.logsumexp(1) - allowed.logsumexp(1)).sum()
+
+
 class _NextTokenLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, read_out: ReadOut, tokens: Tensor, known: int) -> Tensor:
@@ -52,9 +69,8 @@ class _NextTokenLoss(torch.autograd.Function):
             missing = -len(chunk) % _BLOCK
             with torch.set_grad_enabled(differentiate):
                 padded = functional.pad(chunk.detach(), (0, 0, 0, missing)).requires_grad_(differentiate)
-                wanted = functional.pad(expected, (0, missing), value=_NOTHING)
-                logits = read_out(padded).float()
-                loss = functional.cross_entropy(logits, wanted, reduction="sum", ignore_index=_NOTHING)
+                wanted = functional.pad(expected, (0, 0) * (expected.dim() - 1) + (0, missing), value=_NOTHING)
+                loss = _cross_entropy(read_out(padded).float(), wanted)
             losses.append(loss.detach())
             if differentiate:
                 (gradient,) = torch.autograd.grad(loss, [padded])

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from causalign.errors import CausalignError
 from causalign.sites.base import Continuation, Places, Site
-from causalign.sites.readable import Prefix
+from causalign.sites.prefix import Prefix
 from causalign.storage import Store
 
 

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from causalign.engine.batch import Batch
 from causalign.engine.chunked_readout import next_token_loss, predictions
-from causalign.sites.base import Continuation, Places, Site, gathered, require_site
-from causalign.sites.readable import Prefix, Readable
+from causalign.sites.base import Continuation, Places, Site, require_site
+from causalign.sites.prefix import Prefix
+from causalign.sites.readable import Readable
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,17 +27,38 @@ class Run:
     trial: Int[Tensor, " tokens"]
     """Which row of the batches, one after another, a token belongs to."""
     trials: int
+    allowed: Int[Tensor, "trials alternatives"] | None = None
+    """Other ids that count as right where a row scores a single token."""
+    loss_on_scored: bool = False
 
     def loss(self) -> Float[Tensor, ""]:
-        """The next-token loss, summed over all tokens."""
-        return next_token_loss(self.site.read_out, self.features, self.tokens, self.site.network.known)
+        """Sum the next-token loss over all tokens of the continuation, or over the scored ones."""
+        read_out, known = self.site.read_out, self.site.network.known
+        if not self.loss_on_scored:
+            return next_token_loss(read_out, self.features, self.tokens, known)
+        scored = self.scored
+        return next_token_loss(read_out, self.features[scored], self.expected(scored), known)
+
+    @property
+    def scored(self) -> Int[Tensor, " scored"]:
+        """The entries of the scored tokens."""
+        return self.determined.nonzero().squeeze(1)
+
+    def expected(self, entries: Int[Tensor, " entries"]) -> Int[Tensor, "entries ..."]:
+        """The expected id at some entries or, where several are allowed, all of them, filled up with -100."""
+        tokens = self.tokens[entries]
+        if self.allowed is None:
+            return tokens
+        return torch.cat([tokens[:, None], self.allowed[self.trial[entries]]], dim=1)
 
     def correct(self) -> Bool[Tensor, " trials"]:
-        """Whether every determined token of a trial is predicted (argmax), trial by trial as they were given."""
-        scored = self.determined.nonzero().squeeze(1)
-        wrong = predictions(self.site.read_out, self.features[scored], self.site.network.known) != self.tokens[scored]
-        right = torch.ones(self.trials, dtype=torch.bool, device=wrong.device)
-        return right.index_fill(0, self.trial[scored[wrong]], False)
+        """Whether every scored token of a row is predicted (argmax), row by row as they were given."""
+        scored = self.scored
+        expected = self.expected(scored)
+        predicted = predictions(self.site.read_out, self.features[scored], self.site.network.known)
+        hit = predicted == expected if expected.dim() == 1 else (predicted[:, None] == expected).any(1)
+        right = torch.ones(self.trials, dtype=torch.bool, device=hit.device)
+        return right.index_fill(0, self.trial[scored[~hit]], False)
 
 
 def run_interventions(
@@ -65,7 +87,11 @@ def run_interventions(
     features = run_from(prefix, places.take(order), states, continuation)
     trial = order[continuation.trial]
     determined = determined[continuation.trial, continuation.step]
-    return Run(site, features, continuation.tokens, determined, trial, len(lengths))
+    allowed = None
+    if batches[0].allowed is not None:
+        allowed = _together([batch.allowed for batch in batches if batch.allowed is not None])
+    scored_only = batches[0].loss_on_scored
+    return Run(site, features, continuation.tokens, determined, trial, len(lengths), allowed, scored_only)
 
 
 def _together(parts: Sequence[Tensor]) -> Tensor:
@@ -79,10 +105,7 @@ def _one_table(batches: Sequence[Batch]) -> tuple[Prefix, Places]:
     """What precedes the swaps of all batches. Those drawn together share one table, and nothing is copied."""
     positions = torch.cat([batch.places.position for batch in batches])
     tables = list({id(batch.prefix): batch.prefix for batch in batches}.values())
-    if len(tables) == 1 or not tables[0]:
+    if len(tables) == 1 or not tables[0].tables:
         return tables[0], Places(torch.cat([batch.places.trial for batch in batches]), positions)
-    together = {
-        name: _together([gathered(table := b.prefix[name], table, b.places.trial) for b in batches])
-        for name in tables[0]
-    }
+    together = Prefix.joined([batch.prefix.take(batch.places.trial) for batch in batches])
     return together, Places(torch.arange(len(positions), device=positions.device), positions)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,10 +80,10 @@ def require_rank(rank: object, width: int, where: str) -> None:
     """Check that a subspace of `rank` dimensions fits into states of `width`.
 
     Raises:
-        CausalignError: it does not, or is no whole number.
+        InvalidArgument: it does not, or is no whole number.
     """
     if not isinstance(rank, SupportsIndex) or not 1 <= index(rank) <= width:
-        raise CausalignError(
+        raise InvalidArgument(
             f"rank must be a whole number from 1 to {width}, the width of {where}, or auto; found {rank!r}"
         )
 

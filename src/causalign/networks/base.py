@@ -2,23 +2,21 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from causalign.errors import CausalignError, lookup
+from causalign.errors import InvalidArgument, lookup
 from causalign.files import read_tensors, write_tensors
 from causalign.networks.layers import initialise
+from causalign.networks.site_registry import site_factories
 from causalign.random_streams import torch_stream
 from causalign.tasks.base import Task
 from causalign.tasks.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    from causalign.sites.base import Site
 
 WEIGHTS = "network.safetensors"
 
@@ -27,8 +25,6 @@ class Network(nn.Module, ABC):
     """Predicts the next token at every position: ids `[trials, time]` to logits `[trials, time, vocabulary]`."""
 
     architecture: ClassVar[str]
-    site_types: ClassVar[dict[str, "Callable[[Any, Task], Site]"]]
-    """What can be swapped, by name. The sites enter themselves here, so that networks need not know of them."""
 
     def __init__(self, vocabulary: Vocabulary, task: Task, width: int) -> None:
         super().__init__()
@@ -36,10 +32,6 @@ class Network(nn.Module, ABC):
         self.task = task
         self.width = width
         self.name = f"{task.name}/{self.architecture}"
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        cls.site_types = dict(getattr(cls, "site_types", {}))  # a subclass has its parent's sites
 
     @abstractmethod
     def forward(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time vocabulary"]:
@@ -61,15 +53,15 @@ class Network(nn.Module, ABC):
         """An untrained network in evaluation mode, its weights drawn as PyTorch's layers draw theirs.
 
         Raises:
-            CausalignError: the seed is negative, or the network too large for the memory.
+            InvalidArgument: the seed is negative, or the network too large for the memory.
         """
         if seed < 0:
-            raise CausalignError(f"seed must not be negative, found {seed}")
+            raise InvalidArgument(f"seed must not be negative, found {seed}")
         network = cls.empty(cls.trained_on(task).vocabulary, task, width)
         try:
             network.to_empty(device="cpu")
         except RuntimeError:
-            raise CausalignError(f"a {cls.architecture} of width {width} does not fit into memory") from None
+            raise InvalidArgument(f"a {cls.architecture} of width {width} does not fit into memory") from None
         initialise(network, torch_stream(seed, "initialise", cls.architecture))
         network.name = f"untrained:{network.name}/{seed}"
         return network.freeze()
@@ -83,7 +75,7 @@ class Network(nn.Module, ABC):
         """Write the weights into a folder that exists.
 
         Raises:
-            CausalignError: the folder cannot be written.
+            InvalidArgument: the folder cannot be written.
         """
         write_tensors(folder / WEIGHTS, self.state_dict())
 
@@ -92,7 +84,7 @@ class Network(nn.Module, ABC):
         """The network whose weights are in a folder.
 
         Raises:
-            CausalignError: weights are missing, NaN or infinite, or not those of such a network.
+            InvalidArgument: weights are missing, NaN or infinite, or not those of such a network.
         """
         network = cls.empty(vocabulary, task, width)
         weights, _ = read_tensors(folder / WEIGHTS)
@@ -100,25 +92,24 @@ class Network(nn.Module, ABC):
             network.load_state_dict(weights, assign=True)
         except RuntimeError as error:
             reason = " ".join(str(error).split())
-            raise CausalignError(f"{folder / WEIGHTS}: the weights do not fit the card: {reason}") from None
+            raise InvalidArgument(f"{folder / WEIGHTS}: the weights do not fit the card: {reason}") from None
         return network
 
     def freeze(self) -> "Network":
         """This network in evaluation mode and without weight gradients, as every search wants it."""
         return self.eval().requires_grad_(False)
 
-    def site(self, at: str, task: Task | None = None) -> "Site":
-        """The place named `at` (`hidden`, `embedding`), to be read and swapped on trials of `task`.
+    def site(self, at: str, task: Task | None = None) -> Any:
+        """Return the `Site` at a named place of this network.
+
+        Args:
+            at: The name of the place: `"hidden"`, `"embedding"`, `"layer.3"`, or the path of a submodule.
+            task: The task whose trials the site reads; by default, the network's own.
 
         Raises:
-            CausalignError: there is no such place, or the network does not know the tokens of `task`.
+            InvalidArgument: there is no such place, or the network does not know the tokens of `task`.
         """
-        return lookup(f"site of {self.name}", at, self.places)(self, task or self.task)
-
-    @property
-    def places(self) -> Mapping[str, "Callable[[Any, Task], Site]"]:
-        """What can be swapped in this network, by name: as a rule, the same in all of its class."""
-        return self.site_types
+        return lookup(f"site of {self.name}", at, site_factories(self))(self, task or self.task)
 
     @property
     def ids(self) -> Mapping[str, int]:
@@ -127,8 +118,13 @@ class Network(nn.Module, ABC):
 
     @property
     def known(self) -> int:
-        """How many ids there are: those that may be read are below it."""
+        """The number of logits: predicted ids are below it."""
         return len(self.vocabulary)
+
+    @property
+    def inputs(self) -> int:
+        """The number of ids that may be read: input ids are below it."""
+        return self.known
 
     @property
     def fingerprint(self) -> str:

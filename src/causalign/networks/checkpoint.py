@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from causalign import tasks
-from causalign.errors import CausalignError, invalid, lookup, unknown
+from causalign.errors import FileFormatError, invalid, lookup, unknown
 from causalign.files import output_folder, write_text
 from causalign.networks.base import Network
 from causalign.networks.gru import GRU
@@ -44,7 +44,7 @@ def architecture_of(name: str) -> type[Network]:
     """The class of that architecture.
 
     Raises:
-        CausalignError: there is none.
+        FileFormatError: there is none.
     """
     return lookup("architecture", name, ARCHITECTURES)
 
@@ -66,13 +66,13 @@ def read_card(folder: Path) -> Card:
     """The card of a saved network.
 
     Raises:
-        CausalignError: the folder has no card, or one that says something else than a card does.
+        FileFormatError: the folder has no card, or one that says something else than a card does.
     """
     path = folder / CARD
     try:
         return Card.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise CausalignError(f"{folder}: not a saved network ({CARD}: {error.strerror})") from None
+        raise FileFormatError(f"{folder}: not a saved network ({CARD}: {error.strerror})") from None
     except ValidationError as error:
         raise invalid(str(path), error) from None
 
@@ -83,17 +83,17 @@ def load_network(folder: Path | str, name: str | None = None, task: Task | None 
     A network of a task of one's own needs that `task`; the project's are found by the card.
 
     Raises:
-        CausalignError: card or weights are missing, broken, or do not fit each other; a weight is NaN or infinite.
+        FileFormatError: card or weights are missing, broken, or do not fit each other; a weight is NaN or infinite.
     """
     folder = Path(folder)
     card = read_card(folder)
     if task is None:
         if card.task not in tasks.names():
             error = unknown("task", card.task, tasks.names())
-            raise CausalignError(f"{folder}: {error}; one's own is given from Python, load_network(folder, task=...)")
+            raise FileFormatError(f"{folder}: {error}; one's own is given from Python, load_network(folder, task=...)")
         task = tasks.by_name(card.task)
     elif task.name != card.task:
-        raise CausalignError(f"{folder} is a network of the task {card.task!r}, found {task.name!r}")
+        raise FileFormatError(f"{folder} is a network of the task {card.task!r}, found {task.name!r}")
     network = architecture_of(card.architecture).saved(folder, Vocabulary(card.vocabulary), task, card.width)
     network.name = name or str(folder)
     return network.freeze()

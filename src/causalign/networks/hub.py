@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 from causalign.networks.accuracy import accuracy
 from causalign.networks.huggingface import HuggingFace
 from causalign.networks.pretrained_source import Source, on_devices
@@ -24,29 +24,31 @@ def from_pretrained(
     trust_remote_code: bool = False,
     name: str | None = None,
 ) -> HuggingFace:
-    """The frozen causal language model in a folder (or of that name on the hub), on trials of `task`.
+    """Load a causal language model from a folder, or by its name on the Hugging Face hub, and freeze it.
 
-    The counts of the in-context task that the model fails are left out of its trials; `network.task` says which.
-    Where there is a GPU and accelerate, the model is laid out over what there is (`device_map="auto"`).
+    Its tokenizer is `network.tokenizer`; a dataset of text needs no other. Where there is a GPU and accelerate, the
+    model is laid out over the devices there are (`device_map="auto"`).
 
     Args:
-        path: the folder; only weights in safetensors are read.
-        task: whose trials it is shown: by default the in-context task.
-        tokens: its id of each of the task's tokens; by default its tokenizer reads what `task.texts` says.
+        path: The folder, or the name on the hub; only weights in safetensors are read.
+        task: A task whose trials the model reads. Without one, a counterfactual dataset supplies the inputs. The counts
+            of the in-context task that the model fails are left out of its trials; `network.task` says which.
+        tokens: The model's id of each of the task's tokens; by default its tokenizer reads what `task.texts` says.
         dtype: `float32`, `bfloat16` or `float16`; by default as saved.
-        trust_remote_code: whether code that comes with the model may be run.
-        name: what it is called wherever it is reported; by default `hf:` and the path.
+        trust_remote_code: Whether code that comes with the model may be run.
+        name: The model's name in results; by default `hf:` and the path.
 
     Raises:
-        CausalignError: there is no such model, it lacks weights or is of a kind that is not supported, its tokenizer
+        InvalidArgument: there is no such model, it lacks weights or is of a kind that is not supported, its tokenizer
             does not have one token for each of the task's, it does not fit into memory, or it fails at all counts.
     """
-    task = InContext() if task is None else task
     source = Source(str(path), name or f"hf:{path}", dtype, trust_remote_code)
     with source.opened():
-        spelling = Spelling((), dict(tokens)) if tokens is not None else source.spelling(task)
+        spelling = Spelling((), dict(tokens or {})) if task is None or tokens is not None else source.spelling(task)
         model = _weights(source)
+        tokenizer = source.tokenizer()
     network = HuggingFace(model, task, spelling.ids, source.name, spelling.prompt)
+    network.tokenizer = tokenizer
     if isinstance(task, InContext):
         network.task = _without_failed(network, task)
     return network
@@ -69,7 +71,7 @@ def _weights(source: Source) -> Any:
     missing = sorted(loading["missing_keys"])
     if missing:
         shown = f"{', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''}"
-        raise CausalignError(f"{source.name} lacks weights: {shown}")
+        raise InvalidArgument(f"{source.name} lacks weights: {shown}")
     return model
 
 
@@ -81,5 +83,5 @@ def _without_failed(network: HuggingFace, task: InContext) -> InContext:
         if accuracy(network, replace(trial, tokens=ids[trial.tokens])) < 1:
             failed.append(count)
     if len(failed) == len(task.quantities):
-        raise CausalignError(f"{network.name} does {task.name} at none of the counts {', '.join(map(str, failed))}")
+        raise InvalidArgument(f"{network.name} does {task.name} at none of the counts {', '.join(map(str, failed))}")
     return InContext(task.quantities, task.words, failed)

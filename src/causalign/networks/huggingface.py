@@ -2,24 +2,20 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from typing_extensions import override
 
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 from causalign.networks.base import Network
 from causalign.networks.initialisation import untrained_copy
 from causalign.networks.token_ids import require_distinct, require_known
 from causalign.tasks.base import Task
 from causalign.tasks.no_task import NoTask
 from causalign.tasks.vocabulary import PAD, Vocabulary
-
-if TYPE_CHECKING:
-    from causalign.sites.base import Site
 
 Turn = tuple[Float[Tensor, "*rows half"], Float[Tensor, "*rows half"]]
 """Cosine and sine of the angles by which rotary positions turn queries and keys."""
@@ -67,12 +63,12 @@ class HuggingFace(Network):
         prompt: Ids that are read before every trial, ahead of B. Positions count from B, and no swap is in the prompt.
 
     Raises:
-        CausalignError: the model is of a kind that is not supported, or `tokens` are not what the task needs.
+        InvalidArgument: the model is of a kind that is not supported, or `tokens` are not what the task needs.
     """
 
     architecture = "huggingface"
-    residual_site: ClassVar["Callable[..., Site]"]
-    """What is made of each of its places; entered by the sites, as `site_types` are."""
+    tokenizer: Any = None
+    """The tokenizer that belongs to the model, where it is known."""
 
     def __init__(
         self,
@@ -90,8 +86,8 @@ class HuggingFace(Network):
         self.model = of
         self.name = name or of.config.name_or_path or of.config.model_type
         self.prompt = tuple(prompt)
-        require_distinct(self._ids, self.known, self.name)
-        require_known({f"token {n} of the prompt": each for n, each in enumerate(prompt)}, self.known, self.name)
+        require_distinct(self._ids, min(self.inputs, self.known), self.name)
+        require_known({f"token {n} of the prompt": each for n, each in enumerate(prompt)}, self.inputs, self.name)
         task.vocabulary.within(self._ids, whose=self.name)
         self.freeze()
 
@@ -108,15 +104,16 @@ class HuggingFace(Network):
     @property
     @override
     def known(self) -> int:
-        embeddings: int = self.model.get_input_embeddings().num_embeddings
-        return embeddings
+        """The number of logits."""
+        logits: int = self.model.get_output_embeddings().weight.shape[0]
+        return logits
 
     @property
     @override
-    def places(self) -> Mapping[str, "Callable[[Any, Task], Site]"]:
-        residual = self.residual_site
-        after = {f"layer.{n}": partial(residual, at=f"layer.{n}", layer=n) for n in range(1, len(self.layers) + 1)}
-        return {"embedding": partial(residual, at="embedding", layer=0), **after}
+    def inputs(self) -> int:
+        """The number of input embeddings."""
+        embeddings: int = self.model.get_input_embeddings().num_embeddings
+        return embeddings
 
     @override
     def forward(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time vocabulary"]:
@@ -201,20 +198,22 @@ def _family_of(model: Any) -> _Family:
     """What the model calls its parts, once it is found that it can be run in parts.
 
     Raises:
-        CausalignError: it looks ahead, predicts no next token, is quantised or offloaded, or of another family.
+        InvalidArgument: it looks ahead, predicts no next token, is quantised or offloaded, or of another family.
     """
     name = f"{type(model).__name__} ({_kind(model)})"
     if not is_supported(model):
-        raise CausalignError(
+        raise InvalidArgument(
             f"{name} is not supported; causal language models, which predict the next token, of the types "
             f"{', '.join(_FAMILIES)} are"
         )
     if getattr(model.config, "use_bidirectional_attention", False):
-        raise CausalignError(f"{name} looks ahead (use_bidirectional_attention): it is no causal model")
+        raise InvalidArgument(f"{name} looks ahead (use_bidirectional_attention): it is no causal model")
     quantised = getattr(model.config, "quantization_config", None)
     if quantised is not None:
         how = quantised if isinstance(quantised, dict) else vars(quantised)
-        raise CausalignError(f"{name} is quantised ({how.get('quant_method')}): load it as bfloat16 instead")
+        raise InvalidArgument(f"{name} is quantised ({how.get('quant_method')}): load it as bfloat16 instead")
     if any(weight.is_meta for weight in model.parameters()):
-        raise CausalignError(f"{name} has weights that are offloaded: it does not fit into memory; load it as bfloat16")
+        raise InvalidArgument(
+            f"{name} has weights that are offloaded: it does not fit into memory; load it as bfloat16"
+        )
     return _FAMILIES[_kind(model)]

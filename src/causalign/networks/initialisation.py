@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 from causalign.random_streams import torch_stream
 
 
@@ -14,7 +14,7 @@ def untrained_copy(module: nn.Module, seed: int, name: str) -> nn.Module:
     """A module of the same shape, place and precision, its weights drawn anew as its layers draw theirs.
 
     Raises:
-        CausalignError: some weights belong to a layer that does not say how it is initialised.
+        InvalidArgument: some weights belong to a layer that does not say how it is initialised.
     """
     weight = next(module.parameters())
     with torch.random.fork_rng(devices=[]):  # layers draw from the global generator
@@ -30,5 +30,5 @@ def untrained_copy(module: nn.Module, seed: int, name: str) -> nn.Module:
                 drawn |= {id(each) for each in layer.parameters(recurse=False)}
     left = [path for path, each in fresh.named_parameters() if id(each) not in drawn]
     if left:
-        raise CausalignError(f"how {name} is before it is trained is not known: {left[0]} has no reset_parameters()")
+        raise InvalidArgument(f"how {name} is before it is trained is not known: {left[0]} has no reset_parameters()")
     return fresh

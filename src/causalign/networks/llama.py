@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from typing_extensions import override
 
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument, MissingDependency
 from causalign.files import current_umask
 from causalign.networks.hub import from_pretrained
 from causalign.networks.huggingface import HuggingFace
@@ -42,11 +42,11 @@ class Llama(HuggingFace):
     @classmethod
     def initialised(cls, task: Task, seed: int, width: int = 128) -> "Llama":
         if find_spec("transformers") is None:
-            raise CausalignError("a llama is made with transformers: pip install 'causalign[hf]'")
+            raise MissingDependency("a llama is made with transformers: pip install 'causalign[hf]'")
         if task.texts is None:
-            raise CausalignError(f"a llama reads text, and {task.name} does not say how it is written (Task.texts)")
+            raise InvalidArgument(f"a llama reads text, and {task.name} does not say how it is written (Task.texts)")
         if width < 1 or width % _HEAD:
-            raise CausalignError(f"a llama has heads of {_HEAD} units: its width must be a multiple, found {width}")
+            raise InvalidArgument(f"a llama has heads of {_HEAD} units: its width must be a multiple, found {width}")
         tokenizer = _tokenizer(task)
         model = _model(width, len(tokenizer))
         initialise(model, torch_stream(seed, "initialise", cls.architecture))
@@ -64,7 +64,7 @@ class Llama(HuggingFace):
                     file.chmod(0o666 & ~current_umask())  # the weights come private
                     file.replace(folder / file.name)
         except OSError as error:
-            raise CausalignError(f"cannot write to {folder}: {error.strerror or error}") from None
+            raise InvalidArgument(f"cannot write to {folder}: {error.strerror or error}") from None
 
     @override
     @classmethod

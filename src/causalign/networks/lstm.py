@@ -4,7 +4,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from typing_extensions import override
 
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 from causalign.networks.base import Network
 from causalign.networks.layers import readout
 from causalign.tasks.base import Task
@@ -22,7 +22,7 @@ class LSTM(Network):
     def __init__(self, vocabulary: Vocabulary, task: Task, width: int) -> None:
         super().__init__(vocabulary, task, width)
         if width % 2:
-            raise CausalignError(f"the width of an lstm is that of h and c together, an even number; found {width}")
+            raise InvalidArgument(f"the width of an lstm is that of h and c together, an even number; found {width}")
         self.embedding = nn.Embedding(len(vocabulary), width // 2)
         self.cell = nn.LSTM(width // 2, width // 2, batch_first=True)
         self.readout = readout(width // 2, len(vocabulary))

@@ -2,25 +2,22 @@
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from typing_extensions import override
 
-from causalign.errors import CausalignError
+from causalign.errors import CausalignError, InvalidArgument
 from causalign.networks.base import Network
 from causalign.networks.initialisation import untrained_copy
 from causalign.networks.token_ids import require_distinct, with_pad
 from causalign.tasks.base import Task
+from causalign.tasks.no_task import NoTask
 from causalign.tasks.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    from causalign.sites.base import Site
 
 FEW = (3, 7)
 """Trials and tokens of a first run: different, so that what is trials and what is time can be told apart."""
@@ -34,39 +31,37 @@ class ModuleNetwork(Network):
     Args:
         module: The module, in evaluation mode; its weights take no gradient from now on. One compiled by
             `torch.compile` is run as it was written, one wrapped by nnsight without its wrapper.
-        task: Whose trials it is shown.
+        task: The task whose trials the module reads. Without one, a counterfactual dataset supplies the inputs.
         tokens: The module's id of each of the task's tokens. The pad `P` may be left out: pads come last in a trial,
             where nothing sees them.
         name: What it is called wherever it is reported; by default, as its class is.
         tolerance: How much of the largest logit a run that goes on from a state may differ from the plain run.
 
     Raises:
-        CausalignError: the module cannot be run so, or is not frozen, or `tokens` are not what the task needs.
+        InvalidArgument: the module cannot be run so, or is not frozen, or `tokens` are not what the task needs.
     """
 
     architecture = "module"
-    site_at: ClassVar["Callable[..., Site]"]
-    """What is made of each of its places; entered by the sites, as `site_types` are."""
 
     def __init__(
         self,
         module: nn.Module,
-        task: Task,
-        tokens: Mapping[str, int],
+        task: Task | None = None,
+        tokens: Mapping[str, int] | None = None,
         name: str | None = None,
         tolerance: float | None = None,
     ) -> None:
         module = unwrap(module)
         name = name or type(module).__name__
-        ids = with_pad(tokens, name)
+        ids, task = with_pad({} if tokens is None else tokens, name), task or NoTask()
         super().__init__(Vocabulary(tuple(ids)), task, width=0)  # each of its places has a width of its own
         self.name = name
         self.tolerance = tolerance
         require_sound(module, self.name)
         task.vocabulary.within(ids, whose=self.name)
         self._ids, self.module = ids, module
-        self._head, known = self._first_run()
-        require_distinct(ids, known, self.name)
+        self._head, self._known, self._inputs = self._first_run()
+        require_distinct(ids, min(self._known, self._inputs), self.name)
         self.freeze()
 
     @property
@@ -74,15 +69,27 @@ class ModuleNetwork(Network):
         """The last layer, if the logits are a linear layer's very output."""
         return None if self._head is None else self.module.get_submodule(self._head)
 
-    def _first_run(self) -> tuple[str | None, int]:
-        """The path of that layer, and how many tokens are predicted among."""
+    def _first_run(self) -> tuple[str | None, int, int]:
+        """Return the path of that layer, the number of logits, and the number of ids that may be read."""
         outputs: dict[str, Tensor] = {}
+        embeddings: list[nn.Embedding] = []
+        tokens = few_tokens(self.module)
+
+        def same(given: Tensor) -> bool:
+            return given.shape == tokens.shape and torch.equal(given.to(tokens), tokens)
+
         hooks = [
             each.register_forward_hook(lambda _, __, out, path=path: outputs.update({path: out}))
             for path, each in submodules(self.module).items()
             if isinstance(each, nn.Linear)
         ]
-        tokens = few_tokens(self.module)
+        hooks += [
+            each.register_forward_hook(
+                lambda of, args, _: embeddings.append(of) if args[:1] and same(args[0]) else None
+            )
+            for each in self.module.modules()
+            if isinstance(each, nn.Embedding)
+        ]
         try:
             with torch.no_grad():
                 output = run(self.module, tokens, self.name)
@@ -91,11 +98,13 @@ class ModuleNetwork(Network):
                 hook.remove()
         logits = _logits_of(output, self.name)
         if logits.dim() != 3 or logits.shape[:2] != tokens.shape:
-            raise CausalignError(
+            raise InvalidArgument(
                 f"{self.name} gives {list(logits.shape)} for {list(tokens.shape)} token ids; "
                 "expected logits [trials, time, vocabulary]"
             )
-        return next((path for path, out in outputs.items() if out is logits), None), logits.shape[2]
+        known = logits.shape[2]
+        inputs = max((each.num_embeddings for each in embeddings), default=known)
+        return next((path for path, out in outputs.items() if out is logits), None), known, inputs
 
     @override
     def untrained(self, seed: int) -> "ModuleNetwork":
@@ -109,8 +118,15 @@ class ModuleNetwork(Network):
 
     @property
     @override
-    def places(self) -> Mapping[str, "Callable[[Any, Task], Site]"]:
-        return {path: partial(self.site_at, at=path) for path in submodules(self.module)}
+    def known(self) -> int:
+        """The number of logits."""
+        return self._known
+
+    @property
+    @override
+    def inputs(self) -> int:
+        """The size of the embedding that reads the token ids; where there is none, the number of logits."""
+        return self._inputs
 
     @override
     def forward(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time vocabulary"]:
@@ -131,7 +147,7 @@ class ModuleNetwork(Network):
             return reached.features
         finally:
             hook.remove()
-        raise CausalignError(f"{self.name} does not always run its last layer")
+        raise InvalidArgument(f"{self.name} does not always run its last layer")
 
 
 class _Reached(BaseException):  # so that no `except Exception` of the module's holds it up
@@ -143,13 +159,17 @@ def unwrap(module: Any) -> nn.Module:
     """The module that a wrapper of torch.compile, or of nnsight, is around; any other as it is.
 
     Raises:
-        CausalignError: it is no module.
+        InvalidArgument: it is no module.
     """
     if any(kind.__module__.partition(".")[0] == "nnsight" for kind in type(module).__mro__):
         module = module._module
     module = getattr(module, "_orig_mod", module)
+    if isinstance(module, type) and issubclass(module, nn.Module):
+        raise InvalidArgument(
+            f"a site is a place in a module; found the class {module.__name__}: give an instance of it"
+        )
     if not isinstance(module, nn.Module):
-        raise CausalignError(f"a site is a place in a torch.nn.Module; found {type(module).__name__}")
+        raise InvalidArgument(f"a site is a place in a torch.nn.Module; found {type(module).__name__}")
     return module
 
 
@@ -167,7 +187,7 @@ def run(module: nn.Module, tokens: Int[Tensor, "trials time"], name: str) -> Any
     """What the module gives, run as it was written: in compiled code no hook would be called.
 
     Raises:
-        CausalignError: the module raised something.
+        InvalidArgument: the module raised something.
     """
     compiles = "torch._dynamo" in sys.modules  # it takes seconds to import, and nothing is compiled without it
     eager: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager") if compiles else nullcontext()
@@ -179,7 +199,7 @@ def run(module: nn.Module, tokens: Int[Tensor, "trials time"], name: str) -> Any
         raise
     except Exception as error:
         reason = (str(error).strip().splitlines() or [""])[0]
-        raise CausalignError(
+        raise InvalidArgument(
             f"{name} cannot be run on token ids {list(tokens.shape)} alone: {type(error).__name__}: {reason}"
         ) from error
 
@@ -193,7 +213,7 @@ def _logits_of(output: Any, name: str) -> Tensor:
     elif isinstance(output, tuple | list) and output:
         found = output[0]
     if not isinstance(found, Tensor):
-        raise CausalignError(
+        raise InvalidArgument(
             f"{name} gives {type(output).__name__}; expected logits, or .logits, or a tuple that begins with them"
         )
     return found
@@ -203,20 +223,22 @@ def require_sound(module: nn.Module, name: str) -> None:
     """Check that a module is in evaluation mode, and that its weights can be run on.
 
     Raises:
-        CausalignError: it is not so.
+        InvalidArgument: it is not so.
     """
     training = [path or type(module).__name__ for path, each in module.named_modules() if each.training]
     if training:
-        raise CausalignError(f"{name} is in training mode ({training[0]}); call its .eval() first")
+        raise InvalidArgument(f"{name} is in training mode ({training[0]}); call its .eval() first")
     if any(isinstance(each, torch.jit.ScriptModule) for each in module.modules()):
-        raise CausalignError(f"{name} is compiled by torch.jit, which calls no hooks; give the module it was made from")
+        raise InvalidArgument(
+            f"{name} is compiled by torch.jit, which calls no hooks; give the module it was made from"
+        )
     weights = dict(module.named_parameters())
     if not weights:
-        raise CausalignError(f"{name} has no weights")
+        raise InvalidArgument(f"{name} has no weights")
     quantised = [f"{path} is {weight.dtype}" for path, weight in weights.items() if not weight.is_floating_point()]
     quantised += [path for path, each in submodules(module).items() if "quantized" in type(each).__module__]
     if quantised:
-        raise CausalignError(f"{name} is quantised ({quantised[0]}); load it in bfloat16 or float32")
+        raise InvalidArgument(f"{name} is quantised ({quantised[0]}); load it in bfloat16 or float32")
     devices = sorted({str(weight.device) for weight in weights.values()})
     if len(devices) > 1 or devices == ["meta"]:
-        raise CausalignError(f"the weights of {name} are on {', '.join(devices)}; put them on one device")
+        raise InvalidArgument(f"the weights of {name} are on {', '.join(devices)}; put them on one device")

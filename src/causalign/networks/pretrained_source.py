@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from causalign.errors import CausalignError, lookup
+from causalign.errors import CausalignError, InvalidArgument, MissingDependency, lookup
 from causalign.memory import GIB, physical
 from causalign.networks.tokenization import Spelling, spell
 from causalign.tasks.base import Task
@@ -24,7 +24,7 @@ class Source:
     """A folder, or a name on the Hugging Face hub, and how the model there is to be opened.
 
     Raises:
-        CausalignError: transformers is missing, there is no such folder or no model in it, or the dtype is unknown.
+        InvalidArgument: transformers is missing, there is no such folder or no model in it, or the dtype is unknown.
     """
 
     path: str
@@ -36,14 +36,14 @@ class Source:
 
     def __post_init__(self) -> None:
         if find_spec("transformers") is None:
-            raise CausalignError("language models need transformers: pip install 'causalign[hf]'")
+            raise MissingDependency("language models need transformers: pip install 'causalign[hf]'")
         if self.dtype is not None:
             lookup("dtype", self.dtype, _DTYPES)
         if Path(self.path).is_dir():
             if not (Path(self.path) / "config.json").exists():
-                raise CausalignError(f"{self.path}: no Hugging Face model (it has no config.json)")
+                raise InvalidArgument(f"{self.path}: no Hugging Face model (it has no config.json)")
         elif self.path.startswith((".", "/", "~")) or self.path.count("/") > 1:
-            raise CausalignError(f"{self.path}: no such folder")
+            raise InvalidArgument(f"{self.path}: no such folder")
 
     @property
     def options(self) -> dict[str, bool]:
@@ -56,6 +56,15 @@ class Source:
 
         config = AutoConfig.from_pretrained(self.path, **self.options)
         return config if layers is None else _of_depth(config, layers)
+
+    def tokenizer(self) -> Any:
+        """Its tokenizer; none where the folder has none."""
+        from transformers import AutoTokenizer
+
+        try:
+            return AutoTokenizer.from_pretrained(self.path, **self.options)
+        except (OSError, ValueError, KeyError):
+            return None
 
     def spelling(self, task: Task) -> Spelling:
         """How its tokenizer reads a task."""
@@ -82,7 +91,7 @@ class Source:
             return
         dtype = self.precision(config)
         halved = f"; dtype=bfloat16 takes {nbytes * 2 / dtype.itemsize / GIB:.1f} GiB" if dtype.itemsize > 2 else ""
-        raise CausalignError(
+        raise InvalidArgument(
             f"{self.name} takes {nbytes / GIB:.1f} GiB as {str(dtype).removeprefix('torch.')}, "
             f"and the machine has {there / GIB:.1f} GiB{halved}; causalign plan says what else it would take"
         )
@@ -98,7 +107,7 @@ class Source:
         except CausalignError:
             raise
         except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-            raise CausalignError(f"cannot load {self.name}: {' '.join(str(error).split())[:400]}") from None
+            raise InvalidArgument(f"cannot load {self.name}: {' '.join(str(error).split())[:400]}") from None
 
 
 def on_devices() -> bool:

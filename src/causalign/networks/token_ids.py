@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 from causalign.tasks.vocabulary import PAD
 
 
@@ -13,10 +13,10 @@ def with_pad(tokens: Any, name: str) -> dict[str, int]:
     """The ids that somebody gave, behind one for the pad.
 
     Raises:
-        CausalignError: they are not given by token.
+        InvalidArgument: they are not given by token.
     """
     if not isinstance(tokens, Mapping):
-        raise CausalignError(f'tokens gives an id of {name} by token, {{"B": 1, ...}}; found {type(tokens).__name__}')
+        raise InvalidArgument(f'tokens gives an id of {name} by token, {{"B": 1, ...}}; found {type(tokens).__name__}')
     return {PAD: 0, **tokens}
 
 
@@ -24,21 +24,21 @@ def require_known(ids: Mapping[str, Any], known: int, name: str) -> None:
     """Check that a network of so many tokens knows every id.
 
     Raises:
-        CausalignError: it does not.
+        InvalidArgument: it does not.
     """
     for token, each in ids.items():
         if not isinstance(each, int | np.integer) or not 0 <= each < known:
-            raise CausalignError(f"{name} has the token ids 0 to {known - 1}, found {each!r} for {token}")
+            raise InvalidArgument(f"{name} has the token ids 0 to {known - 1}, found {each!r} for {token}")
 
 
 def require_distinct(ids: Mapping[str, Any], known: int, name: str) -> None:
     """Check that every token but the pad has an id of its own, which the network knows.
 
     Raises:
-        CausalignError: an id is not among the `known`, or that of two tokens.
+        InvalidArgument: an id is not among the `known`, or that of two tokens.
     """
     require_known(ids, known, name)
     seen: dict[Any, str] = {}
     for token, each in ids.items():
         if token != PAD and seen.setdefault(each, token) != token:
-            raise CausalignError(f"the tokens {seen[each]} and {token} have the same id {each} in {name}")
+            raise InvalidArgument(f"the tokens {seen[each]} and {token} have the same id {each} in {name}")

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 from causalign.random_streams import numpy_stream
 from causalign.tasks.base import BEGIN, Task
 from causalign.tasks.vocabulary import PAD
@@ -22,10 +22,10 @@ def spell(tokenizer: Any, task: Task, whose: str) -> Spelling:
     """The id of each token in the context that it occurs in; B's is the last of what comes before a trial.
 
     Raises:
-        CausalignError: the task is not written as text, or the tokenizer does not read one id for each of its tokens.
+        InvalidArgument: the task is not written as text, or the tokenizer does not read one id for each of its tokens.
     """
     if task.texts is None:
-        raise CausalignError(f"{task.name} does not say how its tokens are written (Task.texts): give their ids")
+        raise InvalidArgument(f"{task.name} does not say how its tokens are written (Task.texts): give their ids")
     texts = task.texts
 
     def read(text: str) -> list[int]:
@@ -41,7 +41,7 @@ def spell(tokenizer: Any, task: Task, whose: str) -> Spelling:
         text = "".join(texts[name] for name in names.split())
         if read(text) != prompt + [ids[name] for name in names.split()]:
             trial = text.removeprefix(texts[BEGIN])
-            raise CausalignError(f"the tokenizer of {whose} does not read {trial!r} token by token; use other words")
+            raise InvalidArgument(f"the tokenizer of {whose} does not read {trial!r} token by token; use other words")
     return Spelling((*_leading(tokenizer, texts[BEGIN]), *prompt), ids)
 
 
@@ -50,11 +50,11 @@ def _only(found: list[int], before: list[int], text: str, tokenizer: Any, whose:
     added = found[len(before) :]
     if found[: len(before)] != before or len(added) != 1:
         pieces = ", ".join(repr(tokenizer.decode([each])) for each in added)
-        raise CausalignError(
+        raise InvalidArgument(
             f"the tokenizer of {whose} reads {text!r} as {len(added)} tokens ({pieces}); use other words"
         )
     if added[0] == tokenizer.unk_token_id:
-        raise CausalignError(f"the tokenizer of {whose} does not know {text!r}; use other words")
+        raise InvalidArgument(f"the tokenizer of {whose} does not know {text!r}; use other words")
     return added[0]
 
 

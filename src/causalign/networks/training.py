@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from causalign import tasks
 from causalign.callbacks import Callback, ProgressUpdate, silent
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 from causalign.files import output_folder, read_tensors, write_tensors
 from causalign.networks.accuracy import accuracy
 from causalign.networks.base import WEIGHTS, Network
@@ -78,7 +78,7 @@ def train(
         and a call with more goes on.
 
     Raises:
-        CausalignError: unknown task or architecture, `out` cannot be written or holds another training, NaN loss.
+        InvalidArgument: unknown task or architecture, `out` cannot be written or holds another training, NaN loss.
     """
     task = tasks.by_name(task) if isinstance(task, str) else task
     recipe = recipe or RECIPES.get(task.name, Recipe())
@@ -114,7 +114,7 @@ def _finished(out: Path, about: dict[str, str], task: Task) -> tuple[Network, Ca
     card = read_card(out)
     found = {key: str(getattr(card, key)) for key in about}
     if found != about:
-        raise CausalignError(f"{out} holds another network ({_listed(found)}), asked for {_listed(about)}")
+        raise InvalidArgument(f"{out} holds another network ({_listed(found)}), asked for {_listed(about)}")
     return load_network(out, task=task), card
 
 
@@ -169,7 +169,7 @@ class _Run:
         self.optimizer.zero_grad()
         value = float(loss.detach())
         if not isfinite(value):
-            raise CausalignError(f"the loss is {value} at step {self.step}; a lower learning rate may do")
+            raise InvalidArgument(f"the loss is {value} at step {self.step}; a lower learning rate may do")
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.gradient_norm)
         self.optimizer.step()
@@ -189,7 +189,9 @@ class _Run:
         tensors, saved = read_tensors(self.file)
         found = {key: saved.get(key, "nothing") for key in self.about}
         if found != self.about:
-            raise CausalignError(f"{self.file} is another training ({_listed(found)}), asked for {_listed(self.about)}")
+            raise InvalidArgument(
+                f"{self.file} is another training ({_listed(found)}), asked for {_listed(self.about)}"
+            )
         weights = {name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")}
         self.network.load_state_dict(weights)
         adam: dict[int, dict[str, Tensor]] = {}

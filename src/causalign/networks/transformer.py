@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 from causalign.networks.base import Network
 from causalign.networks.layers import readout
 from causalign.tasks.base import Task
@@ -29,7 +29,7 @@ class Transformer(Network):
     def __init__(self, vocabulary: Vocabulary, task: Task, width: int) -> None:
         super().__init__(vocabulary, task, width)
         if width % 2:
-            raise CausalignError(f"rotary positions turn pairs of units: the width must be even, found {width}")
+            raise InvalidArgument(f"rotary positions turn pairs of units: the width must be even, found {width}")
         self.embedding = nn.Embedding(len(vocabulary), width)
         self.layers = nn.ModuleList(Layer(width) for _ in range(self.depth))
         self.norm = nn.RMSNorm(width)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from causalign.errors import CausalignError, unknown
+from causalign.errors import InvalidArgument, unknown
 from causalign.networks.base import Network
 from causalign.networks.checkpoint import CARD, Card, load_network, read_card
 
@@ -32,11 +32,11 @@ def load(name: str, seed: int = 0) -> Network:
     """The shipped network `name` (`multi-object/gru`) trained from `seed`, frozen.
 
     Raises:
-        CausalignError: no such network is shipped.
+        InvalidArgument: no such network is shipped.
     """
     seeds = {entry.seed: entry for entry in entries() if entry.name == name}
     if not seeds:
         raise unknown("zoo network", name, sorted({entry.name for entry in entries()}))
     if seed not in seeds:
-        raise CausalignError(f"the zoo has {name} with the seeds {', '.join(map(str, seeds))}, found {seed!r}")
+        raise InvalidArgument(f"the zoo has {name} with the seeds {', '.join(map(str, seeds))}, found {seed!r}")
     return load_network(seeds[seed].folder, name=f"{name}/{seed}")

@@ -4,15 +4,19 @@ Nothing large is ever held to find it out.
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import inf
 from statistics import median
+from typing import Any
 
-from causalign.alignment.request import Request, Split
+from causalign.alignment.align import request_of
+from causalign.alignment.fit import Splits
+from causalign.alignment.request import Request
 from causalign.alignment.schema import Counts
 from causalign.callbacks import Callback, ProgressUpdate, silent
+from causalign.counterfactuals.dataset import Counterfactuals
 from causalign.counterfactuals.direction import Direction
 from causalign.counterfactuals.rows import CounterfactualRows
 from causalign.engine.activation_cache import MAX_TRIALS
@@ -24,6 +28,7 @@ from causalign.scoring.iia import AT_ONCE, row_outcomes
 from causalign.search.config import SearchConfig
 from causalign.search.problem import Problem
 from causalign.search.search import search
+from causalign.sites.readable import Readable
 from causalign.timer import Timer
 
 _FEW = Counts(train=256, validation=64, test=64)
@@ -117,20 +122,35 @@ class _Measured:
     operations: float
 
 
+def plan(data: Counterfactuals | Sequence[Readable] | Readable, **arguments: Any) -> Estimate:
+    """Estimate what `align` with the same arguments will take: operations, memory, disk and seconds.
+
+    A few rows and small batches are tried; nothing of the size that is asked for is held.
+
+    Raises:
+        InvalidArgument: As `align`.
+    """
+    request, config = request_of(data, arguments)
+    return planned(request, config, arguments.get("controls", False))
+
+
 def planned(request: Request, settings: SearchConfig, controls: bool = False) -> Estimate:
-    """Rehearse a request."""
+    """Estimate a request, by trying it on few rows."""
     process, counts = held() / GIB, request.counts
-    clock = Timer("data", "states", "start")
-    splits = replace(request, counts=_FEW, memory=inf).draw(clock, silent)
-    with clock("start"):
-        maps = request.starting_maps(splits["train"].recorded)
-    spent = clock.read()
+    timer = Timer()
+    budget = request.data.store.budget
+    request = replace(request, data=request.data.with_counts(dict(_FEW)))
+    context = request.context(timer, silent)
+    splits = request.rows(context)
+    with timer("start"):
+        maps = request.starting_maps(context)
+    spent = defaultdict(float, timer.read())
     of_states, of_interventions = _times_as_much(counts)
     steps = [_steps(request, settings, splits, maps, size) for size in _sizes(settings.batch)]
     first = _first_steps(settings)
     others, trial = len(request.ranks) - 1, min(settings.trial, settings.most_steps)
     seconds = [(each.size, each.seconds) for each in steps]
-    looks = [_look(request, splits[name].interventions, maps) for name in ("validation", "train")]
+    looks = [_look(request, splits[name], maps) for name in ("validation", "train")]
     return Estimate(
         operations=_extended([(each.size, each.operations) for each in steps], settings.batch),
         preparation=spent["states"] * of_states + spent["start"] + spent["data"] * of_interventions,
@@ -141,7 +161,10 @@ def planned(request: Request, settings: SearchConfig, controls: bool = False) ->
         first_steps=first,
         steps=settings.most_steps - first + others * trial,
         looks=settings.looks + others * replace(settings, most_steps=trial).looks,
-        tables=sum(_table_bytes(split, getattr(counts, name), getattr(_FEW, name)) for name, split in splits.items())
+        tables=sum(
+            _table_bytes(request.data.activation_bytes(name), split, getattr(counts, name), getattr(_FEW, name))
+            for name, split in splits.items()
+        )
         / GIB,
         working=max(
             _extended([(each.size, each.held) for each in steps], settings.batch),
@@ -149,7 +172,7 @@ def planned(request: Request, settings: SearchConfig, controls: bool = False) ->
         )
         / GIB,
         process=process,
-        memory=request.memory,
+        memory=budget,
         controls=controls,
     )
 
@@ -180,22 +203,21 @@ def _times_as_much(counts: Counts) -> tuple[float, float]:
     return sum(map(_trials, asked.values())) / sum(map(_trials, few.values())), sum(asked.values()) / sum(few.values())
 
 
-def _table_bytes(split: Split, count: int, few: int) -> float:
+def _table_bytes(activations: int, rows: Mapping[Direction, CounterfactualRows], count: int, few: int) -> float:
     """Of a split with `count` interventions a direction, from one that has `few`."""
-    states = sum(each.nbytes for each in split.recorded) * _trials(count) / _trials(few)
-    return states + sum(each.nbytes for each in split.interventions.values()) * count / few
+    states = activations * _trials(count) / _trials(few)
+    return states + sum(each.nbytes for each in rows.values()) * count / few
 
 
 def _steps(
-    request: Request, settings: SearchConfig, splits: Mapping[str, Split], maps: Sequence[AlignmentMap], batch: int
+    request: Request, settings: SearchConfig, splits: Splits, maps: Sequence[AlignmentMap], batch: int
 ) -> _Measured:
     """A few steps; they look at next to nothing."""
     train, looked_at = (
-        {direction: splits[name].interventions[direction] for direction in request.objectives}
-        for name in ("train", "validation")
+        {direction: splits[name][direction] for direction in request.objectives} for name in ("train", "validation")
     )
     looked_at = {
-        direction: given if request.objectives[direction].uses_latents else splits["test"].interventions[direction]
+        direction: given if request.objectives[direction].uses_latents else splits["test"][direction]
         for direction, given in looked_at.items()
     }
     problem = Problem(request.sites, request.method.swap, request.objectives, train, looked_at)

@@ -6,13 +6,19 @@ No weights are read, so that a model can be planned for which is too large for t
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from causalign.alignment.spec import AlignSpec, on_one_device
 from causalign.memory import GIB
-from causalign.planning.estimate import Estimate
+from causalign.planning.estimate import Estimate, plan
 from causalign.sites.readable import Readable
 from causalign.sites.transformers.description import SiteDescription
 from causalign.sites.uri import describe_site, open_site
 
 Rehearse = Callable[[Sequence[Readable]], Estimate]
+
+
+def plan_of_spec(spec: AlignSpec) -> Estimate:
+    """Estimate what an alignment by reference will take; language models of many layers are not loaded for it."""
+    return plan_of(spec.network, lambda sites: plan(on_one_device(sites), **spec.arguments()))
 
 
 def plan_of(references: Sequence[str], rehearse: Rehearse) -> Estimate:

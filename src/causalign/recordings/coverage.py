@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Int
 
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 from causalign.recordings.splits import Splits
 
 
@@ -30,7 +30,7 @@ def covered(
     """Use the samples that are present, and whose value at least `fewest` trials of their split have.
 
     Raises:
-        CausalignError: a split has no sample that can be used.
+        InvalidArgument: a split has no sample that can be used.
     """
     used, lengths = np.zeros_like(known), known.shape[1] - known[:, ::-1].argmax(axis=1)
     tables = []
@@ -56,7 +56,7 @@ def covered(
             "used": enough,
         }
         if not enough.any():
-            raise CausalignError(
+            raise InvalidArgument(
                 f"the recording's split {split!r} ({len(trials)} trials) has no value that at least {fewest} trials "
                 "have: nothing could be matched (fewest)"
             )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from causalign.errors import CausalignError, unknown
+from causalign.errors import FileFormatError, MissingDependency, unknown
 from causalign.recordings.series import SeriesStates, clock
 from causalign.recordings.spikes import SpikeStates, span
 from causalign.recordings.states import States
@@ -44,17 +44,17 @@ def read_nwb(
     The file stays open as long as what is returned is used: states are read when they are asked for.
 
     Raises:
-        CausalignError: it is no NWB file, lacks what is asked for, or has it outside of what was recorded.
+        FileFormatError: it is no NWB file, lacks what is asked for, or has it outside of what was recorded.
     """
     file = _opened(path)
     if file.trials is None:
-        raise CausalignError(f"{path}: has no table of trials, which would say when they are and what they are of")
+        raise FileFormatError(f"{path}: has no table of trials, which would say when they are and what they are of")
     trials = file.trials.to_dataframe().reset_index(drop=True)
     trials = _chosen(trials, where, path)
     event = _column(trials, align, path).to_numpy(dtype=np.float64)
     happened = ~np.isnan(event)
     if not happened.any():
-        raise CausalignError(f"{path}: the event {align!r} happened in no trial")
+        raise FileFormatError(f"{path}: the event {align!r} happened in no trial")
     left_out = {} if happened.all() else {f"no event {align!r}": int((~happened).sum())}
     trials, event = trials[happened].reset_index(drop=True), event[happened]
     stop = trials["stop_time"].to_numpy(dtype=np.float64)
@@ -74,19 +74,19 @@ def _opened(path: Path) -> Any:
         import h5py
         import pynwb
     except ImportError:
-        raise CausalignError("NWB files are read with pynwb: pip install causalign[neuro]") from None
+        raise MissingDependency("NWB files are read with pynwb: pip install causalign[neuro]") from None
     if not path.is_file():
-        raise CausalignError(f"{path}: no such file")
+        raise FileFormatError(f"{path}: no such file")
     if not h5py.is_hdf5(path):
-        raise CausalignError(f"{path}: not an NWB file (it is no HDF5 file)")
+        raise FileFormatError(f"{path}: not an NWB file (it is no HDF5 file)")
     with h5py.File(path) as plain:
         if "nwb_version" not in plain.attrs:
-            raise CausalignError(f"{path}: not an NWB file (an HDF5 file without nwb_version)")
+            raise FileFormatError(f"{path}: not an NWB file (an HDF5 file without nwb_version)")
     try:
         return pynwb.NWBHDF5IO(path, "r", load_namespaces=True).read()
     except Exception as error:  # whatever is wrong with a file, pynwb and hdmf have no error in common
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CausalignError(f"{path}: cannot be read as NWB ({first})") from None
+        raise FileFormatError(f"{path}: cannot be read as NWB ({first})") from None
 
 
 def _column(trials: pd.DataFrame, name: str, path: Path) -> pd.Series:
@@ -101,7 +101,7 @@ def _chosen(trials: pd.DataFrame, where: Mapping[str, Any], path: Path) -> pd.Da
         trials = trials[_column(trials, name, path).isin(values)]
     if not len(trials):
         said = f" with {', '.join(f'{name} = {wanted}' for name, wanted in where.items())}" if where else ""
-        raise CausalignError(f"{path}: there is no trial{said}")
+        raise FileFormatError(f"{path}: there is no trial{said}")
     return trials.reset_index(drop=True)
 
 
@@ -114,9 +114,9 @@ def _of_units(
     window: tuple[float, float] | None,
 ) -> tuple[States, Windows]:
     if file.units is None or not len(file.units) or "spike_times" not in file.units.colnames:
-        raise CausalignError(f"{path}: has no units; its series are {', '.join(_series(file)) or 'none'}")
+        raise FileFormatError(f"{path}: has no units; its series are {', '.join(_series(file)) or 'none'}")
     if width is None or not width > 0:
-        raise CausalignError(f"spikes are counted in bins: bin is their width in seconds, found {width}")
+        raise FileFormatError(f"spikes are counted in bins: bin is their width in seconds, found {width}")
     start, stop = (trials[name].to_numpy(dtype=np.float64) for name in ("start_time", "stop_time"))
     windows = Windows.of(event, stop, window, width, "bin", span(file.units, start, stop))
     return SpikeStates(file.units, windows), windows
@@ -132,7 +132,7 @@ def _of_series(
     window: tuple[float, float] | None,
 ) -> tuple[States, Windows]:
     if width is not None:
-        raise CausalignError(f"bin is for spikes; the samples of the series {name!r} are taken as they are")
+        raise FileFormatError(f"bin is for spikes; the samples of the series {name!r} are taken as they are")
     known = _series(file)
     if name not in known:
         raise unknown(f"series of {path.name}", name, known)
@@ -167,7 +167,7 @@ def _table(trials: pd.DataFrame, columns: Sequence[str], windows: Windows, path:
             continue
         for index, (entries, samples) in enumerate(zip(column, windows.samples, strict=True)):
             if len(entries) != samples:
-                raise CausalignError(
+                raise FileFormatError(
                     f"{path}: the column {name!r} has {len(entries)} entries in trial {index}, which has {samples} "
                     "samples; one for each is wanted"
                 )

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Preprocess:
 
     def __post_init__(self) -> None:
         if self.pca is not None and self.pca < 1:
-            raise CausalignError(f"pca is a number of components, at least 1; found {self.pca}")
+            raise InvalidArgument(f"pca is a number of components, at least 1; found {self.pca}")
 
     @property
     def fitted(self) -> bool:
@@ -129,11 +129,11 @@ def fit(
     """The steps that are asked for, with the moments of the training samples (of their square roots, if those are).
 
     Raises:
-        CausalignError: nothing is left, a unit that never varies would be z-scored, or there are fewer components.
+        InvalidArgument: nothing is left, a unit that never varies would be z-scored, or there are fewer components.
     """
     kept = np.flatnonzero(fired) if asked.drop_silent else np.arange(len(units))
     if not len(kept):
-        raise CausalignError(f"none of the {len(units)} units ever fires: nothing is left of the recording")
+        raise InvalidArgument(f"none of the {len(units)} units ever fires: nothing is left of the recording")
     mean, scale, components = np.zeros(len(kept)), np.ones(len(kept)), None
     if moments is not None:
         mean = moments.mean[kept]
@@ -141,7 +141,7 @@ def fit(
             scale = np.sqrt(moments.variance[kept])
             constant = [units[unit] for unit in kept[~(scale > 0)]]
             if constant:
-                raise CausalignError(
+                raise InvalidArgument(
                     f"{len(constant)} units never vary in the training trials ({', '.join(constant[:3])}...): they "
                     "have no z-score; leave them out (drop_silent drops those that never fire)"
                 )
@@ -161,5 +161,5 @@ def _components(covariance: Float[np.ndarray, "kept kept"], count: int) -> Float
     variances, vectors = np.linalg.eigh(covariance)
     rank = int((variances > 1e-10 * variances[-1]).sum())
     if count > rank:
-        raise CausalignError(f"pca={count} of states that vary in {rank} dimensions")
+        raise InvalidArgument(f"pca={count} of states that vary in {rank} dimensions")
     return np.ascontiguousarray(vectors[:, ::-1][:, :count])

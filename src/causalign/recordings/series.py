@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from typing_extensions import override
 
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 from causalign.recordings.states import States
 from causalign.recordings.windows import Windows
 
@@ -40,16 +40,16 @@ def clock(series: Any, name: str) -> tuple[float, float, float]:
     """When a series begins, when it ends, and the seconds from sample to sample.
 
     Raises:
-        CausalignError: it has fewer than two samples.
+        InvalidArgument: it has fewer than two samples.
     """
     samples = len(series.data)
     if samples < 2:
-        raise CausalignError(f"the series {name!r} has {samples} samples")
+        raise InvalidArgument(f"the series {name!r} has {samples} samples")
     if series.rate is not None:
         return series.starting_time, series.starting_time + samples / series.rate, 1 / series.rate
     times = np.asarray(series.timestamps)
     if len(times) != samples:
-        raise CausalignError(f"the series {name!r} has {samples} samples and {len(times)} timestamps: unequal clocks")
+        raise InvalidArgument(f"the series {name!r} has {samples} samples and {len(times)} timestamps: unequal clocks")
     step = float(np.median(np.diff(times)))
     return float(times[0]), float(times[-1]) + step, step
 
@@ -58,7 +58,7 @@ def _first(series: Any, windows: Windows, name: str) -> Int[np.ndarray, " trials
     """The first sample of each trial: the one at its start, or the next one.
 
     Raises:
-        CausalignError: within a trial, samples are not evenly spaced.
+        InvalidArgument: within a trial, samples are not evenly spaced.
     """
     if series.rate is not None:
         return np.ceil((windows.start - series.starting_time) * series.rate - _UNEVEN).astype(np.int64)
@@ -67,7 +67,7 @@ def _first(series: Any, windows: Windows, name: str) -> Int[np.ndarray, " trials
     for trial, (begin, samples) in enumerate(zip(first, windows.samples, strict=True)):
         gaps = np.diff(times[begin : begin + samples])
         if len(gaps) != samples - 1 or (np.abs(gaps - step) > _UNEVEN * step).any():
-            raise CausalignError(
+            raise InvalidArgument(
                 f"unequal clocks: in trial {trial} the samples of {name!r} are not {step:g} s apart as elsewhere "
                 f"(from {gaps.min(initial=np.inf):g} to {gaps.max(initial=0):g} s): bring them to one rate first"
             )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int
 
-from causalign.errors import CausalignError, unknown
+from causalign.errors import InvalidArgument, unknown
 from causalign.random_streams import numpy_stream
 
 SPLITS = ("train", "validation", "test")
@@ -19,10 +19,10 @@ def drawn(trials: Int[np.ndarray, " _"], seed: int) -> Splits:
     """Of these trials, 60 % to train, 20 % to choose the step, and 20 % to test, at random.
 
     Raises:
-        CausalignError: they are too few.
+        InvalidArgument: they are too few.
     """
     if len(trials) < len(SPLITS):
-        raise CausalignError(f"{len(trials)} trials cannot be split into those for {', '.join(SPLITS)}")
+        raise InvalidArgument(f"{len(trials)} trials cannot be split into those for {', '.join(SPLITS)}")
     order = numpy_stream(seed, "recording", "split").permutation(trials)
     ends = np.maximum(np.round(np.cumsum(_SHARES) * len(trials)).astype(int), 1)
     ends[1] = min(max(ends[1], ends[0] + 1), len(trials) - 1)
@@ -34,7 +34,7 @@ def given(names: Sequence[str], trials: Int[np.ndarray, " _"]) -> Splits:
     """The split that each trial of the recording is said to be of; only `trials` are used.
 
     Raises:
-        CausalignError: a name is no split, or a split has none of the trials.
+        InvalidArgument: a name is no split, or a split has none of the trials.
     """
     for name in names:
         if name not in SPLITS:
@@ -43,5 +43,5 @@ def given(names: Sequence[str], trials: Int[np.ndarray, " _"]) -> Splits:
     splits = {name: trials[of == name] for name in SPLITS}
     for name, chosen in splits.items():
         if not len(chosen):
-            raise CausalignError(f"no usable trial is said to be of the split {name!r}")
+            raise InvalidArgument(f"no usable trial is said to be of the split {name!r}")
     return splits

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from typing_extensions import override
 
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 
 _BYTES = 2**24  # read together
 
@@ -23,7 +23,7 @@ class States(ABC):
         self.lengths = lengths
         """Samples of each trial, where that is known beforehand."""
         if 0 in (trials, time, len(units)):
-            raise CausalignError(f"a recording of {trials} trials, {time} samples and {len(units)} units is empty")
+            raise InvalidArgument(f"a recording of {trials} trials, {time} samples and {len(units)} units is empty")
 
     @abstractmethod
     def read(self, trials: Int[np.ndarray, " chosen"]) -> Float[np.ndarray, "chosen time units"]:
@@ -42,9 +42,9 @@ class ArrayStates(States):
     def __init__(self, array: Any, units: Sequence[str] | None = None) -> None:
         shape = tuple(getattr(array, "shape", ()))
         if len(shape) != 3:
-            raise CausalignError(f"a recording is an array [trials, time, units], found the shape {list(shape)}")
+            raise InvalidArgument(f"a recording is an array [trials, time, units], found the shape {list(shape)}")
         if units is not None and len(units) != shape[2]:
-            raise CausalignError(f"name each unit: found {len(units)} names for {shape[2]} units")
+            raise InvalidArgument(f"name each unit: found {len(units)} names for {shape[2]} units")
         super().__init__(shape[0], shape[1], units or [f"unit {index}" for index in range(shape[2])])
         self._array = array
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int
 
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 from causalign.recordings.preprocessing import Moments, Preprocess
 from causalign.recordings.states import States
 
@@ -29,7 +29,7 @@ def survey(states: States, training: Bool[np.ndarray, " trials"], asked: Preproc
     """Read all states once, chunk by chunk.
 
     Raises:
-        CausalignError: some are infinite, or negative where a square root is asked for; the trial is named.
+        InvalidArgument: some are infinite, or negative where a square root is asked for; the trial is named.
     """
     present, fired = np.zeros((states.trials, states.time), bool), np.zeros(len(states.units), bool)
     moments = Moments(len(states.units), asked.pca is not None) if asked.fitted else None
@@ -52,4 +52,4 @@ def survey(states: States, training: Bool[np.ndarray, " trials"], asked: Preproc
 
 def _refuse(wrong: Bool[np.ndarray, "chosen time units"], trials: Int[np.ndarray, " chosen"], what: str) -> None:
     if wrong.any():
-        raise CausalignError(f"trial {trials[int(np.argwhere(wrong)[0, 0])]} of the recording has {what}")
+        raise InvalidArgument(f"trial {trials[int(np.argwhere(wrong)[0, 0])]} of the recording has {what}")

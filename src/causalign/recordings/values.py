@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Int
 
-from causalign.errors import CausalignError, unknown
+from causalign.errors import InvalidArgument, unknown
 
 TRIAL, TIME = "trial", "time"
 Codes = Mapping[str, Mapping[str, int]]
@@ -34,19 +34,19 @@ class TrialTable:
         Both count from 0. A trial's row holds for all of its samples; a sample without a row is not known.
 
         Raises:
-            CausalignError: columns are missing or hold no whole numbers, or rows are of no sample, or of one twice.
+            InvalidArgument: columns are missing or hold no whole numbers, or rows are of no sample, or of one twice.
         """
         if not isinstance(table, pd.DataFrame):
-            raise CausalignError(f"variables are a pandas table, found {type(table).__name__}")
+            raise InvalidArgument(f"variables are a pandas table, found {type(table).__name__}")
         table = table.reset_index() if {TRIAL, TIME} & set(table.index.names) else table
         by_sample = {TRIAL, TIME} <= set(table.columns)
         names = [str(name) for name in table.columns if name not in (TRIAL, TIME)] if names is None else list(names)
         if not names:
-            raise CausalignError("the table of variables has no column with a variable")
+            raise InvalidArgument("the table of variables has no column with a variable")
         if by_sample:
             place = _places(table, trials, time)
         elif len(table) != trials:
-            raise CausalignError(
+            raise InvalidArgument(
                 f"the table of variables has {len(table)} rows for {trials} trials; a row a trial, or a row a sample "
                 f"with the columns {TRIAL!r} and {TIME!r}"
             )
@@ -82,7 +82,7 @@ def whole_numbers(
     """A column as whole numbers, and in which rows it has one.
 
     Raises:
-        CausalignError: there is no such column, or it holds something else.
+        InvalidArgument: there is no such column, or it holds something else.
     """
     if name not in table.columns:
         raise unknown("variable", name, [str(column) for column in table.columns])
@@ -97,13 +97,13 @@ def whole_numbers(
         numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError):
         found = column[there].iloc[0]
-        raise CausalignError(
+        raise InvalidArgument(
             f"the column {name!r} holds {found!r}; variables are whole numbers: say which number stands for which text "
             f"(codes = {{{name!r}: {{{str(found)!r}: 0, ...}}}})"
         ) from None
     if (numbers[there] % 1).any():
         found = numbers[there][numbers[there] % 1 != 0][0]
-        raise CausalignError(f"the column {name!r} holds {found}; variables are whole numbers: put it into bins first")
+        raise InvalidArgument(f"the column {name!r} holds {found}; variables are whole numbers: put it into bins first")
     return np.where(there, numbers, 0).astype(np.int64), there
 
 
@@ -112,10 +112,10 @@ def _places(table: pd.DataFrame, trials: int, time: int) -> tuple[Int[np.ndarray
     beyond = (trial < 0) | (trial >= trials) | (position < 0) | (position >= time)
     if beyond.any():
         row = int(np.flatnonzero(beyond)[0])
-        raise CausalignError(
+        raise InvalidArgument(
             f"row {row} of the table of variables is of trial {trial[row]}, sample {position[row]}; the recording has "
             f"{trials} trials of up to {time} samples, both counted from 0"
         )
     if len(table) > len(np.unique(trial * time + position)):
-        raise CausalignError("the table of variables has several rows of one sample")
+        raise InvalidArgument("the table of variables has several rows of one sample")
     return trial, position

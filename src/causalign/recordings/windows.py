@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 
 _ROUNDING = 1e-6  # of a sample: times are decimal fractions of seconds, and no binary ones
 
@@ -36,23 +36,23 @@ class Windows:
         """From the event to the end of the trial, or from one time to another around the event, all in seconds.
 
         Raises:
-            CausalignError: a window is empty, has no room for one sample, or is not within what was recorded.
+            InvalidArgument: a window is empty, has no room for one sample, or is not within what was recorded.
         """
         if window is not None and not window[0] < window[1]:
-            raise CausalignError(f"a window goes from one time to a later one, found {window[0]} to {window[1]} s")
+            raise InvalidArgument(f"a window goes from one time to a later one, found {window[0]} to {window[1]} s")
         start = event if window is None else event + window[0]
         end = stop if window is None else event + window[1]
         short = end - start < step * (1 - _ROUNDING)
         if short.any():
             trial = int(np.flatnonzero(short)[0])
-            raise CausalignError(
+            raise InvalidArgument(
                 f"a {what} of {step:g} s is longer than trial {trial}, which has {end[trial] - start[trial]:g} s from "
                 "the event on"
             )
         outside = (start < recorded[0] - _ROUNDING * step) | (end > recorded[1] + step * (1 + _ROUNDING))
         if outside.any():
             trial = int(np.flatnonzero(outside)[0])
-            raise CausalignError(
+            raise InvalidArgument(
                 f"{int(outside.sum())} trials are not within the recording ({recorded[0]:g} to {recorded[1]:g} s): "
                 f"trial {trial} is aligned from {start[trial]:g} to {end[trial]:g} s"
             )

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from causalign.errors import CausalignError, unknown
+from causalign.errors import InvalidArgument, unknown
 from causalign.recordings.values import TIME, TRIAL
 
 UNIT = "unit"
@@ -16,11 +16,11 @@ def read_xarray(array: Any, columns: Sequence[str] | None) -> tuple[Any, pd.Data
     """The array as `[trial, time, unit]`, its coordinates along trials (and time) as a table, and the units' names.
 
     Raises:
-        CausalignError: it has other dimensions, or no such coordinate.
+        InvalidArgument: it has other dimensions, or no such coordinate.
     """
     dims = [str(dim) for dim in getattr(array, "dims", ())]
     if sorted(dims) != sorted((TRIAL, TIME, UNIT)):
-        raise CausalignError(f"an array of xarray has the dimensions trial, time and unit; found {', '.join(dims)}")
+        raise InvalidArgument(f"an array of xarray has the dimensions trial, time and unit; found {', '.join(dims)}")
     array = array.transpose(TRIAL, TIME, UNIT)
     along = {
         str(name): coordinate

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from causalign.alignment.result import load_alignment
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 from causalign.files import atomic_write, output_folder, write_text
 from causalign.report.figures import iia_matrix, learning_curve, similarity_bars
 
@@ -28,7 +28,7 @@ def write_report(folder: Path | str) -> Path:
     """Draw what is saved in `folder` (`result.json`, and `similarity.csv` if it is there): PNG figures and a page.
 
     Raises:
-        CausalignError: there is no saved alignment, or a file is broken.
+        InvalidArgument: there is no saved alignment, or a file is broken.
     """
     folder = Path(folder)
     alignment = load_alignment(folder)
@@ -64,7 +64,7 @@ def _read_similarity(folder: Path, sites: set[str]) -> pd.DataFrame | None:
         table = pd.read_csv(path)[["measure", "a", "b", "value", "sd", "draws", "samples"]]
         table = table.astype({"value": float, "sd": float, "draws": int, "samples": int})
     except (OSError, ValueError, KeyError) as error:
-        raise CausalignError(f"{path}: not a table of similarity measures ({error})") from None
+        raise InvalidArgument(f"{path}: not a table of similarity measures ({error})") from None
     return table if len(table) and {*table["a"], *table["b"]} <= sites else None
 
 

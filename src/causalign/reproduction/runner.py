@@ -17,7 +17,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from causalign.callbacks import Callback, ProgressUpdate, silent
-from causalign.errors import CausalignError, SearchWarning
+from causalign.errors import InvalidArgument, SearchWarning
 from causalign.files import output_folder, write_text
 from causalign.reproduction.points import AlignmentOutcome, AlignmentPoint, Comparison, Outcome
 
@@ -40,7 +40,7 @@ def run_all(
     Each worker has its share of the processor's threads. Ctrl-C, and an error in one, keep what is finished.
 
     Raises:
-        CausalignError: a comparison cannot be run, or a worker was killed.
+        InvalidArgument: a comparison cannot be run, or a worker was killed.
     """
     output_folder(folder)
     asked = {comparison.key: comparison for comparison in comparisons}
@@ -81,7 +81,7 @@ def _run(left: dict[str, Comparison], folder: Path, workers: int) -> Iterator[st
                 try:
                     future.result()
                 except BrokenProcessPool:
-                    raise CausalignError(
+                    raise InvalidArgument(
                         f"a worker was killed, for want of memory as a rule; what is finished is in {folder}: "
                         "the same command goes on, with fewer --workers"
                     ) from None

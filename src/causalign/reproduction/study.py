@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from causalign.alignment.schema import AlignmentSummary, Score
 from causalign.alignment.spec import AlignSpec
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 from causalign.reproduction.points import (
     AlignmentOutcome,
     AlignmentPoint,
@@ -206,7 +206,7 @@ class Values:
         fields = ("panel", "comparison", "site", "metric")
         found = [values for name, values in self._rows if named.items() <= dict(zip(fields, name, strict=True)).items()]
         if len(found) != 1:
-            raise CausalignError(f"{len(found)} rows are {named}, one is needed")
+            raise InvalidArgument(f"{len(found)} rows are {named}, one is needed")
         return found[0]
 
 

@@ -46,7 +46,7 @@ def table(
     """One row a metric of a comparison: `COLUMNS`, then controls, departures, and what it took.
 
     `relation` is `>` where the paper gives a bound, `pairs` has the figure of each pair, and `files` its comparison;
-    `unswapped` is the floor, the score in those directions without a swap. A row carries the verdict of its claims:
+    `no_swap` is the floor, the score in those directions without a swap. A row carries the verdict of its claims:
     borne out if all of them are. `reached` names the controls that come up to the score in the same directions, but for
     0.02; an untrained network has those into the others, where the score is `ours_into_others`. `outside` and `energy`
     are means over pairs and directions, and so are those of held-out natural states. `seconds` are of all pairs and

@@ -10,7 +10,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from causalign.engine.activation_cache import require_same_trials
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 from causalign.random_streams import numpy_stream
 from causalign.scoring.recording_comparison import compare_averages
 from causalign.similarity.cka import cka
@@ -54,13 +54,13 @@ def compare(
         With a recording, `ci_low, ci_high` and `ceiling` as well, and `samples` is the number of values.
 
     Raises:
-        CausalignError: the sites are of different tasks, a number is too small, or states are NaN or infinite.
+        InvalidArgument: the sites are of different tasks, a number is too small, or states are NaN or infinite.
     """
     for site in (a, b):
         if not isinstance(site, Readable):
-            raise CausalignError(f"compare takes sites, such as network.site('hidden'); found {type(site).__name__}")
+            raise InvalidArgument(f"compare takes sites, such as network.site('hidden'); found {type(site).__name__}")
     if seed < 0 or draws < 2 or samples < 3 or trials_each < 1 or resamples < 2:
-        raise CausalignError(
+        raise InvalidArgument(
             "compare takes a seed of at least 0, 2 draws, 3 samples, 1 trial each and 2 resamples; "
             f"found {seed}, {draws}, {samples}, {trials_each} and {resamples}"
         )
@@ -87,7 +87,7 @@ def stratified(task: Task, each: int, rng: np.random.Generator) -> Sequences:
     """`each` trials of every stratum that the task is seen to write.
 
     Raises:
-        CausalignError: a stratum is too rare.
+        InvalidArgument: a stratum is too rare.
     """
     trials = task.trials(200 * each, rng)
     strata = task.strata(trials)
@@ -95,7 +95,7 @@ def stratified(task: Task, each: int, rng: np.random.Generator) -> Sequences:
         trials = task.trials(2 * len(trials), rng)
         strata = task.strata(trials)
     if np.unique(strata, return_counts=True)[1].min() < each:
-        raise CausalignError(f"{task.name} wrote fewer than {each} trials of a stratum in {len(trials):,}")
+        raise InvalidArgument(f"{task.name} wrote fewer than {each} trials of a stratum in {len(trials):,}")
     by_stratum = np.argsort(strata, kind="stable")
     first_of_stratum = np.searchsorted(strata[by_stratum], strata[by_stratum])
     return trials[by_stratum[np.arange(len(trials)) - first_of_stratum < each]]

@@ -42,7 +42,7 @@ def latent_table(
     The 95 % interval is of the mean, by bootstrap over the target's trials: interventions into one trial share it.
 
     Returns:
-        `source, target, variable, distance, ci_low, ci_high, unswapped, interventions, trials`; `unswapped` is the
+        `source, target, variable, distance, ci_low, ci_high, no_swap, interventions, trials`; `no_swap` is the
         distance with nothing swapped, `trials` those of the target that were swapped into.
     """
     rows = []

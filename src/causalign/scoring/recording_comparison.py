@@ -15,9 +15,10 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from causalign.engine.activation_cache import MAX_TRIALS, Activations, read_activations
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 from causalign.random_streams import numpy_stream
 from causalign.recordings.splits import SPLITS
+from causalign.run_context import RunContext
 from causalign.sites.readable import Readable
 from causalign.sites.recordings.recording import Recording
 from causalign.storage import forget_mapped_pages
@@ -42,7 +43,7 @@ def compare_averages(
         where both are. Each half has but half of the trials, so that all of them together may agree a little better.
 
     Raises:
-        CausalignError: the variables differ, or too few values are on both sides.
+        InvalidArgument: the variables differ, or too few values are on both sides.
     """
     require_settable(a.task, variable, b.task, variable)
     sides = _averages([a, b], variable, seed)
@@ -108,7 +109,9 @@ def _both(x: Float[np.ndarray, "values x"], y: Float[np.ndarray, "values y"]) ->
     """Of the values that both have: some may have lost all of their trials."""
     there = ~(np.isnan(x).any(axis=1) | np.isnan(y).any(axis=1))
     if there.sum() < _FEWEST:
-        raise CausalignError(f"only {there.sum()} values have trials enough to be resampled and halved; {_FEWEST} must")
+        raise InvalidArgument(
+            f"only {there.sum()} values have trials enough to be resampled and halved; {_FEWEST} must"
+        )
     return torch.from_numpy(x[there]), torch.from_numpy(y[there])
 
 
@@ -119,7 +122,7 @@ def _averages(sites: Sequence[Readable], variable: str, seed: int) -> list[_Aver
     known = [set(map(tuple, np.unique(np.concatenate(parts), axis=0).tolist())) for parts in labels]
     shared = sorted(set.intersection(*known))
     if len(shared) < _FEWEST:
-        raise CausalignError(
+        raise InvalidArgument(
             f"{sites[0].name} and {sites[1].name} have {len(shared)} values of {variable!r} in common; "
             f"at least {_FEWEST} are needed"
         )
@@ -133,7 +136,7 @@ def _averages(sites: Sequence[Readable], variable: str, seed: int) -> list[_Aver
 def _read(site: Readable, seed: int, index: int) -> list[Activations]:
     """All of a recording's trials, or new ones of a network."""
     splits = SPLITS if isinstance(site, Recording) else (f"similarity {index}",)
-    return [read_activations([site], MAX_TRIALS, seed, split)[0] for split in splits]
+    return [read_activations([site], MAX_TRIALS, split, RunContext(seed))[0] for split in splits]
 
 
 def _index(labels: Int[np.ndarray, "states names"], order: dict[tuple[int, ...], int]) -> Int[np.ndarray, " states"]:
@@ -148,7 +151,7 @@ def _summed(
     for recorded, which in zip(parts, values, strict=True):
         taken = which >= 0
         pair, of_sample = np.unique(recorded.trial[taken] * distinct + which[taken], return_inverse=True)
-        rows = torch.from_numpy(recorded.row[recorded.trial, recorded.position][taken])
+        rows = torch.from_numpy(recorded.row(recorded.trial, recorded.position)[taken])
         total = torch.zeros(len(pair), recorded.states.shape[1], dtype=torch.float64)
         for into, some in zip(torch.from_numpy(of_sample).split(_PART), rows.split(_PART), strict=True):
             total.index_add_(0, into, recorded.gather(some).cpu().double())

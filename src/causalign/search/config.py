@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from causalign.errors import CausalignError, lookup
+from causalign.errors import InvalidArgument, lookup
 
 PRECISIONS = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 _THINNING = 10  # looks are this part of all steps so far apart, and as many times as far as the first at most
@@ -72,12 +72,12 @@ class SearchConfig:
             lookup("precision", self.precision, PRECISIONS)
         for name in ("batch", "grow", "passes", "trial", "check_every", "patience"):
             if getattr(self, name) < 1:
-                raise CausalignError(f"{name} must be at least 1, found {getattr(self, name)}")
+                raise InvalidArgument(f"{name} must be at least 1, found {getattr(self, name)}")
         if self.most_steps < 0:
-            raise CausalignError(f"most_steps must not be negative, found {self.most_steps}")
+            raise InvalidArgument(f"most_steps must not be negative, found {self.most_steps}")
         if self.learning_rate is not None and not self.learning_rate > 0:
-            raise CausalignError(f"learning_rate must be positive, found {self.learning_rate}")
+            raise InvalidArgument(f"learning_rate must be positive, found {self.learning_rate}")
         if not 0 <= self.least_gain < 1:
-            raise CausalignError(f"least_gain is a difference of IIA, at least 0 and below 1, found {self.least_gain}")
+            raise InvalidArgument(f"least_gain is a difference of IIA, at least 0 and below 1, found {self.least_gain}")
         if self.enough is not None and not 0 < self.enough <= 1:
-            raise CausalignError(f"enough is an IIA above 0 and at most 1, found {self.enough}")
+            raise InvalidArgument(f"enough is an IIA above 0 and at most 1, found {self.enough}")

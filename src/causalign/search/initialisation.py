@@ -13,17 +13,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from causalign.engine.activation_cache import Activations
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 from causalign.maps.base import AlignmentMap
-from causalign.storage import forget_mapped_pages
-from causalign.tasks.variable import Variable
 
 _ROUNDS = 50
-_PART = 2**14  # states whose means are taken at a time
 
 
 def generalized_procrustes(
@@ -34,12 +30,12 @@ def generalized_procrustes(
     Solved in float64, by alternating the exact solutions for Z, V_i and a_i.
 
     Raises:
-        CausalignError: a network's states are all zero.
+        InvalidArgument: a network's states are all zero.
     """
     raw = _compressed([states.cpu().double() for states in paired])
     norms = [float(torch.linalg.norm(states)) for states in raw]
     if 0.0 in norms:
-        raise CausalignError("the states of a site are all zero on average: no closed form to start from")
+        raise InvalidArgument("the states of a site are all zero on average: no closed form to start from")
     means = [states / norm for states, norm in zip(raw, norms, strict=True)]
     scales = [1.0] * len(means)
     consensus = _leading(torch.cat(means, dim=1), rank)
@@ -62,44 +58,6 @@ def _compressed(paired: Sequence[Float[Tensor, "rows _"]]) -> list[Float[Tensor,
     if len(paired[0]) <= sum(widths):
         return list(paired)
     return list(torch.linalg.qr(torch.cat(list(paired), dim=1), mode="r").R.split(widths, dim=1))
-
-
-def class_means(
-    recorded: Sequence[Activations], keys: Sequence[Sequence[str]], variables: Sequence[Variable] = ()
-) -> list[Float[Tensor, "values _"]]:
-    """The mean state of each value of the variable, for the values that all networks' trials have, in one order.
-
-    Stepwise, of each change of the value that a token makes.
-
-    `keys[i]` are the variables of network i that are aligned; values out of a range of one of `variables` are left out.
-
-    Raises:
-        CausalignError: the networks' trials share no value of the variable.
-    """
-    grouped = []
-    for samples, names in zip(recorded, keys, strict=True):
-        labels, rows = samples.labelled(names)
-        values, which = np.unique(labels, axis=0, return_inverse=True)
-        grouped.append((list(map(tuple, values.tolist())), _means(samples, rows, which)))
-    shared = set.intersection(*(set(values) for values, _ in grouped))
-    for variable in variables:
-        if variable.restricted and not recorded[0].stepwise:
-            shared = {value for value in shared if variable.allows(np.array(value))[0]}
-    if not shared:
-        raise CausalignError("the networks' trials share no value of the variable: no closed form to start from")
-    return [means[[values.index(value) for value in sorted(shared)]] for values, means in grouped]
-
-
-def _means(
-    recorded: Activations, rows: Int[Tensor, " states"], which: Int[np.ndarray, " states"]
-) -> Float[Tensor, "values width"]:
-    """The mean state of each class, in float64."""
-    index = torch.from_numpy(which)
-    sums = torch.zeros(int(which.max()) + 1, recorded.states.shape[1], dtype=torch.float64)
-    for of_part, part in zip(index.split(_PART), rows.split(_PART), strict=True):
-        sums.index_add_(0, of_part, recorded.gather(part).cpu().double())
-        forget_mapped_pages()
-    return sums / index.bincount()[:, None]
 
 
 def _leading(matrix: Float[Tensor, "values width"], rank: int) -> Float[Tensor, "values rank"]:

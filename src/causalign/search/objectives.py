@@ -8,7 +8,7 @@ from torch import Tensor
 
 from causalign.engine.batch import Batch
 from causalign.engine.run import run_interventions
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 from causalign.scoring.latent_distance import latent_distance
 from causalign.sites.readable import Readable
 
@@ -55,7 +55,7 @@ def latent_loss(
     total = swapped[0].new_zeros(())
     for batch, states in zip(batches, swapped, strict=True):
         if batch.latents is None:
-            raise CausalignError(f"{site.name}: no counterfactual latents were looked up")
+            raise InvalidArgument(f"{site.name}: no counterfactual latents were looked up")
         total = total + latent_distance(batch.latents, states).mean()
     return total
 

@@ -1,17 +1,27 @@
 """Which rank: the best of several, or the least whose maps do as well as those of the best, but for a tolerance."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from causalign.alignment.schema import RankTrial
 from causalign.callbacks import Callback
 from causalign.maps.base import AlignmentMap
 from causalign.search.config import SearchConfig
-from causalign.search.search import Search, SearchResult
+from causalign.search.search import Search, SearchResult, StopReason
+
+
+@dataclass(frozen=True)
+class RankTrial:
+    """A rank that was tried, and its result on validation."""
+
+    rank: int
+    worst_iia: float
+    steps: int
+    stopped: StopReason
+
 
 Searched = Callable[[Sequence[AlignmentMap]], SearchResult]
 """A search that begins at given maps, at their rank."""

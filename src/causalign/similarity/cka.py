@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import zscore
 from torch import Tensor
 
-from causalign.errors import CausalignError, lookup
+from causalign.errors import InvalidArgument, lookup
 from causalign.similarity.gram import overlaps, self_products
 from causalign.similarity.samples import Samples, SamplesX, SamplesY, paired
 
@@ -31,20 +31,20 @@ def cka(x: ArrayLike | Tensor, y: ArrayLike | Tensor, kernel: str = "cosine", de
         A similarity in [0, 1]; debiased, one that is 0 on average for independent states and may be below it.
 
     Raises:
-        CausalignError: unpaired or non-finite input, fewer than 4 samples for the debiased estimate, states without any
-            variation, or an unknown kernel.
+        InvalidArgument: unpaired or non-finite input, fewer than 4 samples for the debiased estimate, states without
+            any variation, or an unknown kernel.
     """
     features_of = lookup("kernel", kernel, KERNELS)
     given = paired(x, y, fewest=4 if debiased else 3)
     for which, samples in zip("xy", given, strict=True):
         if not _varying(samples).any():
-            raise CausalignError(f"no unit of {which} varies over the samples: CKA is undefined")
+            raise InvalidArgument(f"no unit of {which} varies over the samples: CKA is undefined")
     features = [features_of(samples) for samples in given]
     centred = [rows - rows.mean(axis=0) for rows in features]
     hsic = _unbiased_hsic(*centred) if debiased else overlaps(*centred)  # both without the factors that cancel
     own = hsic[0, 0] * hsic[1, 1]
     if not own > 0:
-        raise CausalignError("the debiased CKA of these samples is undefined: they are too few")
+        raise InvalidArgument("the debiased CKA of these samples is undefined: they are too few")
     return float(hsic[0, 1] / np.sqrt(own))
 
 

@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 from scipy.linalg import orthogonal_procrustes
 from torch import Tensor
 
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 from causalign.similarity.samples import Samples, paired
 
 
@@ -23,7 +23,7 @@ def procrustes(x: ArrayLike | Tensor, y: ArrayLike | Tensor) -> float:
         A distance in [0, sqrt(2)]: 0 if the two differ by shift, rotation and scale only.
 
     Raises:
-        CausalignError: unpaired or non-finite input, or states without any variation.
+        InvalidArgument: unpaired or non-finite input, or states without any variation.
     """
     pair = paired(x, y)
     width = max(samples.shape[1] for samples in pair)
@@ -36,5 +36,5 @@ def _normalised(samples: Samples, which: str, width: int) -> Float[np.ndarray, "
     centred = samples - samples.mean(axis=0)
     norm = np.linalg.norm(centred)
     if norm < 1e-12 * max(1.0, np.abs(samples).max()):
-        raise CausalignError(f"{which} does not vary over the samples: Procrustes is undefined")
+        raise InvalidArgument(f"{which} does not vary over the samples: Procrustes is undefined")
     return np.pad(centred / norm, ((0, 0), (0, width - samples.shape[1])))

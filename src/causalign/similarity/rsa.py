@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 from scipy.spatial.distance import pdist
 from torch import Tensor
 
-from causalign.errors import CausalignError, unknown
+from causalign.errors import InvalidArgument, unknown
 from causalign.similarity.gram import overlaps, self_products
 from causalign.similarity.ranks import MOST, DoubledRanks, doubled_ranks
 from causalign.similarity.samples import Samples, SamplesX, SamplesY, paired, refuse_zero_rows
@@ -35,7 +35,7 @@ def rsa(x: ArrayLike | Tensor, y: ArrayLike | Tensor, correlation: str = "spearm
         A correlation in [-1, 1].
 
     Raises:
-        CausalignError: unpaired or non-finite input, an all-zero sample, an unknown correlation, an RDM without
+        InvalidArgument: unpaired or non-finite input, an all-zero sample, an unknown correlation, an RDM without
             variation, or more samples than can be ranked (46,341).
     """
     if correlation not in CORRELATIONS:
@@ -49,7 +49,7 @@ def rsa(x: ArrayLike | Tensor, y: ArrayLike | Tensor, correlation: str = "spearm
 def _spearman(x: SamplesX, y: SamplesY) -> float:
     pairs = len(x) * (len(x) - 1) // 2
     if pairs > MOST:
-        raise CausalignError(
+        raise InvalidArgument(
             f"Spearman's RSA ranks the pairs of at most 46,341 samples, found {len(x):,}; draw fewer, or take 'pearson'"
         )
     ranks = [_distance_ranks(samples, which) for which, samples in zip("xy", (x, y), strict=True)]
@@ -104,4 +104,4 @@ def _correlation(products: Float[np.ndarray, "2 2"]) -> float:
 
 def _refuse_equal(spread: float, which: str) -> None:
     if not spread >= 1e-12:  # or NaN, of states too small or large to be squared
-        raise CausalignError(f"all samples of {which} are equally far from each other: no correlation is defined")
+        raise InvalidArgument(f"all samples of {which} are equally far from each other: no correlation is defined")

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 
 Samples = Float[np.ndarray, "samples width"]
 SamplesX = Float[np.ndarray, "samples width_x"]
@@ -16,16 +16,18 @@ def paired(x: ArrayLike | Tensor, y: ArrayLike | Tensor, fewest: int = 3) -> tup
     """Both inputs as float64 matrices whose rows belong together.
 
     Raises:
-        CausalignError: they are no matrices, have other numbers of rows, too few, or entries that are NaN or infinite.
+        InvalidArgument: they are no matrices, have other numbers of rows, too few, or entries that are NaN or infinite.
     """
     arrays = [np.asarray(a.detach().cpu() if isinstance(a, Tensor) else a, dtype=np.float64) for a in (x, y)]
     for which, array in zip("xy", arrays, strict=True):
         if array.ndim != 2:
-            raise CausalignError(f"{which} must be [samples, width], found the shape {list(array.shape)}")
+            raise InvalidArgument(f"{which} must be [samples, width], found the shape {list(array.shape)}")
         if not np.isfinite(array).all():
-            raise CausalignError(f"{which} has NaN or infinite entries in {(~np.isfinite(array)).any(1).sum()} samples")
+            raise InvalidArgument(
+                f"{which} has NaN or infinite entries in {(~np.isfinite(array)).any(1).sum()} samples"
+            )
     if len(arrays[0]) != len(arrays[1]) or len(arrays[0]) < fewest:
-        raise CausalignError(
+        raise InvalidArgument(
             f"x and y need the same samples, at least {fewest}; found {len(arrays[0])} and {len(arrays[1])}"
         )
     return arrays[0], arrays[1]
@@ -35,8 +37,8 @@ def refuse_zero_rows(samples: Samples, which: str) -> None:
     """Check that every sample has a direction, as a cosine needs.
 
     Raises:
-        CausalignError: some samples are all zeros.
+        InvalidArgument: some samples are all zeros.
     """
     zero = int((~samples.any(axis=1)).sum())
     if zero:
-        raise CausalignError(f"{which} has {zero} all-zero samples, whose cosine is undefined")
+        raise InvalidArgument(f"{which} has {zero} all-zero samples, whose cosine is undefined")

@@ -1,11 +1,13 @@
 """Sites: places in a network that can be read, swapped, and run on from."""
 
-from causalign.sites.base import Continuation, Places, Site, gathered, require_site
+from causalign.networks.site_registry import register_site
+from causalign.sites.base import Continuation, Places, Site, require_site
 from causalign.sites.checks import check, check_rows
+from causalign.sites.modules import opener
 from causalign.sites.modules.hooks import ModuleSite
 from causalign.sites.modules.inventory import sites_of
-from causalign.sites.modules.opener import site_in
-from causalign.sites.readable import Prefix, Readable, finite
+from causalign.sites.prefix import Prefix
+from causalign.sites.readable import Readable, finite
 from causalign.sites.recordings.recording import Recording
 from causalign.sites.recurrent.sites import Embedding, HiddenState
 from causalign.sites.transformers.description import SiteDescription
@@ -30,9 +32,9 @@ __all__ = [
     "check_rows",
     "describe_site",
     "finite",
-    "gathered",
     "open_site",
+    "opener",
+    "register_site",
     "require_site",
-    "site_in",
     "sites_of",
 ]

@@ -1,8 +1,10 @@
 """What a site is: a place in a network whose state can be read, swapped, and run on from."""
 
-from abc import abstractmethod
+from abc import ABCMeta
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,9 +12,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from typing_extensions import override
 
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 from causalign.networks.base import Network
-from causalign.sites.readable import Prefix, Readable
+from causalign.sites.prefix import Prefix
+from causalign.sites.readable import Readable
 from causalign.tasks.base import Sequences, Task
 from causalign.tasks.trials import Trials
 
@@ -68,18 +71,64 @@ class Continuation:
         return cls(tokens[trial, step], trial, step, running)
 
 
-class Site(Readable):
-    """A place in a frozen network. Nothing but its answers, `read`, `prepare` and `resume`, knows the architecture.
+class SiteType(ABCMeta):
+    """The type of `Site`: called itself, `Site` opens a place in a module; called, a subclass makes an instance."""
 
-    The state at position t is the one once token x_t has been read; a swap at t changes that state, and the
-    prediction of x_{t+1} is the first that can change.
+    opener: Callable[..., Any]
+    """The function that opens a place in a module; `sites.modules.opener` sets it."""
+
+    def __call__(cls, *args: Any, **options: Any) -> Any:
+        """Open a place in a module, or make an instance of a subclass."""
+        return SiteType.opener(*args, **options) if cls is Site else super().__call__(*args, **options)
+
+
+class Site(Readable, metaclass=SiteType):
+    """A place in a frozen network whose activations can be read, replaced, and run on from.
+
+    `Site(module, at)` opens a place in a module that predicts next tokens: `module(input_ids)` returns logits
+    `[rows, time, vocabulary]`, alone, as `.logits`, or as the first entry of a tuple. The state at position t is the
+    one after token t has been read; a swap at t changes that state, and the prediction of token t + 1 is the first that
+    can change.
+
+    Main arguments:
+        module: A module in evaluation mode. It is frozen (its weights take no gradient from now on) and checked on a
+            few inputs.
+        at: The path of a submodule, such as `"rnn"` or `"blocks.1"`; `sites_of(module)` lists them. The state is what
+            the submodule returns, `[rows, time, width]`, alone or within a tuple or a dict. The state of an `nn.GRU`,
+            `nn.LSTM` or `nn.RNN` is everything it carries, `[h ; c]` of all layers. Causal language models of Hugging
+            Face also have `"embedding"`, `"layer.1"`, ...
+
+    Other Arguments:
+        task: A task, or the name of one, whose trials the site reads. Without a task, a counterfactual dataset supplies
+            the inputs.
+        tokens: The module's id of each of the task's tokens; needed with a task only. The pad `P` may be left out.
+        name: The module's name in results; by default, that of its class.
+        tolerance: The largest difference between the logits of a resumed run and of the plain run, as a share of the
+            largest logit. By default 1e-4, or what half precision can resolve.
+
+    Raises:
+        InvalidArgument: The module is in training mode, not deterministic, or does not predict next tokens; there is no
+            such place, or its state cannot be swapped; `tokens` do not fit the task.
     """
 
     task: Task
     tolerance: float = 1e-4
-    """How much of the largest logit a run that goes on from a state may differ from the plain run."""
+    """The largest difference between logits of a resumed and of the plain run, as a share of the largest logit."""
 
-    def __init__(self, network: Network, at: str, task: Task, width: int) -> None:
+    def __init__(
+        self,
+        module: Any,
+        at: str,
+        *,
+        task: Task | str | None = None,
+        tokens: Mapping[str, int] | None = None,
+        name: str | None = None,
+        tolerance: float | None = None,
+    ) -> None:
+        raise NotImplementedError
+
+    def _bind(self, network: Network, at: str, task: Task, width: int) -> None:
+        """Attach the site to its network; every subclass begins with this."""
         self.network, self.at, self.task, self.width = network, at, task, width
         self.name = f"{network.name}@{at}"
         self.made_for = (self.device, self.dtype)
@@ -91,14 +140,14 @@ class Site(Readable):
         """Check that the network is in evaluation mode, its weights take no gradient, and both are where they were.
 
         Raises:
-            CausalignError: it is not so.
+            InvalidArgument: it is not so.
         """
         if any(module.training for module in self.network.modules()):
-            raise CausalignError(f"{self.network.name} is in training mode; call its .freeze() first")
+            raise InvalidArgument(f"{self.network.name} is in training mode; call its .eval() first")
         if any(weight.requires_grad for weight in self.network.parameters()):
-            raise CausalignError(f"the weights of {self.network.name} are trainable; call its .freeze() first")
+            raise InvalidArgument(f"the weights of {self.network.name} are trainable; call its .freeze() first")
         if self.made_for != (self.device, self.dtype):
-            raise CausalignError(
+            raise InvalidArgument(
                 f"{self.network.name} was moved or cast after {self.name} was made; make the site again"
             )
 
@@ -119,7 +168,7 @@ class Site(Readable):
             return self
         found = deepcopy(self.network).to(dtype).site(self.at, self.task)
         if type(found) is not type(self):
-            raise CausalignError(f"{self.name} is a site of one's own, and cannot be made again at another precision")
+            raise InvalidArgument(f"{self.name} is a site of one's own, and cannot be made again at another precision")
         return found
 
     def absolute_tolerance(self, logits: Float[Tensor, "..."]) -> float:
@@ -162,18 +211,17 @@ class Site(Readable):
         tokens = self.encode(_sequences(trials).tokens[:, :time])
         return self.read(tokens), self.prefix(tokens, stepwise)
 
-    @abstractmethod
     def read(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time width"]:
         """The states at every position, without a gradient."""
+        raise NotImplementedError
 
-    @abstractmethod
     def prefix(self, tokens: Int[Tensor, "trials time"], stepwise: bool = False) -> Prefix:
         """Whatever precedes a swap in these trials, wherever it is, computed once and without a gradient.
 
         Stepwise, that is only what swapped states themselves do not replace.
         """
+        raise NotImplementedError
 
-    @abstractmethod
     def run_from(
         self, prefix: Prefix, places: Places, state: Float[Tensor, "trials width"], continuation: Continuation
     ) -> Float[Tensor, "tokens features"]:
@@ -181,6 +229,7 @@ class Site(Readable):
 
         Differentiable in `state`.
         """
+        raise NotImplementedError
 
     def run_from_steps(
         self,
@@ -192,10 +241,10 @@ class Site(Readable):
         """The same with the states of all positions up to the places' given; columns beyond them are not looked at.
 
         Raises:
-            CausalignError: the site cannot be swapped stepwise.
+            InvalidArgument: the site cannot be swapped stepwise.
         """
         del prefix, places, states, continuation
-        raise CausalignError(
+        raise InvalidArgument(
             f"{self.name} cannot be swapped stepwise: each state replaces all that the ones before it carried; "
             "swap it at one position"
         )
@@ -207,14 +256,14 @@ class Site(Readable):
         """The continuation's tokens as they reach this site, all but the last of every trial; no swap changes them.
 
         Raises:
-            CausalignError: nothing that could be kept is fed here.
+            InvalidArgument: nothing that could be kept is fed here.
         """
         del prefix, places, continuation
-        raise CausalignError(f"{self.name} is fed nothing that could be kept")
+        raise InvalidArgument(f"{self.name} is fed nothing that could be kept")
 
-    @abstractmethod
     def read_out(self, features: Float[Tensor, "tokens features"]) -> Float[Tensor, "tokens vocabulary"]:
         """The logits, row by row: so that they are never needed all at once."""
+        raise NotImplementedError
 
     def resume(
         self, prefix: Prefix, places: Places, state: Float[Tensor, "trials width"], continuation: Continuation
@@ -232,7 +281,7 @@ class Site(Readable):
         """The same from the states of all positions up to the places'.
 
         Raises:
-            CausalignError: the site cannot be swapped stepwise.
+            InvalidArgument: the site cannot be swapped stepwise.
         """
         return self.read_out(self.run_from_steps(prefix, places, states, continuation))
 
@@ -244,20 +293,13 @@ def require_site(site: Readable, what: str) -> Site:
     """The site that `what` takes, because it runs networks.
 
     Raises:
-        CausalignError: it can only be read.
+        InvalidArgument: it can only be read.
     """
     if not isinstance(site, Site):
-        raise CausalignError(f"{site.name} is a recording: it can be read and never run, and {what}")
+        raise InvalidArgument(f"{site.name} is a recording: it can be read and never run, and {what}")
     return site
 
 
 def _sequences(trials: Trials) -> Sequences:
     assert isinstance(trials, Sequences)  # what `draw` gave
     return trials
-
-
-def gathered(
-    table: Float[Tensor, "recorded ..."], like: Tensor, *index: Int[Tensor, " chosen"]
-) -> Float[Tensor, "chosen ..."]:
-    """Entries of a table that may lie elsewhere, on the device and in the precision of `like`."""
-    return table[tuple(each.to(table.device) for each in index)].to(like)

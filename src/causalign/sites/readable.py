@@ -4,15 +4,13 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
+from causalign.sites.prefix import Prefix
 from causalign.tasks.causal_model import CausalModel
 from causalign.tasks.trials import Trials
-
-Prefix = dict[str, Shaped[Tensor, "recorded ..."]]
-"""All that may precede a swap in some trials, computed once, a row a trial; what it holds is the site's own affair."""
 
 
 class Readable(ABC):
@@ -66,10 +64,10 @@ def finite(states: Float[Tensor, "trials ..."], site: Readable) -> Float[Tensor,
     """The states as they are.
 
     Raises:
-        CausalignError: some are NaN or infinite; the site and the first such trial are named.
+        InvalidArgument: some are NaN or infinite; the site and the first such trial are named.
     """
     sound: Bool[Tensor, " trials"] = torch.isfinite(states).flatten(1).all(1)
     if not bool(sound.all()):
         trial = int((~sound).nonzero()[0, 0])
-        raise CausalignError(f"{site.name}: the states of trial {trial} are NaN or infinite")
+        raise InvalidArgument(f"{site.name}: the states of trial {trial} are NaN or infinite")
     return states

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from causalign.errors import CausalignError, lookup
+from causalign.errors import InvalidArgument, lookup
 from causalign.networks import zoo
 from causalign.networks.base import Network
 from causalign.networks.checkpoint import load_network
@@ -33,7 +33,7 @@ def open_site(reference: str) -> Readable:
     Without a seed the zoo's network of seed 0 is meant; without `@` the hidden state, or a language model's embedding.
 
     Raises:
-        CausalignError: there is no such network, or it has no such site.
+        InvalidArgument: there is no such network, or it has no such site.
     """
     if reference.endswith(DESCRIPTION):
         return open_recording(Path(reference))
@@ -51,7 +51,7 @@ def describe_site(reference: str) -> SiteDescription | None:
     """The place that a reference to a language model names, of which no weights are read; none for other references.
 
     Raises:
-        CausalignError: there is no such model, or it has no such place.
+        InvalidArgument: there is no such model, or it has no such place.
     """
     named, at = _parted(reference)
     if reference.endswith(DESCRIPTION) or not named.startswith(HUGGING_FACE):
@@ -71,7 +71,7 @@ def _parted(reference: str) -> tuple[str, str]:
 def _network(reference: str) -> Network:
     if not reference.startswith(ZOO):
         if not Path(reference).exists():
-            raise CausalignError(
+            raise InvalidArgument(
                 f"{reference}: no such folder; shipped networks are named {ZOO}{zoo.entries()[0].name}/0, and the "
                 f"like, and language models {HUGGING_FACE}PATH"
             )
@@ -85,7 +85,7 @@ def _showing(network: Network, counts: range | None = None) -> Task:
     if counts is None:
         return network.task
     if not isinstance(network.task, Counting):
-        raise CausalignError(f"counts are of counting tasks, and {network.name} is of {network.task.name}")
+        raise InvalidArgument(f"counts are of counting tasks, and {network.name} is of {network.task.name}")
     return network.task.only(counts)
 
 
@@ -108,7 +108,7 @@ def _language_model(named: str) -> tuple[str, InContext, dict[str, Any]]:
 def _counts(value: str) -> range:
     ends = re.fullmatch(r"(\d{1,3})\.\.(\d{1,3})", value)
     if ends is None:
-        raise CausalignError(f"counts are given as 1..12, found {value!r}")
+        raise InvalidArgument(f"counts are given as 1..12, found {value!r}")
     return range(int(ends[1]), int(ends[2]) + 1)
 
 

@@ -4,6 +4,7 @@ from causalign.errors import lookup
 from causalign.tasks.arithmetic import Arithmetic
 from causalign.tasks.base import BEGIN, END, Sequences, Task
 from causalign.tasks.causal_model import CausalModel, Values, VariableTable, counterfactual, require_settable
+from causalign.tasks.checks import check
 from causalign.tasks.counting import Counting, Modulo, MultiObject, Rounding, SameObject
 from causalign.tasks.in_context import InContext
 from causalign.tasks.no_task import NoTask
@@ -33,6 +34,7 @@ __all__ = [
     "VariableTable",
     "Vocabulary",
     "by_name",
+    "check",
     "counterfactual",
     "names",
     "require_settable",

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 from typing_extensions import override
 
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 from causalign.tasks.causal_model import CausalModel, Values
 from causalign.tasks.trials import Trials
 from causalign.tasks.vocabulary import Vocabulary
@@ -105,7 +105,7 @@ class Task(CausalModel, ABC):
     def trials(self, count: int, rng: np.random.Generator) -> Sequences:
         """`count` trials of the task, from B to E."""
         if count < 1:
-            raise CausalignError(f"trials must be at least 1, found {count}")
+            raise InvalidArgument(f"trials must be at least 1, found {count}")
         values = self.start(count)
         begin = np.full((count, 1), self.vocabulary.id(BEGIN))
         rest = self.continue_from(values, rng)
@@ -124,7 +124,7 @@ class Task(CausalModel, ABC):
         columns: list[tuple[Int[np.ndarray, " trials"], Bool[np.ndarray, " trials"], Values]] = []
         while running.any():
             if len(columns) == _LONGEST:
-                raise CausalignError(f"the task {self.name} wrote {_LONGEST} tokens and no {END}")
+                raise InvalidArgument(f"the task {self.name} wrote {_LONGEST} tokens and no {END}")
             token, determined = self.write(values, rng)
             token = np.where(running, token, 0)
             after = self.read(values, token)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Int
 
-from causalign.errors import CausalignError, unknown
+from causalign.errors import InvalidArgument, unknown
 from causalign.tasks.variable import FULL
 
 Values = dict[str, Int[np.ndarray, " trials"]]
@@ -34,11 +34,11 @@ class CausalModel:
         """`values` with some variables set to what is `given`; a task with readings knows how to set those.
 
         Raises:
-            CausalignError: something is given that is no variable.
+            InvalidArgument: something is given that is no variable.
         """
         for name in given:
             if name not in self.variables:
-                raise CausalignError(f"{self.name} reads {name!r}, but its `set` does not say how it is set")
+                raise InvalidArgument(f"{self.name} reads {name!r}, but its `set` does not say how it is set")
         return {name: values[name] for name in self.variables} | given
 
     def meaningful(self, values: Values) -> Bool[np.ndarray, " trials"]:
@@ -49,7 +49,7 @@ class CausalModel:
         """The variables (or the one reading) that `variable` stands for: itself, or all variables for `full`.
 
         Raises:
-            CausalignError: the task has no such variable.
+            InvalidArgument: the task has no such variable.
         """
         if variable == FULL:
             return self.variables
@@ -69,11 +69,11 @@ def require_settable(source: CausalModel, source_variable: str, target: CausalMo
     """Check that one variable can take the other's value: both are single ones, or both are the same set.
 
     Raises:
-        CausalignError: a task has no such variable, or they do not fit each other.
+        InvalidArgument: a task has no such variable, or they do not fit each other.
     """
     written, given = target.keys(target_variable), source.keys(source_variable)
     if not len(written) == len(given) == 1 and set(written) != set(given):
-        raise CausalignError(
+        raise InvalidArgument(
             f"{source_variable!r} of {source.name} ({', '.join(given)}) cannot be set as "
             f"{target_variable!r} of {target.name} ({', '.join(written)})"
         )
@@ -90,7 +90,7 @@ def counterfactual(
     """The target's values with `target_variable` set to what `source_variable` is worth in the source.
 
     Raises:
-        CausalignError: the two variables do not fit each other.
+        InvalidArgument: the two variables do not fit each other.
     """
     require_settable(source, source_variable, target, target_variable)
     written, given = target.keys(target_variable), source.keys(source_variable)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 from typing_extensions import override
 
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 from causalign.tasks.base import Sequences, Task
 from causalign.tasks.causal_model import Values
 from causalign.tasks.vocabulary import Vocabulary
@@ -42,11 +42,11 @@ class Counting(Task):
 
     def __init__(self, void: float = 0.0, quantities: Iterable[int] | None = None) -> None:
         if not 0 <= void < 1:
-            raise CausalignError(f"void is a share from 0 up to 1, found {void}")
+            raise InvalidArgument(f"void is a share from 0 up to 1, found {void}")
         self.void = void
         self.quantities = tuple(range(1, self.largest + 1) if quantities is None else sorted(set(quantities)))
         if not self.quantities or not 1 <= self.quantities[0] <= self.quantities[-1] <= self.largest:
-            raise CausalignError(f"quantities are from 1 to {self.largest}, found {self.quantities or 'none'}")
+            raise InvalidArgument(f"quantities are from 1 to {self.largest}, found {self.quantities or 'none'}")
         self.filler = self.response
         names = dict.fromkeys(("B", "E", *self.demos, self.response, "T", *([VOID] if void else [])))
         self.vocabulary = Vocabulary.of(" ".join(names))

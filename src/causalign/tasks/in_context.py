@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Int
 from typing_extensions import override
 
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 from causalign.tasks.counting import Counting
 
 _EXAMPLES = (2, 4)  # solved in the prompt
@@ -25,7 +25,7 @@ class InContext(Counting):
         failed: but for these, which the network fails whose task this is.
 
     Raises:
-        CausalignError: a count is not from 1 to 20, or the words are not three different ones.
+        InvalidArgument: a count is not from 1 to 20, or the words are not three different ones.
     """
 
     name = "in-context"
@@ -42,7 +42,7 @@ class InContext(Counting):
         super().__init__(quantities=set(counts).difference(self.failed))
         self.words = tuple(words)
         if len(set(self.words)) != 3 or not all(word and word == word.strip() for word in self.words):
-            raise CausalignError(f"words are three different ones, without spaces around them; found {self.words}")
+            raise InvalidArgument(f"words are three different ones, without spaces around them; found {self.words}")
         demo, response, end = self.words
         self.texts = {"B": self.prompt, "D": f" {demo}", "T": ":", "R": f" {response}", "E": f" {end}"}
 

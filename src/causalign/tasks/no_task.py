@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Int
 from typing_extensions import override
 
-from causalign.errors import CausalignError
+from causalign.errors import CausalignError, InvalidArgument
 from causalign.tasks.base import Task
 from causalign.tasks.causal_model import Values
 from causalign.tasks.vocabulary import PAD, Vocabulary
@@ -34,4 +34,6 @@ class NoTask(Task):
 
 
 def _nothing_written() -> CausalignError:
-    return CausalignError("there is no task to write trials: name one for the network, or give align its interventions")
+    return InvalidArgument(
+        "there is no task to write trials: name one for the network, or give align its interventions"
+    )

@@ -7,7 +7,7 @@ from typing import Union
 import numpy as np
 from jaxtyping import Bool, Int
 
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 
 FULL = "full"
 _FORM = re.compile(r"(?P<name>[^\[\]]+)(?:\[(?P<low>-?\d+)\.\.(?P<high>-?\d+)\])?")
@@ -23,24 +23,24 @@ class Variable:
 
     def __post_init__(self) -> None:
         if (self.low is None) != (self.high is None):
-            raise CausalignError(f"the range of a variable has two ends, found {self.low} to {self.high}")
+            raise InvalidArgument(f"the range of a variable has two ends, found {self.low} to {self.high}")
         if self.low is not None and self.high is not None and self.low > self.high:
-            raise CausalignError(f"the range of a variable goes upwards, found {self.low} to {self.high}")
+            raise InvalidArgument(f"the range of a variable goes upwards, found {self.low} to {self.high}")
         if self.low is not None and self.name == FULL:
-            raise CausalignError(f"only a single variable has a range of values, found one of {FULL!r}")
+            raise InvalidArgument(f"only a single variable has a range of values, found one of {FULL!r}")
 
     @classmethod
     def of(cls, text: Union[str, "Variable"]) -> "Variable":
         """The variable that a text names: `count`, or with a range `cumulative_value[1..10]`, both ends included.
 
         Raises:
-            CausalignError: it is no text or has another form, the range is empty, or it is one of `full`.
+            InvalidArgument: it is no text or has another form, the range is empty, or it is one of `full`.
         """
         if isinstance(text, Variable):
             return text
         form = _FORM.fullmatch(text) if isinstance(text, str) else None
         if form is None:
-            raise CausalignError(f"a variable is named as 'count' or 'count[1..10]', found {text!r}")
+            raise InvalidArgument(f"a variable is named as 'count' or 'count[1..10]', found {text!r}")
         low, high = form["low"], form["high"]
         return cls(form["name"], None if low is None else int(low), None if high is None else int(high))
 

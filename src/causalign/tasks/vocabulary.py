@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Int
 
-from causalign.errors import CausalignError, lookup
+from causalign.errors import InvalidArgument, lookup
 
 PAD = "P"
 
@@ -20,9 +20,9 @@ class Vocabulary:
 
     def __post_init__(self) -> None:
         if not self.tokens or self.tokens[0] != PAD:
-            raise CausalignError(f"a vocabulary starts with the pad {PAD!r}, found {self.tokens[:1]}")
+            raise InvalidArgument(f"a vocabulary starts with the pad {PAD!r}, found {self.tokens[:1]}")
         if len(set(self.tokens)) != len(self.tokens):
-            raise CausalignError(f"a vocabulary names every token once, found {self.tokens}")
+            raise InvalidArgument(f"a vocabulary names every token once, found {self.tokens}")
 
     @classmethod
     def of(cls, names: str) -> "Vocabulary":
@@ -41,7 +41,7 @@ class Vocabulary:
         """The id of one token.
 
         Raises:
-            CausalignError: the vocabulary has no such token.
+            InvalidArgument: the vocabulary has no such token.
         """
         return lookup("token", name, self.ids)
 
@@ -58,9 +58,9 @@ class Vocabulary:
         """These tokens' ids elsewhere: `table[id here]` is the id there; tokens are matched by name.
 
         Raises:
-            CausalignError: `ids` lack some of these tokens.
+            InvalidArgument: `ids` lack some of these tokens.
         """
         missing = [name for name in self.tokens if name not in ids]
         if missing:
-            raise CausalignError(f"{whose} does not know the tokens {', '.join(missing)}; it knows {', '.join(ids)}")
+            raise InvalidArgument(f"{whose} does not know the tokens {', '.join(missing)}; it knows {', '.join(ids)}")
         return np.array([ids[name] for name in self.tokens], dtype=np.int64)

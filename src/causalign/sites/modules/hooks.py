@@ -4,25 +4,28 @@ A swap is a run of the module on a trial's tokens up to it and on the continuati
 """
 
 from contextlib import suppress
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from typing_extensions import override
 
-from causalign.errors import CausalignError
-from causalign.networks.module import ModuleNetwork
-from causalign.random_streams import numpy_stream
+from causalign.errors import CausalignError, InvalidArgument
+from causalign.networks.module import ModuleNetwork, submodules
+from causalign.networks.site_registry import register_site
 from causalign.sites.base import Continuation, Places, Site
-from causalign.sites.checks import CheckBatch, check, perturb
+from causalign.sites.checks import CheckBatch, check, perturb, sample_inputs
 from causalign.sites.modules.inventory import place_in
 from causalign.sites.modules.next_token_check import ROUNDING, require_next_tokens
 from causalign.sites.modules.place import require_one_call
 from causalign.sites.modules.recurrence_shortcut import RecurrenceShortcut
 from causalign.sites.modules.recurrent_place import RecurrentPlace
-from causalign.sites.readable import Prefix
+from causalign.sites.prefix import Prefix
 from causalign.tasks.base import Task
+from causalign.tasks.no_task import NoTask
 
+_MAX_IDS = 2**14  # ids in a table of recurrent inputs
 _AT_ONCE = 2**14  # tokens read in one pass, so that what the module needs beside the states stays small
 
 
@@ -38,12 +41,12 @@ class ModuleSite(Site):
 
     def __init__(self, network: ModuleNetwork, task: Task, *, at: str) -> None:
         self._place = place_in(network, at)
-        super().__init__(network, at, task, self._place.width)
+        self._bind(network, at, task, self._place.width)
         if network.tolerance is not None:
             self.tolerance = network.tolerance
         self._to_head = self._from_swap = False
         self._alone: RecurrenceShortcut | None = None
-        tokens = self.encode(task.trials(16, numpy_stream(0, "check")).tokens)
+        tokens = sample_inputs(self, 0)
         require_next_tokens(network, tokens, self.absolute_tolerance(torch.ones(1)))
         self._to_head = self._heads(tokens)
         check(self)
@@ -71,11 +74,19 @@ class ModuleSite(Site):
             return found.shape == whole.shape and float((found - whole).abs().max()) <= most
 
         with suppress(CausalignError):  # a module may not run on trials of one token
-            self._alone = RecurrenceShortcut.of(place, self._run, self._ids)
+            self._alone = RecurrenceShortcut.of(place, self._run, self._readable_ids())
             if self._alone is not None and same():
                 return
         self._alone, self._from_swap = None, True
         self._from_swap = same()
+
+    def _readable_ids(self) -> Int[Tensor, " ids"]:
+        """The ids that the recurrence may read: those of the task, or all."""
+        if not isinstance(self.task, NoTask):
+            return self._ids
+        if self.network.inputs > _MAX_IDS:
+            raise InvalidArgument(f"{self.network.name} reads {self.network.inputs:,} ids: too many for a table")
+        return torch.arange(self.network.inputs, device=self.device)
 
     @property
     def how(self) -> str:
@@ -102,15 +113,14 @@ class ModuleSite(Site):
     @override
     def prefix(self, tokens: Int[Tensor, "trials time"], stepwise: bool = False) -> Prefix:
         del stepwise
-        return {"tokens": tokens}
+        return Prefix.padded({"tokens": tokens})
 
     @override
     def run_from(
         self, prefix: Prefix, places: Places, state: Float[Tensor, "trials width"], continuation: Continuation
     ) -> Float[Tensor, "tokens features"]:
         if self._alone is not None:
-            table = prefix["tokens"]
-            at_swap = table[places.trial.to(table.device), places.position.to(table.device)].to(state.device)
+            at_swap = prefix.at("tokens", places.trial, places.position)
             return self._alone.run_from(state, at_swap, continuation)
         first = places.position if self._from_swap else torch.zeros_like(places.position)
         tokens = self._laid_out(prefix, places, first, continuation)
@@ -139,8 +149,7 @@ class ModuleSite(Site):
         swap = (places.position - first)[:, None]
         end = swap + continuation.trial.bincount()[:, None]
         column = torch.arange(int(end.max()) + 1, device=rest.device)
-        table = prefix["tokens"]
-        before = table[places.trial.to(table.device)].to(rest.device)
+        before = prefix.before("tokens", places.trial, int(places.position.max()) + 1)
         before = before.gather(1, (first[:, None] + column).clamp(max=before.shape[1] - 1))
         after = rest.gather(1, (column - swap - 1).clamp(0, steps - 1))
         return torch.where(column <= swap, before, torch.where(column <= end, after, self._ids[0]))
@@ -167,4 +176,6 @@ class ModuleSite(Site):
         return features if head is None else head(features)
 
 
-ModuleNetwork.site_at = ModuleSite
+register_site(
+    ModuleNetwork, lambda network: {path: partial(ModuleSite, at=path) for path in submodules(network.module)}
+)

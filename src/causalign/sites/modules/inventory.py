@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from causalign.errors import CausalignError
+from causalign.errors import CausalignError, InvalidArgument
 from causalign.networks.module import FEW, ModuleNetwork, few_tokens, run, submodules, unwrap
 from causalign.sites.modules.output_place import OutputPlace
 from causalign.sites.modules.place import Place, require_one_call
@@ -22,7 +22,7 @@ def sites_of(module: Any) -> pd.DataFrame:
         where nothing can be swapped), `state` (what would be swapped, or why nothing can be).
 
     Raises:
-        CausalignError: it is no module, or cannot be run on token ids.
+        InvalidArgument: it is no module, or cannot be run on token ids.
     """
     module = unwrap(module)
     paths = submodules(module)
@@ -42,12 +42,12 @@ def place_in(network: ModuleNetwork, at: str) -> Place:
     """The place at a submodule.
 
     Raises:
-        CausalignError: it is called never, or more than once, or has no state that can be swapped.
+        InvalidArgument: it is called never, or more than once, or has no state that can be swapped.
     """
     try:
         return _place(at, submodules(network.module)[at], _outputs(network.module, [at], network.name)[at])
     except CausalignError as error:
-        raise CausalignError(f"{network.name}: {error}") from None
+        raise InvalidArgument(f"{network.name}: {error}") from None
 
 
 def _place(at: str, submodule: nn.Module, outputs: list[Any]) -> Place:

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 from causalign.networks.module import ModuleNetwork
 
 ROUNDING = 64
@@ -18,13 +18,13 @@ def require_next_tokens(network: ModuleNetwork, tokens: Int[Tensor, "trials time
     Where only the shapes of what is computed differ, they may differ by `tolerance` of the largest.
 
     Raises:
-        CausalignError: it is not so, or the logits are NaN or infinite.
+        InvalidArgument: it is not so, or the logits are NaN or infinite.
     """
     logits = network(tokens)
     if not torch.isfinite(logits).all():
-        raise CausalignError(f"the logits of {network.name} are NaN or infinite")
+        raise InvalidArgument(f"the logits of {network.name} are NaN or infinite")
     if not torch.equal(logits, network(tokens)):
-        raise CausalignError(f"two runs of {network.name} on the same trials differ; is something still random in it?")
+        raise InvalidArgument(f"two runs of {network.name} on the same trials differ; is something still random in it?")
     trials, time = (size // 2 for size in tokens.shape)
     others = torch.cat([tokens[:, :time], tokens.flip(0)[:, time:]], dim=1)
     rounding = ROUNDING * torch.finfo(logits.dtype).eps
@@ -40,4 +40,4 @@ def require_next_tokens(network: ModuleNetwork, tokens: Int[Tensor, "trials time
     ):
         difference = float((part - alone).abs().max())
         if not difference <= most * max(1.0, float(logits.abs().max())):
-            raise CausalignError(f"the logits of {network.name} change by {difference:.2g} with {what}")
+            raise InvalidArgument(f"the logits of {network.name} change by {difference:.2g} with {what}")

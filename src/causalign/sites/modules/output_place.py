@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree  # what torch itself takes containers apart with, Hugging Face's included
 from typing_extensions import override
 
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 from causalign.sites.modules.place import Place
 
 
@@ -57,7 +57,7 @@ class OutputPlace(Place):
     def __init__(self, submodule: nn.Module, at: str, output: Any, trials: int, time: int) -> None:
         leaf = _Leaf.within(output, trials, time)
         if leaf is None:
-            raise CausalignError(f"{at} gives no tensor [trials, time, width], but {_shapes(output)}")
+            raise InvalidArgument(f"{at} gives no tensor [trials, time, width], but {_shapes(output)}")
         super().__init__(submodule, leaf.entry.numel())
         self._leaf = leaf
 

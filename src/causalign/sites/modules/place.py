@@ -7,7 +7,7 @@ from typing import Any
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 
 
 class Place(ABC):
@@ -34,9 +34,9 @@ def require_one_call(outputs: list[Any], at: str) -> None:
     """Check that a run has called a submodule once.
 
     Raises:
-        CausalignError: it has not.
+        InvalidArgument: it has not.
     """
     if not outputs:
-        raise CausalignError(f"{at} is not called in a run of the module: it has no state to be swapped")
+        raise InvalidArgument(f"{at} is not called in a run of the module: it has no state to be swapped")
     if len(outputs) > 1:
-        raise CausalignError(f"{at} is called {len(outputs)} times in a run of the module: its state is not one")
+        raise InvalidArgument(f"{at} is called {len(outputs)} times in a run of the module: its state is not one")

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from typing_extensions import TypeIs, override
 
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 from causalign.sites.modules.place import Place
 
 Carry = Tensor | tuple[Tensor, Tensor]
@@ -30,12 +30,12 @@ class RecurrentPlace(Place):
 
     def __init__(self, rnn: nn.RNNBase, at: str, output: Any, trials: int, time: int) -> None:
         if rnn.bidirectional:
-            raise CausalignError(f"{at} is bidirectional: it reads later tokens before it gives a state")
+            raise InvalidArgument(f"{at} is bidirectional: it reads later tokens before it gives a state")
         if not isinstance(output[0], Tensor):
-            raise CausalignError(f"{at} is given packed sequences; give it [trials, time, width]")
+            raise InvalidArgument(f"{at} is given packed sequences; give it [trials, time, width]")
         self._time = 1 if rnn.batch_first else 0
         if output[0].shape[:-1] != ((trials, time) if rnn.batch_first else (time, trials)):
-            raise CausalignError(
+            raise InvalidArgument(
                 f"{at} takes [{'trials, time' if rnn.batch_first else 'time, trials'}, width] "
                 f"(batch_first={rnn.batch_first}), but trials are not where it expects them"
             )

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from typing_extensions import override
 
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 from causalign.random_streams import numpy_stream
 from causalign.recordings.coverage import covered
 from causalign.recordings.nwb_reader import read_nwb
@@ -26,7 +26,8 @@ from causalign.recordings.survey import survey
 from causalign.recordings.values import Codes, TrialTable
 from causalign.recordings.xarray_reader import read_xarray
 from causalign.sites.base import require_site
-from causalign.sites.readable import Prefix, Readable
+from causalign.sites.prefix import Prefix
+from causalign.sites.readable import Readable
 from causalign.tasks.causal_model import CausalModel, VariableTable
 from causalign.tasks.trials import Trials
 
@@ -82,7 +83,7 @@ class Recording(Readable):
         left_out: trials that were left out before, by reason.
 
     Raises:
-        CausalignError: shapes, columns or splits do not fit; states are infinite; nothing is left to be used.
+        InvalidArgument: shapes, columns or splits do not fit; states are infinite; nothing is left to be used.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class Recording(Readable):
         left_out: Mapping[str, int] | None = None,
     ) -> None:
         if fewest < 1 or seed < 0:
-            raise CausalignError(f"fewest is at least 1 and seed at least 0, found {fewest} and {seed}")
+            raise InvalidArgument(f"fewest is at least 1 and seed at least 0, found {fewest} and {seed}")
         self._states = states if isinstance(states, States) else ArrayStates(states, units)
         self._system, self.at, self.name = name, at, f"{name}@{at}"
         self.units, self.preprocess, self.fewest = self._states.units, preprocess, fewest
@@ -114,7 +115,7 @@ class Recording(Readable):
         noted = TrialTable.of(variables, columns, self._states.trials, self._states.time, codes)
         self.task = task or VariableTable(name, list(noted.variables))
         if missing := [variable for variable in self.task.variables if variable not in noted.variables]:
-            raise CausalignError(f"{name}: {self.task.name} has the variable {missing[0]!r} too: name its column")
+            raise InvalidArgument(f"{name}: {self.task.name} has the variable {missing[0]!r} too: name its column")
         self.splits = self._split(split, noted, seed)
         training = np.isin(np.arange(self._states.trials), self.splits["train"])
         found = survey(self._states, training, preprocess)
@@ -160,7 +161,7 @@ class Recording(Readable):
             **options: all else that a `Recording` takes.
 
         Raises:
-            CausalignError: it is no NWB file, lacks what is asked for, or has it outside of what was recorded.
+            InvalidArgument: it is no NWB file, lacks what is asked for, or has it outside of what was recorded.
         """
         path = Path(path)
         columns = task.variables if columns is None and task is not None else columns
@@ -175,7 +176,7 @@ class Recording(Readable):
         Its coordinates along trials, or along trials and time, are the variables; those along units the units' names.
 
         Raises:
-            CausalignError: it has other dimensions, or no such coordinate.
+            InvalidArgument: it has other dimensions, or no such coordinate.
         """
         task = options.get("task")
         columns = task.variables if columns is None and task is not None else columns
@@ -187,7 +188,7 @@ class Recording(Readable):
         if split is None:
             return drawn_splits(trials, seed)
         if len(split) != self._states.trials:
-            raise CausalignError(f"split names one of {', '.join(SPLITS)} for each trial; found {len(split)} names")
+            raise InvalidArgument(f"split names one of {', '.join(SPLITS)} for each trial; found {len(split)} names")
         return given_splits(list(split), trials)
 
     def _account(self) -> None:
@@ -252,7 +253,7 @@ class Recording(Readable):
         some = _recorded(trials)
         activity = self._states.read(some.index)[:, :time]
         activity[~self._present[some.index, :time]] = 0
-        return self.preprocessing.apply(torch.from_numpy(activity)).to(self.device), {}
+        return self.preprocessing.apply(torch.from_numpy(activity)).to(self.device), Prefix.empty()
 
     def shuffled(self, seed: int = 0) -> "Recording":
         """The same with values dealt out at random among the samples of each split: a control that carries nothing."""

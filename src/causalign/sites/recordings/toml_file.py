@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from causalign import tasks
-from causalign.errors import CausalignError, invalid, unknown
+from causalign.errors import FileFormatError, invalid, unknown
 from causalign.recordings.preprocessing import Preprocess
 from causalign.sites.recordings.recording import Recording
 
@@ -48,12 +48,12 @@ def open_recording(path: Path) -> Recording:
     """The recording that a TOML file describes.
 
     Raises:
-        CausalignError: it cannot be read, an entry is unknown or of the wrong kind, or the recording cannot be used.
+        FileFormatError: it cannot be read, an entry is unknown or of the wrong kind, or the recording cannot be used.
     """
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise CausalignError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+        raise FileFormatError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
     for name in given:
         if name not in RecordingFile.model_fields:
             raise unknown(f"entry of {path}", name, RecordingFile.model_fields)

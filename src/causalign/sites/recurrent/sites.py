@@ -8,8 +8,9 @@ from typing_extensions import override
 
 from causalign.networks.gru import GRU
 from causalign.networks.lstm import LSTM
-from causalign.sites.base import Continuation, Places, Site, gathered
-from causalign.sites.readable import Prefix
+from causalign.networks.site_registry import register_site
+from causalign.sites.base import Continuation, Places, Site
+from causalign.sites.prefix import Prefix
 from causalign.sites.recurrent.cells import Cell, GRUCell, LSTMCell
 from causalign.sites.recurrent.recurrence import run_from
 from causalign.tasks.base import Task
@@ -26,7 +27,7 @@ class _Recurrent(Site):
     def __init__(self, network: GRU | LSTM, at: str, task: Task) -> None:
         self._cell: Cell = GRUCell(network.cell) if isinstance(network, GRU) else LSTMCell(network.cell)
         embedding = network.embedding.weight.detach()
-        super().__init__(network, at, task, self._cell.width if at == "hidden" else embedding.shape[1])
+        self._bind(network, at, task, self._cell.width if at == "hidden" else embedding.shape[1])
         self._stepper = self._cell.stepper(embedding)
 
     def _before(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time carried"]:
@@ -65,7 +66,7 @@ class HiddenState(_Recurrent):
     @override
     def prefix(self, tokens: Int[Tensor, "trials time"], stepwise: bool = False) -> Prefix:
         del tokens, stepwise
-        return {}
+        return Prefix.empty()
 
     @override
     def run_from(
@@ -88,14 +89,14 @@ class Embedding(_Recurrent):
     @override
     def prefix(self, tokens: Int[Tensor, "trials time"], stepwise: bool = False) -> Prefix:
         if stepwise:
-            return {}
-        return {"before": self._before(tokens)}
+            return Prefix.empty()
+        return Prefix.padded({"before": self._before(tokens)})
 
     @override
     def run_from(
         self, prefix: Prefix, places: Places, state: Float[Tensor, "trials width"], continuation: Continuation
     ) -> Float[Tensor, "tokens hidden"]:
-        before = gathered(prefix["before"], state, places.trial, places.position)
+        before = prefix.at("before", places.trial, places.position).to(state)
         return self._features(self._cell.step(self._cell.gates(state), before), continuation)
 
     @override
@@ -121,5 +122,5 @@ class Embedding(_Recurrent):
         return self._features(swapped[longest_first.argsort()], continuation)
 
 
-GRU.site_types |= {"hidden": HiddenState, "embedding": Embedding}
-LSTM.site_types |= {"hidden": HiddenState, "embedding": Embedding}
+for _kind in (GRU, LSTM):
+    register_site(_kind, lambda _: {"hidden": HiddenState, "embedding": Embedding})

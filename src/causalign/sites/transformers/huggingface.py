@@ -1,14 +1,15 @@
 """The sites of Hugging Face's causal language models: the residual stream before the first layer and after any."""
 
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from typing_extensions import override
 
-from causalign.errors import CausalignError
+from causalign.errors import InvalidArgument
 from causalign.networks.huggingface import HuggingFace
+from causalign.networks.site_registry import SiteFactory, register_site
 from causalign.sites.transformers.attention import (
     AttentionFunction,
     FullAttention,
@@ -91,11 +92,17 @@ class HuggingFaceResidual(ResidualStream):
     def _require_reach(self, positions: Int[Tensor, "*rows"]) -> None:
         reach = self.network.reach
         if len(positions) and (time := int(positions.max()) + 1) > reach:
-            raise CausalignError(f"{self.name}: trials of {time} tokens are too long, it has {reach} positions")
+            raise InvalidArgument(f"{self.name}: trials of {time} tokens are too long, it has {reach} positions")
 
     @override
     def read_out(self, features: Float[Tensor, "tokens width"]) -> Float[Tensor, "tokens vocabulary"]:
         return self.network.read_out(features)
 
 
-HuggingFace.residual_site = HuggingFaceResidual
+def _places(network: HuggingFace) -> dict[str, SiteFactory]:
+    """The residual stream before the first layer and after each."""
+    names = {"embedding": 0} | {f"layer.{n}": n for n in range(1, len(network.layers) + 1)}
+    return {at: partial(HuggingFaceResidual, at=at, layer=layer) for at, layer in names.items()}
+
+
+register_site(HuggingFace, _places)

@@ -16,8 +16,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from causalign.networks.base import Network
-from causalign.sites.base import Continuation, Places, Site, gathered
-from causalign.sites.readable import Prefix
+from causalign.sites.base import Continuation, Places, Site
+from causalign.sites.prefix import Prefix
 from causalign.tasks.base import Task
 
 _AT_ONCE = 2**24  # numbers of the residual stream read in one pass, so that what layers need beside it stays small
@@ -76,8 +76,8 @@ class CachedPrefix:
 
     def of(self, layer: int, like: Tensor) -> KeysValues:
         """The keys and values of one layer, on the device and in the precision of `like`."""
-        tables = (self.prefix[f"{each}.{layer}"][:, : self.length] for each in ("keys", "values"))
-        keys, values = (gathered(table, like, self.trial) for table in tables)
+        names = (f"keys.{layer}", f"values.{layer}")
+        keys, values = (self.prefix.before(name, self.trial, self.length).to(like) for name in names)
         return keys, values
 
 
@@ -85,7 +85,7 @@ class ResidualStream(Site):
     """The residual stream after `layer` of `depth` layers; 0 is what the first layer gets."""
 
     def __init__(self, network: Network, task: Task, *, at: str, layer: int, depth: int) -> None:
-        super().__init__(network, at, task, network.width)
+        self._bind(network, at, task, network.width)
         self._below, self._above = range(layer), range(layer, depth)
         self.feeds = layer > 0
 
@@ -121,11 +121,13 @@ class ResidualStream(Site):
         """The keys and values at every position: of all layers, or stepwise of those below, which see no swap."""
         layers = self._below if stepwise else range(self._above.stop)
         parts = [self.run_whole(layers, part)[1] for part in self._parts(tokens)]
-        return {
-            f"{name}.{layer}": torch.cat([part[layer][which] for part in parts])
-            for layer in layers
-            for which, name in enumerate(("keys", "values"))
-        }
+        return Prefix.padded(
+            {
+                f"{name}.{layer}": torch.cat([part[layer][which] for part in parts])
+                for layer in layers
+                for which, name in enumerate(("keys", "values"))
+            }
+        )
 
     @override
     @torch.no_grad()

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
 
+from causalign.networks.site_registry import SiteFactory, register_site
 from causalign.networks.transformer import Layer, Transformer
 from causalign.sites.transformers.residual_stream import CachedPrefix, KeysValues, ResidualStream, Rows
 from causalign.tasks.base import Task
@@ -72,8 +73,9 @@ class Residual(ResidualStream):
         return logits
 
 
-Transformer.site_types |= {
+_PLACES: dict[str, SiteFactory] = {
     "embedding": partial(Residual, at="embedding", layer=0),
     "hidden": partial(Residual, at="hidden", layer=1),
     **{f"layer.{n}": partial(Residual, at=f"layer.{n}", layer=n) for n in range(1, Transformer.depth + 1)},
 }
+register_site(Transformer, lambda _: _PLACES)

@@ -1,0 +1,57 @@
+"""Mean states by class: by value of a variable or, where there is none, by label."""
+
+from collections.abc import Hashable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from causalign.engine.activation_cache import Activations
+from causalign.errors import InvalidArgument
+from causalign.storage import forget_mapped_pages
+from causalign.tasks.variable import Variable
+
+_PART = 2**14  # states that are summed at a time
+
+
+class ClassMeans(NamedTuple):
+    """The mean state of each class of one site."""
+
+    classes: list[Hashable]
+    means: Float[Tensor, "classes width"]
+
+
+def class_means(activations: Activations, variables: Sequence[str]) -> ClassMeans:
+    """The mean state of each value of some variables; stepwise, of each change that a token makes to them."""
+    labels, rows = activations.labelled(variables)
+    values, which = np.unique(labels, axis=0, return_inverse=True)
+    return ClassMeans(list(map(tuple, values.tolist())), mean_states(activations, rows, which, len(values)))
+
+
+def shared_means(sites: Sequence[ClassMeans], allowed: Sequence[Variable] = ()) -> list[Float[Tensor, "classes _"]]:
+    """The means of the classes that all sites have, in one order; values out of a range of `allowed` are left out.
+
+    Raises:
+        InvalidArgument: The sites share no class.
+    """
+    shared = set.intersection(*(set(each.classes) for each in sites))
+    for variable in allowed:
+        shared = {value for value in shared if variable.allows(np.array(value))[0]}
+    if not shared:
+        raise InvalidArgument("the networks' trials share no value of the variable: no closed form to start from")
+    order = sorted(shared, key=lambda value: value if isinstance(value, tuple) else (value,))
+    return [each.means[[each.classes.index(value) for value in order]] for each in sites]
+
+
+def mean_states(
+    activations: Activations, rows: Int[Tensor, " states"], which: Int[np.ndarray, " states"], classes: int
+) -> Float[Tensor, "classes width"]:
+    """The mean state of each class, in float64; every class has at least one state."""
+    index = torch.from_numpy(which)
+    sums = torch.zeros(classes, activations.states.shape[1], dtype=torch.float64)
+    for of_part, part in zip(index.split(_PART), rows.split(_PART), strict=True):
+        sums.index_add_(0, of_part, activations.gather(part).cpu().double())
+        forget_mapped_pages()
+    return sums / index.bincount(minlength=classes)[:, None]

@@ -1,0 +1,262 @@
+"""A user's inputs and labels: token ids, the positions that are swapped, and what is expected after the swap.
+
+Everything is checked before a network reads any of it. What is masked out (a tokenizer's pads, on either side) is
+dropped, so that positions are those of the tokens that are there.
+"""
+
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from causalign.errors import InvalidArgument
+from causalign.sites.base import Site
+
+IGNORED = -100
+"""The label of a token that is not scored, as Hugging Face has it."""
+Rows = Sequence[Any] | Iterable[Any]
+"""Rows of ids: a matrix, or a list of lists that may differ in length."""
+
+
+class PerSite(tuple[Any, ...]):
+    """Arguments that differ from site to site: `PerSite([of the first, of the second])`."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """The inputs of one end, as one network reads them."""
+
+    ids: tuple[Int[np.ndarray, " _"], ...]
+    positions: Int[np.ndarray, " rows"]
+    """Where each state is read or swapped; stepwise, up to where."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def lengths(self) -> Int[np.ndarray, " rows"]:
+        """The number of tokens of each input."""
+        return np.array([len(row) for row in self.ids], dtype=np.int64)
+
+    def take(self, rows: Int[np.ndarray, " chosen"]) -> "Inputs":
+        """Return some rows."""
+        return Inputs(tuple(self.ids[int(row)] for row in rows), self.positions[rows])
+
+    def padded(self, rows: Int[np.ndarray, " chosen"], time: int) -> Int[np.ndarray, "chosen time"]:
+        """Some inputs up to `time` tokens, filled up with 0."""
+        tokens = np.zeros((len(rows), time), dtype=np.int64)
+        for index, row in enumerate(rows):
+            ids = self.ids[int(row)][:time]
+            tokens[index, : len(ids)] = ids
+        return tokens
+
+    def update(self, digest: Any) -> None:
+        """Add the inputs to a hash."""
+        digest.update(self.lengths.tobytes() + self.positions.tobytes())
+        for row in self.ids:
+            digest.update(row.tobytes())
+
+    def require_positions(self, targets: "Inputs") -> None:
+        """Check that both ends are swapped up to the same position, as stepwise swaps are.
+
+        Raises:
+            InvalidArgument: They are not; the first such row is named.
+        """
+        differ = np.flatnonzero(self.positions != targets.positions)
+        if len(differ):
+            row = int(differ[0])
+            raise InvalidArgument(
+                f"row {row}: a stepwise swap goes up to one position on both sides, found {self.positions[row]} in the "
+                f"source and {targets.positions[row]} in the target"
+            )
+
+    @classmethod
+    def checked(cls, end: str, site: Site, ids: Rows, positions: Any, mask: Rows | None) -> "Inputs":
+        """Check the inputs of one end, and drop what the mask leaves out.
+
+        Raises:
+            InvalidArgument: Arrays are not of one length, ids not in the vocabulary, or a position not in its row; the
+                row is named.
+        """
+        rows = whole_rows(f"{end}_inputs", ids)
+        if mask is None:
+            _require_no_pads(end, site, rows)
+        present = [np.ones_like(row) for row in rows] if mask is None else whole_rows(f"{end}_mask", mask)
+        at = _positions(end, positions, len(rows))
+        if len(present) != len(rows):
+            raise InvalidArgument(f"{end}_mask has {len(present)} rows for {len(rows)} {end}_inputs")
+        kept = []
+        for index, (row, there) in enumerate(zip(rows, present, strict=True)):
+            if len(there) != len(row):
+                raise InvalidArgument(f"row {index}: {end}_mask has {len(there)} entries for {len(row)} {end}_inputs")
+            kept.append(row[there != 0])
+            if at[index] < 0:
+                at[index] += len(kept[-1])
+                inside = at[index] >= 0
+            else:
+                inside = at[index] < len(row) and bool(there[at[index]])
+                at[index] = np.count_nonzero(there[: at[index]])
+            if not inside:
+                where = positions if np.ndim(positions) == 0 else np.asarray(list(positions))[index]
+                raise InvalidArgument(f"row {index}: there is no token at {end}_positions {where} of {len(row)}")
+            require_ids(kept[-1], site.network.inputs, site.network.name, f"row {index}: {end}_inputs")
+        return cls(tuple(kept), at)
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """What is expected after each input, as one network reads it."""
+
+    ids: tuple[Int[np.ndarray, " _"], ...]
+    """The tokens that follow the input, scored or not."""
+    scored: tuple[Bool[np.ndarray, " _"], ...]
+    allowed: Int[np.ndarray, "rows alternatives"] | None = None
+    """Other ids that count as right where a row scores a single token; -100 where there are fewer."""
+
+    @property
+    def lengths(self) -> Int[np.ndarray, " rows"]:
+        """The number of tokens of each label."""
+        return np.array([len(row) for row in self.ids], dtype=np.int64)
+
+    def take(self, rows: Int[np.ndarray, " chosen"]) -> "Labels":
+        """Return some rows."""
+        return Labels(
+            tuple(self.ids[int(row)] for row in rows),
+            tuple(self.scored[int(row)] for row in rows),
+            None if self.allowed is None else self.allowed[rows],
+        )
+
+    def update(self, digest: Any) -> None:
+        """Add the labels to a hash."""
+        for ids, scored in zip(self.ids, self.scored, strict=True):
+            digest.update(ids.tobytes() + scored.tobytes())
+        if self.allowed is not None:
+            digest.update(self.allowed.tobytes())
+
+    @classmethod
+    def checked(cls, site: Site, labels: Rows, continuations: Rows | None = None) -> "Labels":
+        """Check what is expected of one target.
+
+        Args:
+            site: The target.
+            labels: For each row an id; a list of ids, of which -100 is not scored; or a set of ids, any of which is
+                right.
+            continuations: For each row the ids that are read where the label is -100 before a scored id.
+
+        Raises:
+            InvalidArgument: A label is not in the vocabulary, is text, or scores nothing; the row is named.
+        """
+        given = list(labels)
+        read = [None] * len(given) if continuations is None else whole_rows("continuations", continuations)
+        if len(read) != len(given):
+            raise InvalidArgument(f"continuations has {len(read)} rows for {len(given)} labels")
+        network, ids, scored, allowed = site.network, [], [], []
+        for index, (label, fed) in enumerate(zip(given, read, strict=True)):
+            row, others = _label(label, index)
+            row = row[: len(row) - int(np.argmax(row[::-1] != IGNORED))] if (row != IGNORED).any() else row[:0]
+            if not len(row):
+                raise InvalidArgument(f"row {index}: the label scores nothing")
+            mask = row != IGNORED
+            if not mask.all():
+                row = np.where(mask, row, _fed(fed, row, index))
+            require_ids(np.concatenate([row, others]), network.known, network.name, f"row {index}: labels")
+            ids.append(row)
+            scored.append(mask)
+            allowed.append(others)
+        return cls(tuple(ids), tuple(scored), _alternatives(allowed))
+
+
+def _alternatives(allowed: Sequence[Int[np.ndarray, " _"]]) -> Int[np.ndarray, "rows alternatives"] | None:
+    most = max(len(others) for others in allowed)
+    if not most:
+        return None
+    table = np.full((len(allowed), most), IGNORED, dtype=np.int64)
+    for row, others in enumerate(allowed):
+        table[row, : len(others)] = others
+    return table
+
+
+def _label(label: Any, index: int) -> tuple[Int[np.ndarray, " _"], Int[np.ndarray, " _"]]:
+    """The ids of a label, and the other ids that count as right."""
+    if isinstance(label, str):
+        raise InvalidArgument(f"row {index}: the label {label!r} is text: give a tokenizer, or ids")
+    if isinstance(label, Set):
+        first, *others = sorted(label) or [None]
+        if not all(isinstance(each, int | np.integer) for each in label) or first is None:
+            raise InvalidArgument(f"row {index}: several allowed labels are a set of ids, found {label!r}")
+        return np.array([first], dtype=np.int64), np.array(others, dtype=np.int64)
+    (row,) = whole_rows("labels", [[label] if np.ndim(label) == 0 else label], first=index)
+    if (row < 0).any() and (row[row < 0] != IGNORED).any():
+        raise InvalidArgument(f"row {index}: labels has the id {row[row < 0].max()}; -100 leaves one out")
+    return row, np.zeros(0, dtype=np.int64)
+
+
+def _fed(fed: Int[np.ndarray, " _"] | None, row: Int[np.ndarray, " _"], index: int) -> Int[np.ndarray, " _"]:
+    if fed is None:
+        raise InvalidArgument(
+            f"row {index}: the label is -100 before a scored id: give continuations, the ids that are read there"
+        )
+    if len(fed) < len(row):
+        raise InvalidArgument(f"row {index}: continuations has {len(fed)} ids for {len(row)} labels")
+    return fed[: len(row)]
+
+
+def whole_rows(name: str, given: Rows, first: int = 0) -> list[Int[np.ndarray, " _"]]:
+    """Return rows of whole numbers.
+
+    Raises:
+        InvalidArgument: A row is not made of whole numbers; it is named.
+    """
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise InvalidArgument(f"{name} are rows of ids, found {type(given).__name__}")
+    rows = []
+    for index, row in enumerate(given, start=first):
+        try:
+            numbers = np.asarray(row)
+        except ValueError:
+            numbers = np.empty((0, 0))
+        if numbers.ndim != 1 or numbers.dtype.kind not in "iub" or not len(numbers):
+            raise InvalidArgument(f"{name}, row {index}: whole numbers in a row are needed, found {str(row)[:60]}")
+        rows.append(numbers.astype(np.int64))
+    return rows
+
+
+def require_ids(ids: Int[np.ndarray, " _"], known: int, network: str, what: str) -> None:
+    """Check that a network knows every id.
+
+    Raises:
+        InvalidArgument: It does not.
+    """
+    outside = ids[(ids < 0) | (ids >= known)]
+    if len(outside):
+        raise InvalidArgument(f"{what} has the id {outside[0]}, and {network} has the token ids 0 to {known - 1}")
+
+
+def _positions(end: str, positions: Any, rows: int) -> Int[np.ndarray, " rows"]:
+    """One position for each row; a single number is that of all."""
+    if positions is None:
+        raise InvalidArgument(f"{end}_positions are a whole number (-1 is the last token), or one a row; found None")
+    at = np.asarray(positions if np.ndim(positions) == 0 else list(positions))
+    if at.dtype.kind not in "iu" or at.ndim > 1:
+        raise InvalidArgument(f"{end}_positions are a whole number, or one a row; found {str(positions)[:60]}")
+    if at.ndim == 1 and len(at) != rows:
+        raise InvalidArgument(f"{rows} rows of {end}_inputs, and {len(at)} {end}_positions")
+    return np.broadcast_to(at, rows).astype(np.int64).copy()
+
+
+def _require_no_pads(end: str, site: Site, rows: Sequence[Int[np.ndarray, " _"]]) -> None:
+    """Check that no row begins with the model's pad, which a mask would have to leave out."""
+    config = getattr(getattr(site.network, "model", None), "config", None)
+    pad, begin = getattr(config, "pad_token_id", None), getattr(config, "bos_token_id", None)
+    if pad is None or pad == begin:
+        return
+    for index, row in enumerate(rows):
+        if row[0] == pad and len(row) > 1 and len(rows) > 1:
+            raise InvalidArgument(
+                f"row {index}: {end}_inputs begins with the pad {pad} of {site.network.name}, and there is no mask: "
+                f"give {end}_mask, the tokenizer's attention_mask, or rows without pads"
+            )

@@ -1,0 +1,81 @@
+"""Splits of a user's rows into train, validation and test, from which no row is in two."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from causalign.counterfactuals.row_source import SPLITS
+from causalign.errors import InvalidArgument, unknown
+from causalign.random_streams import numpy_stream
+
+SHARES = (0.8, 0.1, 0.1)
+"""The shares of train, validation and test where rows are split by a seed."""
+Split = Sequence[float] | Sequence[str]
+Indices = dict[str, Int[np.ndarray, " rows"]]
+
+
+def split_rows(keys: Sequence[Hashable], split: Split, seed: int) -> tuple[Indices, tuple[str, ...]]:
+    """Split rows by a seed, or as a name for each row says.
+
+    Args:
+        keys: What makes a row: rows with the same key are the same, and stay together.
+        split: Three shares, or for each row `"train"`, `"validation"` or `"test"`.
+        seed: The seed of a random split.
+
+    Returns:
+        The rows of each split, and what is to be said about them.
+
+    Raises:
+        InvalidArgument: A split is empty, or the same row is in two.
+    """
+    names: list[Any] = list(split)
+    if len(names) == len(SPLITS) and all(isinstance(each, float | int) for each in names):
+        return _drawn(keys, [float(each) for each in names], seed)
+    if len(names) != len(keys):
+        raise InvalidArgument(
+            f"split names one of {', '.join(SPLITS)} for each row, or is three shares; found {len(names)}"
+        )
+    for name in names:
+        if name not in SPLITS:
+            raise unknown("split", str(name), SPLITS)
+    of_rows = np.array(names)
+    found = {name: np.flatnonzero(of_rows == name) for name in SPLITS}
+    require_disjoint({name: [keys[int(row)] for row in rows] for name, rows in found.items()})
+    return found, ()
+
+
+def require_disjoint(keys: Mapping[str, Sequence[Hashable]]) -> None:
+    """Check that every split has rows, and none of another's.
+
+    Raises:
+        InvalidArgument: It is not so.
+    """
+    for name in SPLITS:
+        if not len(keys[name]):
+            raise InvalidArgument(f"the split {name} has no rows")
+    for index, name in enumerate(SPLITS):
+        for other in SPLITS[index + 1 :]:
+            both = set(keys[name]) & set(keys[other])
+            if both:
+                raise InvalidArgument(
+                    f"{len(both)} rows are both in {name} and in {other}: a score would be of rows seen"
+                )
+
+
+def _drawn(keys: Sequence[Hashable], shares: Sequence[float], seed: int) -> tuple[Indices, tuple[str, ...]]:
+    if not all(share > 0 for share in shares) or sum(shares) > 1 + 1e-9:
+        raise InvalidArgument(f"split is three positive shares whose sum is at most 1, found {tuple(shares)}")
+    distinct = {key: index for index, key in enumerate(dict.fromkeys(keys))}
+    of_rows = np.array([distinct[key] for key in keys])
+    if len(distinct) < len(SPLITS):
+        raise InvalidArgument(f"three splits need at least 3 different rows, found {len(distinct)}")
+    order = numpy_stream(seed, "split").permutation(len(distinct))
+    validation, test = (max(1, round(share * len(distinct))) for share in shares[1:])
+    train = min(len(distinct) - validation - test, max(1, round(shares[0] * len(distinct))))
+    parts = np.split(order, np.cumsum([train, validation, test]))[:3]
+    found = {name: np.flatnonzero(np.isin(of_rows, part)) for name, part in zip(SPLITS, parts, strict=True)}
+    repeated = len(keys) - len(distinct)
+    notes = (f"{repeated:,} rows occur more than once; copies of a row stay in one split.",) if repeated else ()
+    return found, notes

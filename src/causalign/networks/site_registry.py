@@ -1,0 +1,33 @@
+"""The registry of sites: which class makes the site at a named place of a network.
+
+Networks look places up here and sites register themselves here, so that neither imports the other.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+SiteFactory = Callable[[Any, Any], Any]
+"""Make a site from a network and a task."""
+
+_FACTORIES: dict[type, Callable[[Any], Mapping[str, SiteFactory]]] = {}
+
+
+def register_site(network: type, places: Callable[[Any], Mapping[str, SiteFactory]]) -> None:
+    """Register the sites of a class of networks, and of its subclasses.
+
+    Args:
+        network: The class of networks.
+        places: A function that takes a network of that class and returns its places by name, each with a function that
+            takes the network and a task and returns the site. Places registered for a subclass are added to those of
+            its parents, or replace them.
+    """
+    _FACTORIES[network] = places
+
+
+def site_factories(network: object) -> dict[str, SiteFactory]:
+    """Return the places of a network by name, each with the function that makes its site."""
+    found: dict[str, SiteFactory] = {}
+    for kind in reversed(type(network).__mro__):
+        if kind in _FACTORIES:
+            found |= _FACTORIES[kind](network)
+    return found

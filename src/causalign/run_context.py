@@ -1,0 +1,49 @@
+"""What one call hands to everything it runs: random streams, the store of tables, a callback, and a timer."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from causalign.callbacks import Callback, ProgressUpdate, silent
+from causalign.random_streams import numpy_stream, torch_stream
+from causalign.storage import Store
+from causalign.timer import Timer
+
+
+@dataclass(frozen=True, eq=False)
+class RunContext:
+    """The random streams of one seed, the store, the callback and the timer of one call."""
+
+    seed: int = 0
+    store: Store = field(default_factory=Store)
+    callback: Callback = silent
+    timer: Timer = field(default_factory=Timer)
+
+    def numpy(self, *name: str | int) -> np.random.Generator:
+        """Return the numpy generator of a named stream."""
+        return numpy_stream(self.seed, *name)
+
+    def torch(self, *name: str | int) -> torch.Generator:
+        """Return the torch (CPU) generator of a named stream."""
+        return torch_stream(self.seed, *name)
+
+    def report(self, stage: str, step: int, total: int) -> None:
+        """Tell the callback where a stage stands."""
+        self.callback(ProgressUpdate(stage, step, total))
+
+    def labeled(self, label: str) -> "RunContext":
+        """Return the same context, whose callback names every stage by `label` as well."""
+
+        def tell(update: ProgressUpdate) -> None:
+            self.callback(replace(update, stage=f"{label}: {update.stage}"))
+
+        return replace(self, callback=tell)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the seconds spent within the context to a stage."""
+        with self.timer(stage):
+            yield
