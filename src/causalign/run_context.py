@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -33,14 +33,6 @@ class RunContext:
     def report(self, stage: str, step: int, total: int) -> None:
         """Tell the callback where a stage stands."""
         self.callback(ProgressUpdate(stage, step, total))
-
-    def labeled(self, label: str) -> "RunContext":
-        """Return the same context, whose callback names every stage by `label` as well."""
-
-        def tell(update: ProgressUpdate) -> None:
-            self.callback(replace(update, stage=f"{label}: {update.stage}"))
-
-        return replace(self, callback=tell)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:

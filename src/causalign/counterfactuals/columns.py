@@ -1,6 +1,6 @@
 """A struct of arrays: named columns with one entry a row."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -41,10 +41,6 @@ class Columns(Generic[Column]):
     def take(self, rows: Any) -> "Columns[Column]":
         """Return some rows: an index, a mask, or a slice."""
         return Columns({name: column[rows] for name, column in self._columns.items()})
-
-    def map(self, change: Callable[[Column], Any]) -> "Columns[Any]":
-        """Return the columns, each changed by a function."""
-        return Columns({name: change(column) for name, column in self._columns.items()})
 
     def replaced(self, **columns: Column) -> "Columns[Column]":
         """Return the same columns, some of them replaced or added."""
