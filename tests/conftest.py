@@ -12,8 +12,8 @@ from jaxtyping import install_import_hook
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    with install_import_hook("causalign", "beartype.beartype"):
-        import causalign as ca
+    install_import_hook("causalign", "beartype.beartype")  # it stays: modules are imported when they are first used
+    import causalign as ca
     from causalign.cli import main
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
@@ -49,9 +49,9 @@ def aligned(zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> ca.Alignment:
 @pytest.fixture
 def rough(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> ca.Alignment:
     """An alignment that takes no time and says nothing."""
-    settings = ca.SearchConfig(most_steps=2, check_every=1, batch=8)
+    settings = ca.SearchConfig(max_steps=2, eval_every=1, batch_size=8)
     sites = [network.site("hidden") for network in tiny_pair]
-    return ca.align(sites, rank=3, train=40, validation=20, test=30, settings=settings)
+    return ca.align(sites, rank=3, n_train=40, n_validation=20, n_test=30, search=settings)
 
 
 @pytest.fixture

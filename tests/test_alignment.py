@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,28 +11,29 @@ import pytest
 import torch
 
 import causalign as ca
-from causalign.alignment.methods import Method, first_to_second, trained
 from causalign.callbacks import ProgressUpdate
 from causalign.counterfactuals.direction import Direction
-from causalign.counterfactuals.interventions import keep
+from causalign.counterfactuals.interventions import Swap, keep
 from causalign.errors import SearchWarning
-from causalign.search.objectives import behaviour
+from causalign.files import read_tensors, write_tensors
+from causalign.methods.registry import SHORTHANDS
+from causalign.search.objectives import Objective
 from causalign.tasks.counting import MultiObject
 
-QUICK = ca.SearchConfig(most_steps=2, check_every=1, batch=8)
-SMALL: dict[str, Any] = {"train": 40, "validation": 20, "test": 30, "settings": QUICK}
+QUICK = ca.SearchConfig(max_steps=2, eval_every=1, batch_size=8)
+SMALL: dict[str, Any] = {"n_train": 40, "n_validation": 20, "n_test": 30, "search": QUICK}
 
 
 def test_two_grus_that_learnt_to_count_are_interchangeable(aligned: ca.Alignment) -> None:
     assert aligned.worst_iia >= 0.99
     table = aligned.iia
-    assert list(table.columns) == ["source", "target", "variable", "iia", "ci_low", "ci_high", "trials"]
+    assert list(table.columns) == ["source", "target", "variable", "iia", "ci_low", "ci_high", "rows", "no_swap"]
     names = ["multi-object/gru/0@hidden", "multi-object/gru/1@hidden"]
     assert list(zip(table["source"], table["target"], strict=True)) == [(s, t) for s in names for t in names]
-    assert set(table["trials"]) == {1000}
+    assert set(table["rows"]) == {1000}
     assert ((table["ci_low"] <= table["iia"]) & (table["iia"] <= table["ci_high"])).all()
     assert aligned.worst_iia == table["iia"].min()
-    assert (aligned.no_swap["iia"] < 0.1).all()
+    assert (table["no_swap"] < 0.1).all()
     for a_map in aligned.maps:
         assert a_map.frame.shape == (128, 16)
         assert (a_map.frame.mT @ a_map.frame - torch.eye(16)).abs().max() < 1e-5
@@ -44,19 +46,19 @@ def test_a_gru_and_an_untrained_one_do_not_align(
 ) -> None:
     untrained = ca.networks.build("multi-object", "gru", seed=0)
     sites = [zoo_pair[0].site("hidden"), untrained.site("hidden")]
-    alignment = ca.align(sites, rank=16, train=2000, settings=ca.SearchConfig(most_steps=60))
+    alignment = ca.align(sites, rank=16, n_train=2000, search=ca.SearchConfig(max_steps=60))
     within, into_untrained, from_untrained, untrained_within = alignment.iia["iia"]
     # Into the untrained network nothing can follow: its readout never answers, whatever the maps.
     assert alignment.worst_iia == into_untrained == untrained_within == 0
-    assert alignment.worst_iia <= alignment.no_swap["iia"].min()
+    assert alignment.worst_iia <= alignment.iia["no_swap"].min()
     # From it a linear map can read some of the count (a random recurrence keeps a trace of its input), and the
     # search was no straw man: the trained network takes its own states back.
     assert from_untrained < 0.5 < 0.9 < within
 
 
 def test_das_finds_the_count_and_phase_of_one_network(zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
-    settings = ca.SearchConfig(most_steps=10)
-    alignment = ca.align(zoo_pair[0].site("hidden"), method="das", rank=32, train=1000, settings=settings)
+    settings = ca.SearchConfig(max_steps=10)
+    alignment = ca.align(zoo_pair[0].site("hidden"), method="das", rank=32, n_train=1000, search=settings)
     assert len(alignment.iia) == len(alignment.maps) == 1
     assert alignment.worst_iia > 0.95
 
@@ -68,15 +70,49 @@ def test_a_stitch_is_trained_and_scored_in_one_direction(tiny_pair: tuple[ca.net
     ]
 
 
-def test_a_method_of_one_s_own_is_a_row(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
-    def back(count: int) -> list[Direction]:
-        return [Direction(count - 1, 0)]
+@dataclass(frozen=True)
+class Backwards(ca.Method):
+    """Trains one direction only: from the last site to the first."""
 
-    method = Method("backwards", sites=2, more=True, plan=trained(back, behaviour), swap=ca.interchange)
-    alignment = ca.align([n.site("hidden") for n in (*tiny_pair, tiny_pair[0])], method=method, rank=2, **SMALL)
+    strength: float = 1.0
+
+    name = "backwards"
+    n_sites = 2
+    more_sites = True
+
+    def objectives(self, n_sites: int) -> dict[Direction, Objective]:
+        return {Direction(n_sites - 1, 0): Objective(behavior=self.strength)}
+
+
+@dataclass(frozen=True)
+class Nothing(Backwards):
+    name = "nothing"
+
+    @property
+    def intervention(self) -> Swap:
+        return keep
+
+
+def test_a_method_of_one_s_own_is_a_small_class(
+    tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sites = [n.site("hidden") for n in (*tiny_pair, tiny_pair[0])]
+    alignment = ca.align(sites, method=Backwards(strength=2.0), rank=2, **SMALL)
     assert alignment.record.method == "backwards"
     assert len(alignment.maps) == 3
     assert len(alignment.iia) == 1
+    alignment.save(tmp_path)
+    elsewhere = ca.load_alignment(tmp_path)  # where its class is not known
+    assert elsewhere.record.method == "backwards"
+    assert elsewhere.record.config.method.parameters == {"name": "backwards", "strength": 2.0}
+    with pytest.raises(ca.InvalidArgument, match="'backwards' is not known here: register its class first"):
+        ca.align(sites, elsewhere.record.config)
+    monkeypatch.setattr("causalign.methods.registry.METHODS", dict(ca.METHODS))
+    monkeypatch.setattr("causalign.methods.registry.SHORTHANDS", dict(SHORTHANDS))
+    ca.register_method(Backwards)
+    assert ca.load_alignment(tmp_path).record.config.method == Backwards(strength=2.0)
+    fields = {"method": {"name": "backwards", "strength": 3.0}}
+    assert ca.AlignmentConfig.read(fields, "a file").method == Backwards(3.0)
 
 
 @pytest.mark.parametrize("kind", ["expm", "gram-schmidt"])
@@ -86,8 +122,8 @@ def test_maps_starts_and_scalars(
     tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU], kind: str, scale: bool, start: str
 ) -> None:
     sites = [network.site("hidden") for network in tiny_pair]
-    alignment = ca.align(sites, rank=3, map=kind, scale=scale, start=start, **SMALL)
-    assert (alignment.record.map, alignment.record.start) == (kind, start)
+    alignment = ca.align(sites, rank=3, parametrization=kind, scale=scale, start=start, **SMALL)
+    assert (alignment.record.config.parametrization, alignment.record.start) == (kind, start)
     for a_map, width in zip(alignment.maps, (6, 9), strict=True):
         assert a_map.frame.shape == (width, 3)
         assert scale or a_map.scale == 1.0
@@ -122,20 +158,38 @@ def test_the_same_seed_gives_the_same_bytes(tiny_pair: tuple[ca.networks.GRU, ca
 def test_a_saved_alignment_loads_to_the_same_bytes(rough: ca.Alignment, tmp_path: Path) -> None:
     loaded = ca.load_alignment(rough.save(tmp_path / "one"))
     loaded.save(tmp_path / "two")
-    for name in ("maps.safetensors", "result.json"):
+    for name in ("maps.safetensors", "result.json", "rows.safetensors"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     pd.testing.assert_frame_equal(loaded.iia, rough.iia)
+    pd.testing.assert_frame_equal(loaded.rows, rough.rows)
     assert all(
         torch.equal(a.frame, b.frame) and a.scale == b.scale for a, b in zip(loaded.maps, rough.maps, strict=True)
     )
-    assert sorted(file.name for file in (tmp_path / "one").iterdir()) == ["maps.safetensors", "result.json"]
+    assert sorted(file.name for file in (tmp_path / "one").iterdir()) == [
+        "maps.safetensors",
+        "result.json",
+        "rows.safetensors",
+    ]
 
 
 def test_result_json_has_what_is_promised(rough: ca.Alignment, tmp_path: Path) -> None:
     result = json.loads((rough.save(tmp_path) / "result.json").read_text())
-    promised = {"schema_version", "method", "task", "variable", "rank", "map", "sites", "iia", "worst_iia", "steps"}
-    promised |= {"seed", "seconds", "versions"}
-    assert promised <= set(result)
+    promised = {
+        "schema_version",
+        "config",
+        "variable",
+        "rank",
+        "start",
+        "sites",
+        "iia",
+        "worst_iia",
+        "steps",
+        "stopped",
+    }
+    assert promised | {"data", "rows", "notes", "seconds", "versions"} <= set(result)
+    assert result["schema_version"] == 2
+    assert result["config"]["method"] == {"name": "mas", "stepwise": False, "latent_weight": 0.0}
+    assert ca.AlignmentConfig.read(result["config"], "result.json") == rough.record.config
     assert set(result["seconds"]) == {"data", "states", "search", "evaluate", "controls", "total"}
     assert result["seconds"]["total"] >= result["seconds"]["search"]
     assert result["sites"][0]["fingerprint"] == ca.networks.build("multi-object", "gru", seed=0, width=6).fingerprint
@@ -153,8 +207,7 @@ def test_a_broken_alignment_is_refused(rough: ca.Alignment, tmp_path: Path) -> N
     maps.write_bytes(whole)
     given = json.loads(result.read_text())
     for wrong, message in (
-        ({"iia": [], "no_swap": []}, "iia must score at least one direction, or latent"),
-        ({"no_swap": given["no_swap"][:1]}, "must score the same directions"),
+        ({"iia": []}, "iia must score at least one direction, or latent"),
         ({"sites": given["sites"][:1]}, "a site that is not listed"),
         ({"rank": 2}, r"the map of .* is \[6, 3\], and result.json says \[6, 2\]"),
     ):
@@ -162,10 +215,26 @@ def test_a_broken_alignment_is_refused(rough: ca.Alignment, tmp_path: Path) -> N
         with pytest.raises(ca.CausalignError, match=message):
             ca.load_alignment(tmp_path)
     result.write_text(json.dumps(given | {"sites": given["sites"] * 2}))
-    with pytest.raises(ca.CausalignError, match="no entry 'maps.2.frame', though result.json has 4 sites"):
+    with pytest.raises(ca.CausalignError, match="maps.safetensors is not of the alignment in result.json"):
         ca.load_alignment(tmp_path)
     result.write_text(json.dumps(given | {"schema_version": 99}))
     with pytest.raises(ca.CausalignError, match="result.json: schema_version: "):
+        ca.load_alignment(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "message"),
+    [
+        ("maps.0.frame", 1.1, "the columns of the map are not orthonormal, they are off by 0.21"),
+        ("maps.1.scale", -1.0, "the scale of the map is -.*, and must be positive"),
+        ("maps.1.scale", float("inf"), "has NaN or infinite entries"),
+    ],
+)
+def test_loaded_maps_are_checked(rough: ca.Alignment, tmp_path: Path, name: str, factor: float, message: str) -> None:
+    file = rough.save(tmp_path) / "maps.safetensors"
+    tensors, header = read_tensors(file)
+    write_tensors(file, tensors | {name: factor * tensors[name]}, header)
+    with pytest.raises(ca.FileFormatError, match=message):
         ca.load_alignment(tmp_path)
 
 
@@ -174,7 +243,7 @@ def test_progress_is_told_stage_by_stage(
 ) -> None:
     seen: list[ProgressUpdate] = []
     sites = [network.site("hidden") for network in tiny_pair]
-    ca.align(sites, rank=2, progress=seen.append, **SMALL)
+    ca.align(sites, rank=2, callbacks=[seen.append], **SMALL)
     assert list(dict.fromkeys(update.stage for update in seen)) == ["counterfactuals", "search"]
     assert {"loss", "worst IIA"} <= set(seen[-2].figures)
     assert capsys.readouterr().err == ""
@@ -190,14 +259,20 @@ def test_progress_is_told_stage_by_stage(
         ({"variable": ("full",)}, "one for each of the 2 sites; found 1"),
         ({"method": "mass"}, "unknown method 'mass'; did you mean 'mas'"),
         ({"method": "das"}, "das takes 1 site, found 2"),
-        ({"rank": 0}, "rank must be a whole number from 1 to 6, the width of .*gru/0@hidden, or auto; found 0"),
+        ({"rank": 0}, "rank must be a whole number, at least 1; found 0"),
         ({"rank": -3}, "found -3"),
         ({"rank": 7}, "from 1 to 6, .*; found 7"),
-        ({"map": "exp"}, "unknown map 'exp'; did you mean 'expm'"),
+        ({"parametrization": "exp"}, "unknown parametrization 'exp'; did you mean 'expm'"),
+        ({"parametrisation": "expm"}, "unknown field of AlignmentConfig 'parametrisation'; did you mean 'param"),
         ({"start": "close"}, "unknown start 'close'; did you mean 'closed-form'"),
-        ({"train": 0}, "n_train must be a whole number, at least 1; found 0"),
-        ({"seed": -1}, "seed must be a whole number, at least 0; found -1"),
-        ({"test": -1}, "n_test must be a whole number, at least 1"),
+        ({"n_train": 0}, "AlignmentConfig: n_train: Input should be greater than or equal to 1, found '0'"),
+        ({"seed": -1}, "seed: Input should be greater than or equal to 0, found '-1'"),
+        ({"seed": 1.5}, "seed: Input should be a valid integer, found '1.5'"),
+        ({"search": {"max_stepz": 3}}, "unknown field of SearchConfig 'max_stepz'; did you mean 'max_steps'"),
+        ({"search": ca.BestRank([2])}, "search: Input should be a valid dictionary or instance of SearchConfig"),
+        ({"method": ca.MAS}, r"method is the class MAS: give an instance, MAS\(\)"),
+        ({"method": {"name": "clmas", "latent_wait": 1.0}}, "unknown parameter of clmas 'latent_wait'; did you mean"),
+        ({"n_test": -1}, "n_test: Input should be greater than or equal to 1"),
     ],
 )
 def test_bad_arguments_are_refused_before_any_work(
@@ -230,10 +305,9 @@ def test_networks_of_other_tasks_align_where_variables_agree(
 
 def test_the_floor_is_the_score_with_nothing_swapped(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
     sites = [network.site("hidden") for network in tiny_pair]
-    nothing = Method("nothing", 2, False, trained(first_to_second, behaviour), keep)
-    settings = ca.SearchConfig(most_steps=0)
-    alignment = ca.align(sites, method=nothing, rank=2, train=40, validation=20, test=30, settings=settings)
-    assert alignment.iia.equals(alignment.no_swap)
+    settings = ca.SearchConfig(max_steps=0)
+    alignment = ca.align(sites, method=Nothing(), rank=2, n_train=40, n_validation=20, n_test=30, search=settings)
+    assert alignment.iia["iia"].equals(alignment.iia["no_swap"])
     assert alignment.record.steps == 0
 
 
@@ -277,7 +351,7 @@ def test_an_interrupted_search_warns_whoever_called(tiny_pair: tuple[ca.networks
 
     sites = [network.site("hidden") for network in tiny_pair]
     with pytest.warns(SearchWarning, match="was interrupted at step 1"):
-        alignment = ca.align(sites, rank=2, progress=interrupt, **SMALL)
+        alignment = ca.align(sites, rank=2, callbacks=[interrupt], **SMALL)
     assert alignment.record.stopped == "interrupted"
 
 
@@ -300,7 +374,7 @@ def test_arguments_of_the_wrong_kind_are_refused() -> None:
 import numpy as np, causalign as ca
 network = ca.networks.build("multi-object", "gru", seed=0, width=5)
 site = network.site("hidden")
-assert ca.align(site, method="das", rank=np.int64(2), train=9, validation=9, test=9).record.rank == 2
+assert ca.align(site, method="das", rank=np.int64(2), n_train=9, n_validation=9, n_test=9).record.rank == 2
 for sites, rank in (([network, network], 2), (network, 2), ("zoo:multi-object/gru", 2), (site, "most"), (site, 1.5)):
     try:
         ca.align(sites, method="das", rank=rank)

@@ -352,8 +352,8 @@ def test_a_users_module_around_shipped_weights_is_the_shipped_site(architecture:
 def test_an_alignment_with_a_users_module_is_that_of_the_shipped_network(tmp_path: Path) -> None:
     a, b = (ca.zoo.load("multi-object/gru", seed=seed) for seed in (0, 1))
     ours = ca.Site(Zoo(a).eval(), "memory", task=a.task, tokens=a.ids, name="mine")
-    few: dict[str, Any] = {"rank": 8, "train": 300, "validation": 100, "test": 200, "memory": 0.0}
-    few["settings"] = ca.SearchConfig(most_steps=2, batch=32)
+    few: dict[str, Any] = {"rank": 8, "n_train": 300, "n_validation": 100, "n_test": 200, "memory": 0.0}
+    few["search"] = ca.SearchConfig(max_steps=2, batch_size=32)
     found, shipped = (ca.align([each, b.site("hidden")], **few) for each in (ours, a.site("hidden")))
     np.testing.assert_allclose(found.iia["iia"], shipped.iia["iia"], atol=0.011)
     assert list(found.iia["source"][:2]) == ["mine@memory"] * 2
@@ -368,8 +368,8 @@ def test_an_alignment_with_a_users_module_is_that_of_the_shipped_network(tmp_pat
 
 
 def test_stepwise_swaps_and_learning_in_bfloat16_go_through_align() -> None:
-    few: dict[str, Any] = {"rank": 3, "train": 60, "validation": 20, "test": 30}
-    few["settings"] = ca.SearchConfig(most_steps=2, check_every=1, batch=8, precision="bfloat16")
+    few: dict[str, Any] = {"rank": 3, "n_train": 60, "n_validation": 20, "n_test": 30}
+    few["search"] = ca.SearchConfig(max_steps=2, eval_every=1, batch_size=8, precision="bfloat16")
     embedded = site(seeded(Transformer), "embed")
     other = ca.networks.build("multi-object", "gru", seed=0, width=6)
     stepwise = ca.align([embedded, other.site("embedding")], method="mas-stepwise", **few)

@@ -1,5 +1,7 @@
 """Controls and departures: what a score has to be set beside."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from scipy.stats import energy_distance
 
 import causalign as ca
 from causalign.alignment.align import controls_of
+from causalign.callbacks import silent
 from causalign.counterfactuals.direction import Direction
 from causalign.random_streams import numpy_stream
 from causalign.scoring.naturalness import energy, naturalness_of
@@ -19,9 +22,9 @@ Pair = tuple[ca.networks.GRU, ca.networks.GRU]
 
 @pytest.fixture(scope="module")
 def controlled(zoo_pair: Pair) -> ca.Alignment:
-    settings = ca.SearchConfig(most_steps=30, batch=128)
+    settings = ca.SearchConfig(max_steps=30, batch_size=128)
     sites = [network.site("hidden") for network in zoo_pair]
-    return ca.align(sites, train=2000, validation=200, test=300, controls=True, settings=settings)
+    return ca.align(sites, n_train=2000, n_validation=200, n_test=300, controls=True, search=settings)
 
 
 def test_controls_do_not_reach_what_was_found(controlled: ca.Alignment) -> None:
@@ -29,7 +32,7 @@ def test_controls_do_not_reach_what_was_found(controlled: ca.Alignment) -> None:
     assert set(controlled.worst_controls) == {"untrained", "shuffled", "random"}
     assert max(controlled.worst_controls.values()) < 0.5
     table = controlled.controls
-    assert (table["trials"] == 300).all()
+    assert (table["rows"] == 300).all()
     assert (table["steps"] <= controlled.record.steps).all()
     assert (table.loc[table["control"] == "random", "steps"] == 0).all()
 
@@ -44,9 +47,10 @@ def test_an_untrained_network_gives_nothing_but_the_other_still_takes_itself(con
 
 
 def test_controls_take_all_the_steps_of_the_score_though_they_have_long_settled(tiny_pair: Pair) -> None:
-    few: dict[str, int] = {"train": 40, "validation": 20, "test": 30, "rank": 3}
-    settings = ca.SearchConfig(check_every=2, patience=1, batch=8, grow=2, enough=0.01)
-    scores = controls_of([network.site("hidden") for network in tiny_pair], 12, settings=settings, **few)
+    few: dict[str, Any] = {"n_train": 40, "n_validation": 20, "n_test": 30, "rank": 3}
+    settings = ca.SearchConfig(eval_every=2, patience=1, batch_size=8, initial_batch_size=4, target_iia=0.01)
+    config = ca.AlignmentConfig(search=settings, **few)
+    scores = controls_of([network.site("hidden") for network in tiny_pair], config, 12, silent)
     assert {score.control: score.steps for score in scores} == {"untrained": 12, "shuffled": 12, "random": 0}
 
 
@@ -69,8 +73,10 @@ def test_swapped_states_leave_the_natural_ones_more_than_others_do(controlled: c
 def test_every_method_has_controls(tiny_pair: Pair, method: str) -> None:
     at = "embedding" if method == "mas-stepwise" else "hidden"
     sites = [network.site(at) for network in tiny_pair][: 1 if method == "das" else 2]
-    settings = ca.SearchConfig(most_steps=2, check_every=1, batch=8)
-    found = ca.align(sites, method=method, rank=3, train=40, validation=20, test=30, settings=settings, controls=True)
+    settings = ca.SearchConfig(max_steps=2, eval_every=1, batch_size=8)
+    found = ca.align(
+        sites, method=method, rank=3, n_train=40, n_validation=20, n_test=30, search=settings, controls=True
+    )
     assert set(found.worst_controls) == {"untrained", "shuffled", "random"}
     assert len(found.controls) == 3 * len(found.iia)
 

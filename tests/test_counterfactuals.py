@@ -20,14 +20,14 @@ from causalign.counterfactuals.interventions import interchange
 from causalign.counterfactuals.row_source import RowRequest
 from causalign.engine.run import run_interventions
 from causalign.maps.base import AlignmentMap, random_frame
-from causalign.planning.estimate import plan
 from causalign.report.page import write_report
 from causalign.run_context import RunContext
 from causalign.sites.base import Site
+from naive_swap import state_at, swapped_logits
 
 transformers = pytest.importorskip("transformers")
 VOCABULARY, ROWS = 24, 60
-QUICK = ca.SearchConfig(most_steps=2, check_every=1, batch=8)
+QUICK = ca.SearchConfig(max_steps=2, eval_every=1, batch_size=8)
 LLAMA = Path(ca.networks.zoo.__file__).parent / "_zoo/in-context/llama/0"
 
 
@@ -124,30 +124,17 @@ def test_every_row_is_a_hooked_run_of_the_plain_module(kind: str) -> None:
     batch = rows.take(torch.arange(len(rows)))
     run = run_interventions(site, [batch], [interchange(batch.target_states, batch.source_states, frame, frame)])
     logits = site.read_out(run.features)
-    submodule, rotation = module.get_submodule(KINDS[kind].path), frame.frame @ frame.frame.mT
+    path, projector = KINDS[kind].path, frame.frame @ frame.frame.mT
     for row in range(0, len(rows), 7):
-        source, target = (torch.tensor([given[f"{end}_inputs"][row]]) for end in ("source", "target"))
-        s, t = given["source_positions"][row], given["target_positions"][row]
-        whole = torch.cat([target, torch.tensor([given["continuations"][row]])], dim=1)
-        states: list[torch.Tensor] = []
-        hook = submodule.register_forward_hook(lambda _, __, out, kept=states: kept.append(out))
-        module(source)
-        hook.remove()
-        given_state = states[0][0, s]
-
-        def swap(_: Any, __: Any, out: torch.Tensor, at: int = t, state: torch.Tensor = given_state) -> torch.Tensor:
-            out = out.clone()
-            out[0, at] += rotation @ (state - out[0, at])
-            return out
-
-        hook = submodule.register_forward_hook(swap)
-        expected = module(whole).logits[0, t:-1]
-        hook.remove()
+        target = given["target_inputs"][row]
+        t, whole = given["target_positions"][row], target + given["continuations"][row]
+        state = state_at(module, path, given["source_inputs"][row], given["source_positions"][row])
+        expected = swapped_logits(module, path, whole, t, state, projector)[t:-1]
         mine = (run.trial == row).nonzero().squeeze(1)
         torch.testing.assert_close(logits[mine], expected, atol=1e-5, rtol=1e-5)
         scored = [label != -100 for label in given["labels"][row]]
-        assert run.determined[mine].tolist() == [False] * (target.shape[1] - t - 1) + scored
-        right = (expected.argmax(-1) == whole[0, t + 1 :])[run.determined[mine]].all()
+        assert run.determined[mine].tolist() == [False] * (len(target) - t - 1) + scored
+        right = (expected.argmax(-1) == torch.tensor(whole[t + 1 :]))[run.determined[mine]].all()
         assert bool(run.correct()[row]) == bool(right)
 
 
@@ -205,19 +192,19 @@ def datasets(kind: str) -> tuple[ca.Counterfactuals, ca.Counterfactuals]:
 @pytest.mark.parametrize("kind", ["tasks", *KINDS])
 def test_everything_works_on_anybodys_data(kind: str, tmp_path: Path) -> None:
     data, other = datasets(kind)
-    found = ca.align(data, rank=2, settings=QUICK, controls=True)
+    found = ca.align(data, rank=2, search=QUICK, controls=True)
     assert found.record.start == "closed-form"
     assert found.record.data == data.fingerprint != other.fingerprint
     assert set(found.worst_controls) == {"untrained", "shuffled", "random"}
-    assert found.iia["trials"].tolist() == [data.counts["test"]] * 4
+    assert found.iia["rows"].tolist() == [data.counts["test"]] * 4
     again = ca.score(found, data)
     np.testing.assert_allclose(again["iia"], found.iia["iia"])
-    np.testing.assert_allclose(again["no_swap"], found.no_swap["iia"])
+    np.testing.assert_allclose(again["no_swap"], found.iia["no_swap"])
     assert len(ca.score(found, other)) == 4
-    assert plan(data, rank=2, settings=QUICK).seconds > 0
-    assert ca.align(data, rank=[1, 2], settings=QUICK).record.ranks
-    assert ca.align(data, rank="auto", settings=QUICK, tolerance=1.0).record.rank == 1
-    assert len(ca.align(data, method="clmas", rank=2, settings=QUICK).iia) == 4
+    assert ca.estimate(data, rank=2, search=QUICK).seconds > 0
+    assert ca.align(data, rank=[1, 2], search=QUICK).record.ranks
+    assert ca.align(data, rank=ca.SmallestRank(1.0), search=QUICK).record.rank == 1
+    assert len(ca.align(data, method="clmas", rank=2, search=QUICK).iia) == 4
     assert len(ca.align(data, method="procrustes", rank=2).iia) == 2
     found.save(tmp_path)
     loaded = ca.load_alignment(tmp_path)
@@ -256,9 +243,9 @@ def test_the_search_learns_what_a_users_rows_ask_for() -> None:
         split=columns["split"],
         loss="all",
     )
-    config = ca.SearchConfig(most_steps=120, learning_rate=1e-2, enough=0.5)
-    found = ca.align(data, method="das", rank=32, start="random", settings=config)
-    assert found.worst_iia > 0.45 > 3 * found.no_swap["iia"].item()
+    config = ca.SearchConfig(max_steps=120, learning_rate=1e-2, target_iia=0.5)
+    found = ca.align(data, method="das", rank=32, start="random", search=config)
+    assert found.worst_iia > 0.45 > 3 * found.iia["no_swap"].item()
 
 
 def test_text_is_read_by_the_networks_own_tokenizer() -> None:
@@ -382,11 +369,11 @@ def test_the_same_row_is_not_in_two_splits() -> None:
 def test_what_a_dataset_lacks_is_said_in_a_line() -> None:
     site, _ = KINDS["residual stream of a Llama"].site()
     data = ca.Counterfactuals.from_arrays(site, **{**GOOD, "labels": [4, 4, 4, 4]})
-    found = ca.align(data, method="das", rank=2, settings=QUICK)
+    found = ca.align(data, method="das", rank=2, search=QUICK)
     assert found.record.start == "random"
     assert found.record.notes[-1].startswith("The start is random: a closed-form start needs two values")
     with pytest.raises(ca.CausalignError, match="a closed-form start needs two values, or labels"):
-        ca.align(data, method="das", rank=2, start="closed-form", settings=QUICK)
+        ca.align(data, method="das", rank=2, start="closed-form", search=QUICK)
     with pytest.raises(ca.CausalignError, match="variable says how a dataset is drawn from tasks, and one is given"):
         ca.align(data, method="das", variable="count")
     with pytest.raises(ca.CausalignError, match="has no task to draw counterfactuals from: name one for the site, or"):
@@ -428,4 +415,4 @@ def test_a_network_that_depends_on_the_longest_row_beside_it_is_refused() -> Non
         split=["validation", "test", *["train"] * 39],
     )
     with pytest.raises(ca.CausalignError, match="longest row beside"):
-        ca.align(data, method="das", rank=2, settings=QUICK)
+        ca.align(data, method="das", rank=2, search=QUICK)

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 import causalign as ca
-from causalign.alignment.spec import parse_spec
+from causalign.alignment.spec import AlignmentSpec
 from causalign.networks import pretrained_source as _source
 from causalign.networks.configuration import ModelConfiguration
-from causalign.planning.estimate import plan as plan_of_sites
-from causalign.planning.shallow_models import plan_of_spec
+from causalign.planning.estimate import estimate as estimate_of_sites
+from causalign.planning.shallow_models import estimate_of_spec
 from causalign.sites.transformers.description import SiteDescription
 from causalign.sites.uri import describe_site, open_site
 from causalign.tasks.in_context import InContext
@@ -36,12 +36,13 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("at", ["embedding", "layer.3", f"layer.{DEPTH}"])
 def test_a_model_without_weights_is_planned_as_the_whole_would_be(described: Path, at: str) -> None:
-    reference, few = f"hf:{described}@{at}", {"train": 200, "validation": 50, "test": 50, "batch": 32}
-    asked = parse_spec({"network": [reference, GRU], "rank": 4, "most_steps": 3, **few}, "the test")
-    found = plan_of_spec(asked)
+    reference, few = f"hf:{described}@{at}", {"n_train": 200, "n_validation": 50, "n_test": 50}
+    search = {"batch_size": 32, "max_steps": 3}
+    asked = AlignmentSpec.read({"sites": [reference, GRU], "rank": 4, "search": search, **few}, "the test")
+    found = estimate_of_spec(asked)
     whole = describe_site(reference)
     assert isinstance(whole, SiteDescription)
-    expected = plan_of_sites([whole.drawn(), open_site(GRU)], **asked.arguments())
+    expected = estimate_of_sites([whole.drawn(), open_site(GRU)], asked.config)
     assert found.operations == pytest.approx(expected.operations, rel=0.02)
     assert found.tables == pytest.approx(expected.tables, rel=0.02)
     assert found.working == pytest.approx(expected.working, rel=0.1)
@@ -67,7 +68,7 @@ def test_it_is_not_loaded_where_a_plan_says_that_it_is_too_large(
         return layers << 40
 
     monkeypatch.setattr(ModelConfiguration, "nbytes", of_size)
-    code, out, err = run("plan", "--network", f"hf:{described}@layer.2", "--network", GRU)
+    code, out, err = run("estimate", "--site", f"hf:{described}@layer.2", "--site", GRU)
     assert code == 0
     assert f"in the place of hf:{described}, {DEPTH} layers." in out.replace("\n", "")
     assert "GiB of memory, and the machine has" in err
@@ -77,7 +78,7 @@ def test_it_is_not_loaded_where_a_plan_says_that_it_is_too_large(
 def test_a_shallow_model_has_to_fit_too(described: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_source, "physical", lambda: 2**10)
     with pytest.raises(ca.CausalignError, match=r"^hf:.* takes 0.0 GiB as float32, and the machine has 0.0 GiB"):
-        plan_of_spec(parse_spec({"network": [f"hf:{described}"], "method": "das"}, "the test"))
+        estimate_of_spec(AlignmentSpec(sites=(f"hf:{described}",), method=ca.DAS()))
 
 
 def test_shallow_sites_differ_in_the_layers_of_one_side(described: Path) -> None:

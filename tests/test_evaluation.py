@@ -93,11 +93,11 @@ def test_the_table_has_the_wilson_interval(zoo_pair: tuple[ca.networks.GRU, ca.n
     z, n, p = norm.ppf(0.975), 200, 0.9
     centre, half = (p + z * z / (2 * n)), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     low, high = ((centre + sign * half) / (1 + z * z / n) for sign in (-1, 1))
-    assert list(table.columns) == ["source", "target", "variable", "iia", "ci_low", "ci_high", "trials"]
+    assert list(table.columns) == ["source", "target", "variable", "iia", "ci_low", "ci_high", "rows"]
     row = table.iloc[0]
     assert (row["source"], row["target"]) == ("multi-object/gru/0@hidden", "multi-object/gru/1@hidden")
     assert row["variable"] == "count -> full"
-    assert (row["iia"], row["trials"]) == (0.9, 200)
+    assert (row["iia"], row["rows"]) == (0.9, 200)
     assert (row["ci_low"], row["ci_high"]) == (pytest.approx(low), pytest.approx(high))
     assert table.iloc[1]["ci_high"] == pytest.approx(1)
     assert worst(correct) == 0.9

@@ -191,8 +191,8 @@ def test_half_precision_casts_weights_but_not_rotary_frequencies(name: str, dtyp
 
 def test_an_alignment_between_two_families_runs(tmp_path: Any) -> None:
     sites = [network("llama").site("layer.2"), network("gpt2").site("embedding")]
-    settings = ca.SearchConfig(most_steps=2, check_every=1, batch=8)
-    found = ca.align(sites, rank=3, train=40, validation=20, test=30, settings=settings)
+    settings = ca.SearchConfig(max_steps=2, eval_every=1, batch_size=8)
+    found = ca.align(sites, rank=3, n_train=40, n_validation=20, n_test=30, search=settings)
     found.save(tmp_path)
     assert set(found.iia["source"]) == {"llama@layer.2", "gpt2@embedding"}
 
@@ -263,10 +263,10 @@ def test_a_step_that_does_not_fit_into_memory_is_one_line(monkeypatch: pytest.Mo
     def full(*_: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
-    settings = ca.SearchConfig(most_steps=1, batch=8)
-    monkeypatch.setattr(sys.modules["causalign.search.search"], "_learn", full)
-    with pytest.raises(ca.CausalignError, match=r"^batches of 8 do not fit into memory .*batch = 4 takes half"):
-        ca.align(site, method="das", rank=2, train=20, validation=10, test=10, settings=settings)
+    settings = ca.SearchConfig(max_steps=1, batch_size=8)
+    monkeypatch.setattr(sys.modules["causalign.search.search"], "_train_step", full)
+    with pytest.raises(ca.CausalignError, match=r"^batches of 8 do not fit into memory .*batch_size = 4 takes half"):
+        ca.align(site, method="das", rank=2, n_train=20, n_validation=10, n_test=10, search=settings)
 
 
 DYNAMIC = {"rope_type": "dynamic", "rope_theta": 100.0, "factor": 2.0}

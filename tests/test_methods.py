@@ -1,7 +1,7 @@
 """The rows of the table of methods: each runs, and each does what its equation says."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace as changed
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,17 +12,21 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import causalign as ca
-from causalign.alignment.methods import METHODS, Method, Roles, trained, with_access
+from causalign.callbacks import silent
 from causalign.counterfactuals.direction import Direction
 from causalign.counterfactuals.interventions import interchange
 from causalign.engine.activation_cache import lengthen
 from causalign.engine.batch import Batch
 from causalign.maps.base import AlignmentMap, random_frame
+from causalign.methods.base import Method
+from causalign.methods.registry import SHORTHANDS, method_of
 from causalign.random_streams import torch_stream
+from causalign.search.config import SearchConfig
 from causalign.search.direction_sampling import sample_directions
 from causalign.search.early_stopping import Evaluation
-from causalign.search.objectives import Objective, latent
-from causalign.search.rank_selection import cut, smallest_rank
+from causalign.search.objectives import Objective
+from causalign.search.objectives import latent_loss as our_latent_loss
+from causalign.search.rank_selection import RankSearches, RankTrial, SmallestRank, cut
 from causalign.search.search import Search, SearchResult
 from causalign.sites.readable import Readable
 from causalign.tasks import by_name
@@ -34,8 +38,8 @@ from drawing import draw_rows, read_activations
 from naive_networks import latent_loss, stepwise_pair
 from naive_tasks import Counting as NaiveCounting
 
-QUICK = ca.SearchConfig(most_steps=2, check_every=1, batch=8)
-SMALL: dict[str, Any] = {"train": 60, "validation": 40, "test": 30, "settings": QUICK}
+QUICK = ca.SearchConfig(max_steps=2, eval_every=1, batch_size=8)
+SMALL: dict[str, Any] = {"n_train": 60, "n_validation": 40, "n_test": 30, "search": QUICK}
 FULL = Variable.of("full")
 
 
@@ -43,22 +47,41 @@ def tiny_sites(at: str, count: int = 2, architecture: str = "gru", task: str = "
     return [ca.networks.build(task, architecture, seed=i, width=6 + 2 * i).site(at) for i in range(count)]
 
 
-@pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
+@pytest.mark.parametrize("method", [method_of(name) for name in SHORTHANDS], ids=lambda method: method.label)
 @pytest.mark.parametrize("architecture", ["gru", "lstm", "transformer"])
 def test_every_method_runs_end_to_end(method: Method, architecture: str) -> None:
-    sites = tiny_sites("embedding" if method.stepwise else "hidden", method.sites, architecture)
-    alignment = ca.align(sites, method=method.name, rank=2, **SMALL)
-    directions = method.plan(Roles(method.sites, method.sites - 1, 1.0))
-    assert len(alignment.iia) == len(directions)
-    assert len(alignment.untrained) == len(method.untrained(method.sites))
+    sites = tiny_sites("embedding" if method.stepwise else "hidden", method.n_sites, architecture)
+    alignment = ca.align(sites, method=method.label, rank=2, **SMALL)
+    objectives = method.objectives(method.n_sites)
+    assert alignment.record.config.method == method
+    assert len(alignment.iia) == len(objectives)
+    assert len(alignment.untrained) == len(method.untrained(method.n_sites))
     assert [a_map.frame.shape for a_map in alignment.maps] == [(site.width, 2) for site in sites]
     assert alignment.worst_iia == alignment.iia["iia"].min()
     assert alignment.record.steps == (2 if method.searches else 0)
-    assert alignment.record.inaccessible == (alignment.record.sites[-1].name if "latent" in _kinds(method) else None)
+    not_run = not all(objective.runs_target for objective in objectives.values())
+    assert alignment.record.inaccessible == (alignment.record.sites[-1].name if not_run else None)
 
 
-def _kinds(method: Method) -> set[str]:
-    return {objective.name for objective in method.plan(Roles(method.sites, method.sites - 1, 1.0)).values()}
+@pytest.mark.parametrize("method", [ca.MAS(latent_weight=2.0), ca.DAS(latent_weight=2.0), ca.Stitch(latent_weight=2.0)])
+def test_every_trained_direction_can_have_a_latent_part(method: Method) -> None:
+    sites = tiny_sites("hidden", method.n_sites)
+    plain = type(method)()
+    found, without = (ca.align(sites, method=each, rank=2, seed=4, **SMALL) for each in (method, plain))
+    assert found.history["worst_iia"].notna().all()  # its targets are run
+    assert found.history["loss"].iloc[-1] > without.history["loss"].iloc[-1]
+
+
+def test_an_objective_is_the_weighted_sum_of_its_parts() -> None:
+    sites, into = tiny_sites("hidden"), [Direction(0, 1)]
+    drawn = draw_rows(sites, [FULL] * 2, into, read_activations(sites, 50, 0, "x"), 50, 0, "x", latent_directions=into)
+    batches, swapped = [drawn[into[0]].take(torch.arange(20))], [torch.randn(20, 8, generator=torch_stream(1))]
+    behavior, latent = (objective.loss(sites[1], batches, swapped) for objective in (Objective(), Objective(0.0, 1.0)))
+    both = Objective(behavior=0.5, latent=3.0).loss(sites[1], batches, swapped)
+    torch.testing.assert_close(both, 0.5 * behavior + 3.0 * latent)
+    for wrong in ({"behavior": -1.0}, {"behavior": 0.0}, {"latent": float("nan")}):
+        with pytest.raises(ca.InvalidArgument, match=r"of an objective is at least 0|above 0; found none"):
+            Objective(**wrong)
 
 
 @pytest.mark.parametrize("task", ["same-object", "modulo", "rounding", "arithmetic"])
@@ -70,14 +93,26 @@ def test_every_task_aligns(task: str, architecture: str) -> None:
     assert len(ca.align(site, method="das", rank=2, **SMALL).iia) == 1
 
 
-def test_a_method_with_an_objective_of_one_s_own_is_a_dozen_lines() -> None:
-    def near(site: Readable, batches: Sequence[Batch], swapped: Sequence[Tensor]) -> Tensor:
+@dataclass(frozen=True)
+class Nearness(Objective):
+    """The distance of swapped states from where they were."""
+
+    def loss(self, site: Readable, batches: Sequence[Batch], swapped: Sequence[Tensor]) -> Tensor:
         return sum((s - b.target_states).square().mean() for s, b in zip(swapped, batches, strict=True))  # type: ignore[return-value]
 
-    staying = Objective("staying", near, runs_target=True)
-    into_first = trained(lambda count: [Direction(i, 0) for i in range(count)], staying)
-    method = Method("staying", sites=2, more=True, plan=into_first, swap=ca.interchange)
-    alignment = ca.align(tiny_sites("hidden", 3), method=method, rank=2, **SMALL)
+
+@dataclass(frozen=True)
+class Staying(ca.Method):
+    name = "staying"
+    n_sites = 2
+    more_sites = True
+
+    def objectives(self, n_sites: int) -> dict[Direction, Objective]:
+        return {Direction(i, 0): Nearness() for i in range(n_sites)}
+
+
+def test_a_method_with_an_objective_of_one_s_own_is_a_dozen_lines() -> None:
+    alignment = ca.align(tiny_sites("hidden", 3), method=Staying(), rank=2, **SMALL)
     assert alignment.record.method == "staying"
     assert len(alignment.iia) == 3
 
@@ -113,7 +148,7 @@ def test_clmas_never_runs_the_inaccessible_network_in_the_search(
     monkeypatch.setattr(sites[inaccessible], "run_from", guarded_run_on)
     for module in sites[inaccessible].network.modules():
         module.register_forward_pre_hook(refuse)
-    alignment = ca.align(sites, method="clmas", rank=3, inaccessible=inaccessible, **SMALL)
+    alignment = ca.align(sites, method=ca.CLMAS(inaccessible), rank=3, **SMALL)
     assert len(alignment.iia) == 4
     assert alignment.record.history[-1].worst_iia is not None  # of the accessible target
     assert alignment.record.history[-1].validation_loss is not None
@@ -132,7 +167,7 @@ def test_the_latent_objective_is_equation_8() -> None:
         for batch, states in zip(batches, swapped, strict=True)
         if batch.latents is not None
     )
-    assert float(latent.loss(sites[1], batches, swapped)) == pytest.approx(expected, rel=1e-5)
+    assert float(our_latent_loss(sites[1], batches, swapped)) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("variable", ["full", "count"])
@@ -215,16 +250,18 @@ def test_stepwise_interventions_pair_all_positions_up_to_the_source_s(variable: 
 
 
 def test_latents_are_not_of_stepwise_swaps() -> None:
-    method = Method("both", 2, False, with_access, interchange, stepwise=True)
-    with pytest.raises(ca.CausalignError, match="latents are of single states, not of stepwise swaps"):
-        ca.align(tiny_sites("embedding"), method=method, rank=2, **SMALL)
+    with pytest.raises(
+        ca.CausalignError, match="mas-stepwise has no latent objective: .* latents are of single states"
+    ):
+        ca.MAS(stepwise=True, latent_weight=1.0)
 
 
 def test_the_inaccessible_site_on_record_is_the_one_that_was() -> None:
     latents = ca.align(tiny_sites("hidden"), method="latent-stitch", rank=2, **SMALL).record
-    assert (latents.inaccessible, latents.eps) == (latents.sites[1].name, None)
-    both = ca.align(tiny_sites("hidden"), method="clmas", inaccessible=0, eps=7.0, rank=2, **SMALL).record
-    assert (both.inaccessible, both.eps) == (both.sites[0].name, 7.0)
+    assert latents.inaccessible == latents.sites[1].name
+    both = ca.align(tiny_sites("hidden"), method=ca.CLMAS(inaccessible=0, latent_weight=7.0), rank=2, **SMALL).record
+    assert both.inaccessible == both.sites[0].name
+    assert both.config.method == ca.CLMAS(inaccessible=0, latent_weight=7.0)
 
 
 def test_a_narrow_range_is_drawn_like_any_other() -> None:
@@ -316,17 +353,17 @@ def test_the_cut_keeps_what_tells_the_values_apart() -> None:
 def test_the_least_rank_is_within_the_tolerance_and_the_one_below_is_not(
     zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU],
 ) -> None:
-    quick: dict[str, Any] = {"train": 500, "validation": 200, "test": 200, "settings": ca.SearchConfig(most_steps=0)}
-    alignment = ca.align(zoo_pair[0].site("hidden"), method="das", rank="auto", tolerance=0.3, **quick)
+    quick: dict[str, Any] = {"n_train": 500, "n_validation": 200, "n_test": 200, "search": ca.SearchConfig(max_steps=0)}
+    alignment = ca.align(zoo_pair[0].site("hidden"), method="das", rank=ca.SmallestRank(0.3), **quick)
     tried = {each.rank: each.worst_iia for each in alignment.record.ranks}
     enough = max(tried.values()) - 0.3
     assert alignment.record.ranks[0].rank == 128
     assert alignment.maps[0].rank == alignment.record.rank < 32
     assert tried[alignment.record.rank] >= enough
     assert alignment.record.rank == 1 or tried[alignment.record.rank - 1] < enough
-    assert alignment.record.tolerance == 0.3
+    assert alignment.record.config.rank == ca.SmallestRank(tolerance=0.3)
     for method in ("latent-stitch", "procrustes"):
-        with pytest.raises(ca.CausalignError, match='rank="auto" goes by the IIA in the search, and .* has none'):
+        with pytest.raises(ca.CausalignError, match="compares ranks by the IIA in the search, and .* has none"):
             ca.align(tiny_sites("hidden"), method=method, rank="auto", **SMALL)
 
 
@@ -334,37 +371,55 @@ def test_of_several_ranks_the_best_goes_on_as_if_there_were_no_other(
     zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU],
 ) -> None:
     site = zoo_pair[0].site("hidden")
-    settings = ca.SearchConfig(most_steps=8, trial=4, check_every=2, batch=32, grow=1)
-    quick: dict[str, Any] = {"train": 300, "validation": 200, "test": 200, "method": "das"}
-    alignment = ca.align(site, rank=[1, 8], settings=settings, **quick)
+    settings = ca.SearchConfig(max_steps=8, eval_every=2, batch_size=32, initial_batch_size=32)
+    quick: dict[str, Any] = {"n_train": 300, "n_validation": 200, "n_test": 200, "method": "das"}
+    alignment = ca.align(site, rank=ca.BestRank([1, 8], trial_steps=4), search=settings, **quick)
     outdone, best = alignment.record.ranks
-    assert (outdone.rank, outdone.steps, outdone.stopped) == (1, 4, "outdone")
-    assert (best.rank, best.steps, best.stopped) == (8, 8, "steps")
+    assert (outdone.rank, outdone.steps, outdone.stopped) == (1, 4, "pruned")
+    assert (best.rank, best.steps, best.stopped) == (8, 8, "max_steps")
     assert best.worst_iia > outdone.worst_iia
-    alone = ca.align(site, rank=8, settings=settings, **quick)
+    alone = ca.align(site, rank=8, search=settings, **quick)
     assert torch.equal(alignment.maps[0].frame, alone.maps[0].frame)
     assert alignment.record.history == alone.record.history
-    assert alignment.record.tolerance is None
-    (first,) = ca.align(site, rank=[8, 1], settings=changed(settings, enough=0.01), **quick).record.ranks
-    assert (first.rank, first.stopped) == (8, "enough")
-    little = changed(settings, least_gain=0.95)  # so that 0.05 leaves too little
-    (first,) = ca.align(site, rank=[8, 1], settings=little, **quick).record.ranks
+    (first,) = ca.align(site, rank=[8, 1], search=settings.replace(target_iia=0.01), **quick).record.ranks
+    assert (first.rank, first.stopped) == (8, "target_iia")
+    little = settings.replace(min_delta=0.95)  # so that 0.05 leaves too little
+    (first,) = ca.align(site, rank=[8, 1], search=little, **quick).record.ranks
     assert first.rank == 8
-    for rank, message in ([], "found an empty list"), ([8, 129], "from 1 to 128, .* found 129"):
+    for rank, message in (
+        ([], r"BestRank takes a list of ranks, such as BestRank\(\[16, 32\]\); found \(\)"),
+        ([8, 129], "from 1 to 128, .* found 129"),
+    ):
         with pytest.raises(ca.CausalignError, match=message):
             ca.align(site, rank=rank, **quick)
 
 
-def a_search_that_scores(scores: dict[int, float], stops: dict[int, str] | None = None) -> Callable[..., SearchResult]:
+class Scores(Search):
     """A search whose worst IIA depends on the rank as given."""
 
-    def run_search(maps: Sequence[AlignmentMap]) -> SearchResult:
-        rank = maps[0].rank
-        known = max(r for r in scores if r <= rank)
-        stopped: Any = (stops or {}).get(rank, "settled")
-        return SearchResult(tuple(maps), Evaluation(5, None, scores[known], scores[known]), (), 5, stopped)
+    def __init__(self, maps: Sequence[AlignmentMap], scores: dict[int, float], stops: dict[int, ca.StopReason]) -> None:
+        self.maps, self.scores, self.stops = maps, scores, stops
 
-    return run_search
+    def go_on(self, until: int, callback: object = None) -> SearchResult:
+        rank = self.maps[0].rank
+        known = max(r for r in self.scores if r <= rank)
+        stopped = self.stops.get(rank, ca.StopReason.EARLY_STOPPING)
+        evaluation = Evaluation(5, None, self.scores[known], self.scores[known])
+        return SearchResult(tuple(self.maps), evaluation, (), 5, stopped)
+
+
+def smallest_rank(
+    scores: dict[int, float], stops: dict[int, ca.StopReason] | None = None
+) -> tuple[SearchResult, list[RankTrial]]:
+    searches = RankSearches(
+        lambda maps: Scores(maps, scores, stops or {}),
+        lambda rank: FULL_RANK,
+        lambda: MEANS,
+        16,
+        SearchConfig(),
+        silent,
+    )
+    return SmallestRank(0.03).find(searches)
 
 
 FULL_RANK = [AlignmentMap(torch.eye(16), 1.0)]
@@ -374,25 +429,29 @@ MEANS = [torch.randn(30, 16, generator=torch_stream(0))]
 def test_the_best_rank_need_not_be_the_full_one() -> None:
     # As for a single variable: at full rank the swap takes along what it should leave alone.
     scores = {1: 0.5, 3: 0.85, 4: 0.93, 8: 0.95, 12: 0.6, 16: 0.5}
-    found, tried = smallest_rank(a_search_that_scores(scores), FULL_RANK, MEANS, tolerance=0.03)
+    found, tried = smallest_rank(scores)
     assert found.maps[0].rank == 4
     assert [each.rank for each in tried] == [16, 8, 4, 2, 3]
-    found, _ = smallest_rank(a_search_that_scores({1: 0.9}), FULL_RANK, MEANS, tolerance=0.03)
+    found, _ = smallest_rank({1: 0.9})
     assert found.maps[0].rank == 1
 
 
 def test_an_interrupted_rank_ends_the_search_for_the_least() -> None:
     scores = {1: 0.2, 8: 0.95, 16: 0.96}
-    found, tried = smallest_rank(a_search_that_scores(scores, {4: "interrupted"}), FULL_RANK, MEANS, tolerance=0.03)
+    found, tried = smallest_rank(scores, {4: ca.StopReason.INTERRUPTED})
     assert (found.maps[0].rank, found.stopped) == (8, "interrupted")
-    assert [(each.rank, each.stopped) for each in tried] == [(16, "settled"), (8, "settled"), (4, "interrupted")]
+    assert [(each.rank, each.stopped) for each in tried] == [
+        (16, "early_stopping"),
+        (8, "early_stopping"),
+        (4, "interrupted"),
+    ]
 
 
 def test_procrustes_of_a_network_with_itself_is_exact(zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
     site = zoo_pair[0].site("hidden")
-    alignment = ca.align([site, site], method="procrustes", rank=128, train=300, validation=50, test=300)
+    alignment = ca.align([site, site], method="procrustes", rank=128, n_train=300, n_validation=50, n_test=300)
     assert alignment.worst_iia == 1
-    assert (alignment.record.start, alignment.record.steps, alignment.record.stopped) == ("paired", 0, "closed-form")
+    assert (alignment.record.start, alignment.record.steps, alignment.record.stopped) == ("paired", 0, "closed_form")
     with pytest.raises(ca.CausalignError, match="paired states need the same trials"):
         ca.align([site, tiny_sites("hidden", 1, task="modulo")[0]], method="procrustes", rank=2, **SMALL)
 
@@ -400,11 +459,16 @@ def test_procrustes_of_a_network_with_itself_is_exact(zoo_pair: tuple[ca.network
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"inaccessible": 2, "method": "clmas"}, "the index of one of 2 sites, found 2"),
-        ({"eps": 0.0, "method": "clmas"}, "eps must be positive and finite, found 0.0"),
-        ({"inaccessible": 1}, "mas runs all of its networks or none: inaccessible and eps are for clmas"),
-        ({"eps": 1.0, "method": "latent-stitch"}, "inaccessible and eps are for clmas"),
-        ({"tolerance": -1.0, "rank": "auto"}, "tolerance is a share from 0 to 1, found -1.0"),
+        ({"method": {"name": "clmas", "inaccessible": 2}}, "the index of one of 2 sites, found 2"),
+        ({"method": {"name": "clmas", "latent_weight": 0.0}}, "latent_weight of clmas is a finite number above 0"),
+        ({"method": {"name": "mas", "latent_weight": -1.0}}, "latent_weight of mas is a finite number at least 0"),
+        ({"method": {"name": "mas", "inaccessible": 1}}, "unknown parameter of mas 'inaccessible'"),
+        (
+            {"method": {"name": "latent-stitch", "latent_weight": 1.0}},
+            "unknown parameter of latent-stitch .*; known: none",
+        ),
+        ({"rank": {"tolerance": -1.0}}, "tolerance is a share from 0 to 1, found -1.0"),
+        ({"rank": {"tolerence": 0.1}}, "unknown parameter of rank 'tolerence'; did you mean 'tolerance'"),
         ({"variable": "count[25..30]"}, r"no value of 'count' in .* is within count\[25..30\].*; found 0 to 20"),
         ({"method": "clmass"}, "unknown method 'clmass'; did you mean 'clmas'"),
         ({"method": "mas-stepwise"}, "cannot be swapped stepwise"),

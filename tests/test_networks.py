@@ -21,7 +21,7 @@ from causalign.tasks.counting import MultiObject
 from causalign.tasks.vocabulary import Vocabulary
 from naive_networks import naive_transformer
 
-QUICK = Recipe(batch=16, check_every=5, most_steps=15, validation_trials=20)
+QUICK = Recipe(batch=16, eval_every=5, max_steps=15, validation_trials=20)
 
 
 @pytest.mark.parametrize("entry", ca.zoo.entries(), ids=lambda entry: f"{entry.name}/{entry.seed}")
@@ -105,7 +105,7 @@ def test_a_finished_training_is_not_done_again_nor_taken_for_another(tmp_path: P
 
 def test_training_learns(tmp_path: Path) -> None:
     losses: list[float] = []
-    recipe = Recipe(batch=32, warm_up=10, check_every=60, most_steps=60, validation_trials=10)
+    recipe = Recipe(batch=32, warm_up=10, eval_every=60, max_steps=60, validation_trials=10)
     train(
         "multi-object", "gru", 0, tmp_path, width=32, recipe=recipe, listener=lambda u: losses.append(u.figures["loss"])
     )
@@ -115,7 +115,7 @@ def test_training_learns(tmp_path: Path) -> None:
 def test_training_stops_after_perfect_checks_in_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = iter([1.0] * 6 + [0.5] + [1.0] * 100)  # a check is the held-out trials and the last five batches
     monkeypatch.setattr(training, "accuracy", lambda network, trials: next(found))
-    recipe = Recipe(batch=4, check_every=5, checks=2, validation_trials=4)
+    recipe = Recipe(batch=4, eval_every=5, checks=2, validation_trials=4)
     _, card = train("multi-object", "gru", 0, tmp_path, width=4, recipe=recipe)
     assert card.steps == 20  # perfect, not, perfect, perfect
     assert not (tmp_path / training.UNFINISHED).exists()
@@ -217,17 +217,17 @@ def test_a_network_that_does_not_speak_the_task_s_tokens_is_refused() -> None:
 
 def test_a_training_that_ran_out_of_steps_goes_on_with_more(tmp_path: Path) -> None:
     _, card = train("multi-object", "gru", 3, tmp_path / "a", width=8, recipe=QUICK)
-    longer = Recipe(batch=16, check_every=5, most_steps=25, validation_trials=20)
+    longer = Recipe(batch=16, eval_every=5, max_steps=25, validation_trials=20)
     more, card = train("multi-object", "gru", 3, tmp_path / "a", width=8, recipe=longer)
     assert card.steps == 25
     whole, _ = train("multi-object", "gru", 3, tmp_path / "b", width=8, recipe=longer)
     assert more.fingerprint == whole.fingerprint
     with pytest.raises(ca.CausalignError, match="is another training"):
-        train("multi-object", "gru", 3, tmp_path / "a", width=8, recipe=Recipe(batch=8, check_every=5, most_steps=30))
+        train("multi-object", "gru", 3, tmp_path / "a", width=8, recipe=Recipe(batch=8, eval_every=5, max_steps=30))
 
 
 def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
-    recipe = Recipe(batch=4, learning_rate=1e30, warm_up=1, check_every=50, most_steps=50, validation_trials=4)
+    recipe = Recipe(batch=4, learning_rate=1e30, warm_up=1, eval_every=50, max_steps=50, validation_trials=4)
     with pytest.raises(ca.CausalignError, match="the loss is nan at step"):
         train("multi-object", "gru", 0, tmp_path, width=4, recipe=recipe)
     assert not (tmp_path / "card.json").exists()

@@ -132,8 +132,8 @@ def test_a_language_model_and_a_gru_are_aligned_from_the_shell(
 ) -> None:
     spec = tmp_path / "spec.json"
     networks = [f"hf:{LLAMA}@embeddings", "zoo:multi-object/gru@embedding"]
-    few = {"train": 60, "validation": 20, "test": 30, "most_steps": 2, "batch": 8, "rank": 8}
-    spec.write_text(json.dumps({"network": networks, "method": method, **few}))
+    few = {"n_train": 60, "n_validation": 20, "n_test": 30, "search": {"max_steps": 2, "batch_size": 8}, "rank": 8}
+    spec.write_text(json.dumps({"sites": networks, "method": method, **few}))
     monkeypatch.setattr("sys.argv", ["causalign", "align", "--spec", str(spec), "--out", str(tmp_path / "out")])
     with pytest.raises(SystemExit) as stop:
         main()
@@ -146,7 +146,9 @@ def test_a_language_model_and_a_gru_are_aligned_from_the_shell(
 
 def test_a_model_in_half_precision_is_aligned_with_a_network_in_single() -> None:
     sites = [open_site(f"hf:{LLAMA},dtype=bfloat16"), open_site("zoo:multi-object/gru@embedding")]
-    found = ca.align(sites, rank=4, train=40, validation=10, test=10, settings=ca.SearchConfig(most_steps=2, batch=8))
+    found = ca.align(
+        sites, rank=4, n_train=40, n_validation=10, n_test=10, search=ca.SearchConfig(max_steps=2, batch_size=8)
+    )
     assert [each.frame.dtype for each in found.maps] == [torch.float32] * 2
     assert len(found.iia) == 4
 
@@ -234,9 +236,9 @@ def test_a_llama_is_drawn_from_its_seed_alone() -> None:
 
 
 def test_a_training_that_was_stopped_goes_on_to_the_same_llama(tmp_path: Path) -> None:
-    quick = Recipe(batch=4, check_every=2, most_steps=4, validation_trials=5)
+    quick = Recipe(batch=4, eval_every=2, max_steps=4, validation_trials=5)
     whole, _ = ca.train("in-context", "llama", 0, tmp_path / "whole", width=32, recipe=quick)
-    ca.train("in-context", "llama", 0, tmp_path / "parts", width=32, recipe=replace(quick, most_steps=2))
+    ca.train("in-context", "llama", 0, tmp_path / "parts", width=32, recipe=replace(quick, max_steps=2))
     parts, card = ca.train("in-context", "llama", 0, tmp_path / "parts", width=32, recipe=quick)
     assert parts.fingerprint == whole.fingerprint
     assert card.architecture == "llama"

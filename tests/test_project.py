@@ -1,5 +1,6 @@
 """What holds for the project as a whole."""
 
+import ast
 import importlib.metadata
 import re
 import subprocess
@@ -11,6 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import causalign as ca
+from causalign.cli import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 
@@ -100,3 +102,21 @@ def test_pinned_versions_are_within_the_declared_ranges() -> None:
         requirement = Requirement(declared)
         assert canonicalize_name(requirement.name) in pins, declared
         assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), declared
+
+
+def test_heavy_libraries_are_imported_when_they_are_used() -> None:
+    heavy = "{'torch', 'pandas', 'scipy', 'matplotlib', 'transformers', 'rich', 'typer'}"
+    help_ = "import sys; sys.argv = ['causalign', '--help']\nfrom causalign.cli import main\n"
+    help_ += "try: main()\nexcept SystemExit: pass\n"
+    used = "import sys\nimport causalign\ncausalign.align; causalign.Counterfactuals\n"
+    for code, allowed in ((help_, set()), ("import sys, causalign\n", set()), (used, {"torch", "pandas"})):
+        script = f"{code}print(sorted({heavy} & set(sys.modules)))"
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        assert set(ast.literal_eval(done.stdout.splitlines()[-1])) <= allowed, code
+
+
+def test_every_command_is_in_the_overview() -> None:
+    from causalign.cli.commands import app
+
+    commands = {command.callback.__name__: command.help for command in app.registered_commands if command.callback}
+    assert commands == COMMANDS

@@ -22,7 +22,10 @@ from causalign.sites.uri import open_site
 
 Pair = tuple[ca.networks.GRU, ca.networks.GRU]
 COUNTS = {"train": 120, "validation": 60, "test": 80}
-QUICK: dict[str, Any] = COUNTS | {"rank": 3, "settings": ca.SearchConfig(most_steps=4, check_every=2, batch=16)}
+QUICK: dict[str, Any] = {f"n_{split}": count for split, count in COUNTS.items()} | {
+    "rank": 3,
+    "search": ca.SearchConfig(max_steps=4, eval_every=2, batch_size=16),
+}
 
 
 @pytest.fixture(scope="module")
@@ -293,8 +296,8 @@ def test_a_file_that_describes_a_recording_can_be_aligned_and_compared(file: Pat
     assert recording.preprocess == ca.Preprocess(zscore=True)
     spec = tmp_path / "spec.toml"
     spec.write_text(
-        f'network = ["zoo:multi-object/gru/0", "{description}"]\nmethod = "latent-stitch"\nrank = 2\nmost_steps = 1\n'
-        "train = 40\nvalidation = 20\ntest = 20\n"
+        f'sites = ["zoo:multi-object/gru/0", "{description}"]\nmethod = "latent-stitch"\nrank = 2\n'
+        "n_train = 40\nn_validation = 20\nn_test = 20\n[search]\nmax_steps = 1\n"
     )
     done = CliRunner().invoke(app, ["align", "--spec", str(spec), "--out", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output

@@ -17,7 +17,15 @@ from naive_networks import latent_loss
 
 Pair = tuple[ca.networks.GRU, ca.networks.GRU]
 COUNTS = {"train": 120, "validation": 60, "test": 80}
-QUICK: dict[str, Any] = COUNTS | {"rank": 3, "settings": ca.SearchConfig(most_steps=4, check_every=2, batch=16)}
+SHIPPED = {"train": 400, "validation": 100, "test": 200}
+
+
+def drawn(counts: dict[str, int]) -> dict[str, Any]:
+    """The arguments that draw so many rows as a recording has trials."""
+    return {f"n_{split}": count for split, count in counts.items()}
+
+
+QUICK: dict[str, Any] = drawn(COUNTS) | {"rank": 3, "search": ca.SearchConfig(max_steps=4, eval_every=2, batch_size=16)}
 
 
 @pytest.fixture(scope="module")
@@ -72,10 +80,11 @@ def test_the_latent_objective_is_equation_8_on_held_out_trials(alignment: ca.Ali
 
 
 def test_what_the_scores_do_not_show_is_said(alignment: ca.Alignment, rough: ca.Alignment) -> None:
-    assert "was read and never run" in alignment.caveats[0]
-    assert "needs stimulation" in alignment.caveats[0]
+    said = " ".join(alignment.caveats)
+    assert "was read and never run" in said
+    assert "needs stimulation" in said
     assert any("its trials have from 4 to " in said for said in alignment.caveats)
-    assert rough.caveats == []
+    assert "was read and never run" not in " ".join(rough.caveats)
     assert rough.coverage.empty
 
 
@@ -289,16 +298,15 @@ def test_the_example_of_the_documentation_runs(capsys: pytest.CaptureFixture[str
 # --- scores and controls
 
 
-LONG_ENOUGH = ca.SearchConfig(most_steps=150, check_every=25, batch=64, grow=1)
+LONG_ENOUGH = ca.SearchConfig(max_steps=150, eval_every=25, batch_size=64, initial_batch_size=64)
 
 
 @pytest.fixture(scope="module")
 def shipped(zoo_pair: Pair) -> tuple[ca.Alignment, Brain]:
     """One shipped GRU with another that was only recorded."""
-    counts: dict[str, Any] = {"train": 400, "validation": 100, "test": 200}
-    brain = brain_of(zoo_pair[1].site("hidden"), counts)
+    brain = brain_of(zoo_pair[1].site("hidden"), SHIPPED)
     sites = [zoo_pair[0].site("hidden"), recording_of(brain)]
-    return ca.align(sites, method="clmas", settings=LONG_ENOUGH, **counts), brain
+    return ca.align(sites, method="clmas", search=LONG_ENOUGH, **drawn(SHIPPED)), brain
 
 
 def test_maps_found_on_a_recording_are_scored_on_the_real_network(
@@ -306,14 +314,13 @@ def test_maps_found_on_a_recording_are_scored_on_the_real_network(
 ) -> None:
     real = [network.site("hidden") for network in zoo_pair]
     alignment, brain = shipped
-    counts: dict[str, Any] = {"train": 400, "validation": 100, "test": 200}
-    into_b = {"clmas": _into_second(ca.score(alignment, real, test=300))}
+    into_b = {"clmas": _into_second(ca.score(alignment, real, n_test=300))}
     for method, sites in (
         ("latent-stitch", [real[0], recording_of(brain)]),
         ("stitch", [recording_of(brain), real[0]]),
     ):
-        found = ca.align(sites, method=method, settings=LONG_ENOUGH, rank=128, start="random", **counts)
-        table = ca.score(found, real if method != "stitch" else real[::-1], test=300)
+        found = ca.align(sites, method=method, search=LONG_ENOUGH, rank=128, start="random", **drawn(SHIPPED))
+        table = ca.score(found, real if method != "stitch" else real[::-1], n_test=300)
         into_b[method] = _into_second(table)
     assert into_b["clmas"] > 0.9
     assert into_b["clmas"] - 0.1 > into_b["latent-stitch"] > into_b["stitch"] + 0.1
@@ -334,10 +341,9 @@ def test_scores_want_the_states_that_the_maps_are_of(shipped: tuple[ca.Alignment
 
 def test_controls_find_nothing(zoo_pair: Pair, shipped: tuple[ca.Alignment, Brain]) -> None:
     _, brain = shipped
-    settings = ca.SearchConfig(most_steps=0)
-    counts: dict[str, Any] = {"train": 400, "validation": 100, "test": 200}
+    settings = ca.SearchConfig(max_steps=0)
     sites = [zoo_pair[0].site("hidden"), recording_of(brain)]
-    table = ca.recording_controls(sites, method="clmas", settings=settings, **counts)
+    table = ca.recording_controls(sites, method="clmas", search=settings, **drawn(SHIPPED))
     across = table[table["source"] != table["target"]]
     iia = across[across["measure"] == "IIA"].set_index("control")["value"]
     assert iia["none"] > 0.5

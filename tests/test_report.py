@@ -17,7 +17,16 @@ def table_of(scores: list[float]) -> pd.DataFrame:
     rows = [(s, t) for s in NAMES for t in NAMES]
     return pd.DataFrame(
         [
-            {"source": s, "target": t, "variable": "full", "iia": x, "ci_low": x - 0.1, "ci_high": x + 0.1, "trials": 9}
+            {
+                "source": s,
+                "target": t,
+                "variable": "full",
+                "iia": x,
+                "ci_low": x - 0.1,
+                "ci_high": x + 0.1,
+                "rows": 9,
+                "no_swap": 0.05,
+            }
             for (s, t), x in zip(rows, scores, strict=True)
         ]
     )
@@ -46,16 +55,16 @@ def test_names_are_no_formulas(tmp_path: Path) -> None:
 def test_a_negative_correlation_is_seen() -> None:
     table = table_of([0.9, 0.2, 0.7, 0.8])
     similarity = pd.DataFrame([{"measure": "RSA (Pearson)", "value": -0.4, "sd": 0.1}])
-    assert similarity_bars(table, table, similarity).axes[0].get_ylim()[0] < -0.5
+    assert similarity_bars(table, similarity).axes[0].get_ylim()[0] < -0.5
 
 
 def test_the_matrix_reads_from_row_to_column() -> None:
     figure = iia_matrix(table_of([0.9, 0.2, 0.7, 0.8]), NAMES)
     assert texts(figure) == [
-        "0.900\n[0.800, 1.000]",
-        "0.200\n[0.100, 0.300]",
-        "0.700\n[0.600, 0.800]",
-        "0.800\n[0.700, 0.900]",
+        "0.900\n[0.800, 1.000]\nno swap 0.050",
+        "0.200\n[0.100, 0.300]\nno swap 0.050",
+        "0.700\n[0.600, 0.800]\nno swap 0.050",
+        "0.800\n[0.700, 0.900]\nno swap 0.050",
     ]
     image = figure.axes[0].images[0].get_array()
     assert image is not None

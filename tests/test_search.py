@@ -17,7 +17,7 @@ from causalign.maps.gram_schmidt import GramSchmidt
 from causalign.random_streams import numpy_stream, torch_stream
 from causalign.search.config import SearchConfig
 from causalign.search.initialisation import generalized_procrustes
-from causalign.search.objectives import Objective, behaviour
+from causalign.search.objectives import Objective, behavior_loss
 from causalign.search.optimizers import Optimizers
 from causalign.search.problem import Problem
 from causalign.search.search import SearchResult, search
@@ -35,7 +35,7 @@ def problem_of(networks: tuple[ca.networks.GRU, ca.networks.GRU], count: int = 6
         draw_rows(sites, [Variable.of("full")] * 2, ALL, read_activations(sites, count, 0, split), count, 0, split)
         for split in ("train", "validation")
     )
-    return Problem(sites, interchange, dict.fromkeys(ALL, behaviour), train, validation)
+    return Problem(sites, interchange, dict.fromkeys(ALL, Objective()), train, validation)
 
 
 def random_starts(widths: tuple[int, ...], rank: int, kind: str = "gram-schmidt") -> list[TrainableMap]:
@@ -56,31 +56,31 @@ def test_the_behaviour_loss_is_equation_5(tiny_pair: tuple[ca.networks.GRU, ca.n
                 cell = tiny_pair[1].cell
                 hidden = cell(tiny_pair[1].embedding(token)[None, None], hidden[None, None])[1][0, 0]
             by_hand += total / len(batch)
-    ours = behaviour.loss(problem.sites[1], batches, [batch.target_states for batch in batches])
+    ours = behavior_loss(problem.sites[1], batches, [batch.target_states for batch in batches])
     assert float(ours) == pytest.approx(by_hand, rel=1e-5)
 
 
 def test_a_search_lowers_the_loss_from_a_random_start(zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
     problem = problem_of(zoo_pair, count=256)
     seen: list[ProgressUpdate] = []
-    settings = SearchConfig(batch=64, most_steps=60, check_every=20, patience=9)
+    settings = SearchConfig(batch_size=64, max_steps=60, eval_every=20, patience=9)
     found = search(problem, random_starts((128, 128), 16, "expm"), settings, np.random.default_rng(0), seen.append)
     losses = [update.figures["loss"] for update in seen if "loss" in update.figures]
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
     assert [look.step for look in found.history] == [0, 20, 40, 60]
-    assert found.stopped == "steps"
+    assert found.stopped == "max_steps"
     assert (found.history[-1].mean_iia or 0) > (found.history[0].mean_iia or 0) + 0.1
     assert seen[-1].step == seen[-1].total == 60
 
 
-def test_looks_thin_out_and_their_number_is_known(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
-    settings = SearchConfig(batch=2, grow=1, most_steps=70, check_every=2, patience=50)
+def test_evaluations_thin_out_and_their_number_is_known(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
+    settings = SearchConfig(batch_size=2, initial_batch_size=2, max_steps=70, eval_every=2, patience=50)
     found = search(problem_of(tiny_pair, count=8), random_starts((6, 9), 2), settings, np.random.default_rng(0))
     steps = [look.step for look in found.history]
     assert steps[:13] == [0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24]
     assert steps[-8:] == [39, 42, 46, 50, 55, 60, 66, 70]
-    assert len(steps) == settings.looks
-    assert changed(settings, most_steps=10_000).look_after(9_000) == 9_020  # ten times as far apart at most
+    assert len(steps) == settings.evaluations
+    assert settings.replace(max_steps=10_000).next_evaluation(9_000) == 9_020  # ten times as far apart at most
 
 
 def test_the_frozen_networks_are_never_run_upstream_in_the_loop(
@@ -90,7 +90,7 @@ def test_the_frozen_networks_are_never_run_upstream_in_the_loop(
     for site in problem.sites:
         for name in ("read", "prefix"):
             monkeypatch.setattr(site, name, lambda *_: pytest.fail("the upstream was run again"))
-    search(problem, random_starts((128, 128), 4), SearchConfig(batch=8, most_steps=3), np.random.default_rng(0))
+    search(problem, random_starts((128, 128), 4), SearchConfig(batch_size=8, max_steps=3), np.random.default_rng(0))
     assert all(weight.grad is None for network in zoo_pair for weight in network.parameters())
 
 
@@ -102,7 +102,7 @@ def test_the_best_look_is_kept_and_a_search_that_settles_stops(
     worst_of = iter([0.1, 0.5, 0.9, 0.3, 0.9, 0.2, 0.1, 0.1, 0.3, 0.1, 0.1])
     monkeypatch.setattr(looks, "worst", lambda correct: next(worst_of))
     kept: list[int] = []
-    settings = SearchConfig(batch=4, most_steps=100, check_every=1, patience=3, optimizer="adam")
+    settings = SearchConfig(batch_size=4, max_steps=100, eval_every=1, patience=3, optimizer="adam")
 
     def listen(update: ProgressUpdate) -> None:
         kept.append(update.step)
@@ -113,16 +113,16 @@ def test_the_best_look_is_kept_and_a_search_that_settles_stops(
         for d, v in problem.validation.items()
     }
     found = search(changed(problem, validation=even), random_starts((6, 9), 2), settings, numpy_stream(0, "b"), listen)
-    assert found.stopped == "settled"
+    assert found.stopped == "early_stopping"
     assert found.steps == 8  # best at step 2, then three looks that are no better, and three more with larger batches
     again = search(
         problem,
         random_starts((6, 9), 2),
-        SearchConfig(batch=4, most_steps=2, check_every=9, optimizer="adam"),
+        SearchConfig(batch_size=4, max_steps=2, eval_every=9, optimizer="adam"),
         numpy_stream(0, "b"),
     )
     monkeypatch.undo()
-    two_steps = search(problem, random_starts((6, 9), 2), changed(settings, most_steps=2), numpy_stream(0, "b"))
+    two_steps = search(problem, random_starts((6, 9), 2), settings.replace(max_steps=2), numpy_stream(0, "b"))
     assert again.steps == two_steps.steps == 2
     torch.testing.assert_close(found.maps[0].frame, _after(problem, 2)[0].frame)
 
@@ -143,7 +143,7 @@ def _after(problem: Problem, steps: int) -> tuple[AlignmentMap, ...]:
                 interchange(batch.target_states, batch.source_states, now[target], now[source])
                 for source, batch in enumerate(batches)
             ]
-            total = total + behaviour.loss(problem.sites[target], batches, swapped)
+            total = total + behavior_loss(problem.sites[target], batches, swapped)
         optimizer.zero_grad()
         (total / 4).backward()
         optimizer.step()
@@ -160,7 +160,7 @@ def test_ctrl_c_keeps_the_best_so_far(zoo_pair: tuple[ca.networks.GRU, ca.networ
             raise KeyboardInterrupt
 
     problem = problem_of(zoo_pair, count=64)
-    settings = SearchConfig(batch=32, most_steps=50, check_every=2)
+    settings = SearchConfig(batch_size=32, max_steps=50, eval_every=2)
     found = search(problem, random_starts((128, 128), 8), settings, np.random.default_rng(0), interrupt)
     assert (found.stopped, found.steps) == ("interrupted", 5)
     assert [look.step for look in found.history] == [0, 2, 4]
@@ -170,13 +170,15 @@ def test_ctrl_c_keeps_the_best_so_far(zoo_pair: tuple[ca.networks.GRU, ca.networ
 def test_a_search_that_diverges_keeps_the_best_so_far(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
     calls: list[int] = []
 
-    def exploding(site: Readable, batches: Sequence[Batch], swapped: Sequence[torch.Tensor]) -> torch.Tensor:
-        calls.append(1)
-        return behaviour.loss(site, batches, swapped) * (float("nan") if len(calls) > 4 else 1.0)
+    class Exploding(Objective):
+        def loss(self, site: Readable, batches: Sequence[Batch], swapped: Sequence[torch.Tensor]) -> torch.Tensor:
+            calls.append(1)
+            return behavior_loss(site, batches, swapped) * (float("nan") if len(calls) > 4 else 1.0)
 
-    objective = Objective("exploding", exploding, runs_target=True)
-    problem = changed(problem_of(tiny_pair, count=20), objectives=dict.fromkeys(ALL, objective))
-    found = search(problem, random_starts((6, 9), 2), SearchConfig(batch=4, check_every=1), np.random.default_rng(0))
+    problem = changed(problem_of(tiny_pair, count=20), objectives=dict.fromkeys(ALL, Exploding()))
+    found = search(
+        problem, random_starts((6, 9), 2), SearchConfig(batch_size=4, eval_every=1), np.random.default_rng(0)
+    )
     assert (found.stopped, found.steps) == ("diverged", 3)
     assert all(bool(torch.isfinite(a_map.frame).all()) for a_map in found.maps)
 
@@ -225,11 +227,11 @@ def test_states_that_are_all_zero_have_no_closed_form(tiny_pair: tuple[ca.networ
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"batch": 0}, "batch must be at least 1, found 0"),
-        ({"patience": -1}, "patience must be at least 1"),
-        ({"least_gain": 1.0}, "least_gain is a difference of IIA, at least 0 and below 1, found 1.0"),
-        ({"most_steps": -1}, "most_steps must not be negative"),
-        ({"learning_rate": 0.0}, "learning_rate must be positive, found 0.0"),
+        ({"batch_size": 0}, "SearchConfig: batch_size: Input should be greater than or equal to 1, found '0'"),
+        ({"patience": -1}, "patience: Input should be greater than or equal to 1"),
+        ({"min_delta": 1.0}, "min_delta: Input should be less than 1, found '1.0'"),
+        ({"max_steps": -1}, "max_steps: Input should be greater than or equal to 0"),
+        ({"learning_rate": 0.0}, "learning_rate: Input should be greater than 0, found '0.0'"),
     ],
 )
 def test_bad_settings_are_refused(wrong: dict[str, float], message: str) -> None:
@@ -239,7 +241,7 @@ def test_bad_settings_are_refused(wrong: dict[str, float], message: str) -> None
 
 def test_a_found_alignment_is_the_same_for_the_same_seed(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
     def once() -> SearchResult:
-        settings = SearchConfig(batch=8, most_steps=4, check_every=2)
+        settings = SearchConfig(batch_size=8, max_steps=4, eval_every=2)
         return search(problem_of(tiny_pair, count=30), random_starts((6, 9), 3), settings, numpy_stream(1, "b"))
 
     one, two = once(), once()
@@ -267,11 +269,11 @@ def test_muon_steps_every_direction_of_a_matrix_alike() -> None:
 
 def test_maps_say_which_optimisers_are_for_them(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
     def asked(optimizer: str, map_: str) -> object:
-        settings = SearchConfig(optimizer=optimizer, most_steps=1)
-        few = {"train": 8, "validation": 4, "test": 4}
-        return ca.align(tiny_pair[0].site("hidden"), method="das", rank=2, map=map_, settings=settings, **few)  # type: ignore[arg-type]
+        settings = SearchConfig(optimizer=optimizer, max_steps=1)
+        few = {"n_train": 8, "n_validation": 4, "n_test": 4}
+        return ca.align(tiny_pair[0].site("hidden"), method="das", rank=2, parametrization=map_, search=settings, **few)  # type: ignore[arg-type]
 
     for wrong, map_ in (("mu", "gram-schmidt"), ("muon", "expm")):
-        with pytest.raises(ca.CausalignError, match=f"unknown optimiser of {map_} '{wrong}'"):
+        with pytest.raises(ca.CausalignError, match=f"unknown optimizer .*'{wrong}'"):
             asked(wrong, map_)
     assert asked("adam", "gram-schmidt")

@@ -24,8 +24,8 @@ from causalign.tasks.variable import Variable
 from drawing import draw_rows, read_activations
 
 Pair = tuple[ca.networks.GRU, ca.networks.GRU]
-QUICK = ca.SearchConfig(most_steps=2, check_every=1, batch=8)
-SMALL: dict[str, Any] = {"train": 40, "validation": 20, "test": 30, "settings": QUICK, "rank": 3}
+QUICK = ca.SearchConfig(max_steps=2, eval_every=1, batch_size=8)
+SMALL: dict[str, Any] = {"n_train": 40, "n_validation": 20, "n_test": 30, "search": QUICK, "rank": 3}
 
 
 @pytest.mark.parametrize("architecture", ["gru", "transformer"])
@@ -126,20 +126,20 @@ def test_what_is_fed_above_a_swap_is_kept_and_changes_nothing(
 
 def test_a_search_ends_when_it_is_good_enough(zoo_pair: Pair) -> None:
     sites = [network.site("hidden") for network in zoo_pair]
-    settings = ca.SearchConfig(enough=0.7, check_every=5, batch=128)
-    alignment = ca.align(sites, train=1000, validation=200, test=200, settings=settings)
-    assert alignment.record.stopped == "enough"
+    settings = ca.SearchConfig(target_iia=0.7, eval_every=5, batch_size=128)
+    alignment = ca.align(sites, n_train=1000, n_validation=200, n_test=200, search=settings)
+    assert alignment.record.stopped == "target_iia"
     assert alignment.history["worst_iia"].iloc[-1] >= 0.7 > alignment.history["worst_iia"].iloc[-2]
-    with pytest.raises(ca.CausalignError, match="enough is an IIA above 0 and at most 1, found 1.5"):
-        ca.SearchConfig(enough=1.5)
+    with pytest.raises(ca.CausalignError, match="target_iia: Input should be less than or equal to 1, found '1.5'"):
+        ca.SearchConfig(target_iia=1.5)
 
 
 def test_a_search_ends_when_it_gains_too_little_and_keeps_the_best(zoo_pair: Pair) -> None:
     sites = [network.site("hidden") for network in zoo_pair]
-    settings = ca.SearchConfig(grow=1, batch=64, check_every=5, patience=2, most_steps=20)
-    few: dict[str, Any] = {"train": 1000, "validation": 200, "test": 200}
-    on, ended = (ca.align(sites, **few, settings=dataclasses.replace(settings, least_gain=g)) for g in (0.0, 0.9))
-    assert (ended.record.stopped, ended.record.steps) == ("settled", 10)
+    settings = ca.SearchConfig(initial_batch_size=64, batch_size=64, eval_every=5, patience=2, max_steps=20)
+    few: dict[str, Any] = {"n_train": 1000, "n_validation": 200, "n_test": 200}
+    on, ended = (ca.align(sites, **few, search=settings.replace(min_delta=g)) for g in (0.0, 0.9))
+    assert (ended.record.stopped, ended.record.steps) == ("early_stopping", 10)
     assert on.record.steps > 10
     assert ended.record.best.step > 0  # small gains are kept all the same
     assert list(ended.history["worst_iia"]) == list(on.history["worst_iia"][:3])
@@ -149,8 +149,8 @@ def test_networks_may_be_run_in_bfloat16_to_learn(zoo_pair: Pair) -> None:
     sites = [network.site("hidden") for network in zoo_pair]
     found = {}
     for precision in ("float32", "bfloat16"):
-        settings = ca.SearchConfig(most_steps=10, batch=128, precision=precision)
-        found[precision] = ca.align(sites, train=1000, validation=200, test=200, settings=settings)
+        settings = ca.SearchConfig(max_steps=10, batch_size=128, precision=precision)
+        found[precision] = ca.align(sites, n_train=1000, n_validation=200, n_test=200, search=settings)
     exact, rough = found.values()
     assert all(a_map.frame.dtype == torch.float32 for a_map in rough.maps)
     assert sites[0].dtype == torch.float32
@@ -175,10 +175,14 @@ def test_a_meter_counts_what_is_alive_and_what_is_multiplied() -> None:
 @pytest.mark.parametrize("method", ["mas", "clmas", "procrustes"])
 def test_a_plan_knows_the_tables_and_the_operations(zoo_pair: Pair, method: str) -> None:
     sites = [network.site("hidden") for network in zoo_pair]
-    settings = ca.SearchConfig(batch=64, most_steps=7, check_every=3)
-    counts = {"train": 2000, "validation": 100, "test": 100}
-    plan = ca.plan(sites, method=method, settings=settings, **counts)
-    recorded = [each for split, count in counts.items() for each in read_activations(sites, count, 0, split)]
+    settings = ca.SearchConfig(batch_size=64, max_steps=7, eval_every=3)
+    counts: dict[str, Any] = {"n_train": 2000, "n_validation": 100, "n_test": 100}
+    plan = ca.estimate(sites, method=method, search=settings, **counts)
+    recorded = [
+        each
+        for split, count in (("train", 2000), ("validation", 100), ("test", 100))
+        for each in read_activations(sites, count, 0, split)
+    ]
     assert plan.tables * 2**30 > 0.8 * sum(each.nbytes for each in recorded)
     if method != "procrustes":
         drawn = _pair.interventions(sites, 1000)
@@ -186,25 +190,25 @@ def test_a_plan_knows_the_tables_and_the_operations(zoo_pair: Pair, method: str)
         if method == "clmas":  # one direction of two into each is run
             needed /= 2
         assert needed * 0.9 < plan.operations < needed * 1.3
-        assert plan.seconds == pytest.approx(plan.preparation + 7 * plan.first_step + 4 * plan.look + plan.score)
+        assert plan.seconds == pytest.approx(plan.preparation + 7 * plan.first_step + 4 * plan.evaluation + plan.score)
     assert plan.steps + plan.first_steps == (0 if method == "procrustes" else 7)
     assert plan.peak == plan.process + plan.tables + plan.working
     assert plan.disk == 0
 
 
 def test_a_plan_counts_the_searches_of_controls(tiny_pair: Pair) -> None:
-    plan = ca.plan(tiny_pair[0].site("hidden"), method="das", rank=2, settings=QUICK, controls=True)
+    plan = ca.estimate(tiny_pair[0].site("hidden"), method="das", rank=2, search=QUICK, controls=True)
     alone = dataclasses.replace(plan, controls=False)
     searching = alone.seconds - plan.preparation - plan.score
     assert plan.seconds == pytest.approx(2 * plan.preparation + 3 * searching + 2.5 * plan.score)
 
 
 def test_a_plan_says_what_to_do_where_memory_lacks(monkeypatch: pytest.MonkeyPatch, tiny_pair: Pair) -> None:
-    plan = ca.plan(tiny_pair[0].site("hidden"), method="das", rank=2, memory=0.0)
+    plan = ca.estimate(tiny_pair[0].site("hidden"), method="das", rank=2, memory=0.0)
     assert plan.disk == plan.tables > 0
     assert plan.too_much is None
     monkeypatch.setattr(sys.modules["causalign.planning.estimate"], "physical", lambda: 2**20)
-    assert "a smaller batch" in str(plan.too_much)
+    assert "a smaller batch_size" in str(plan.too_much)
 
 
 def test_timing_takes_turns() -> None:
@@ -253,8 +257,11 @@ def test_a_network_of_half_precision_is_aligned_by_maps_that_are_not() -> None:
 
 
 def test_good_enough_needs_an_iia_and_one_rank(zoo_pair: Pair) -> None:
-    sites, settings = [network.site("hidden") for network in zoo_pair], ca.SearchConfig(enough=0.9)
-    with pytest.raises(ca.CausalignError, match="latent-stitch goes by latents in its search"):
-        ca.align(sites, method="latent-stitch", settings=settings)
-    with pytest.raises(ca.CausalignError, match="leave out enough"):
-        ca.plan(sites, rank="auto", settings=settings)
+    sites, settings = [network.site("hidden") for network in zoo_pair], ca.SearchConfig(target_iia=0.9)
+    with pytest.raises(
+        ca.CausalignError,
+        match="latent-stitch chooses by the validation loss, as a target is not run: leave out target_iia",
+    ):
+        ca.align(sites, method="latent-stitch", search=settings)
+    with pytest.raises(ca.CausalignError, match="compares how good ranks can be: leave out target_iia"):
+        ca.estimate(sites, rank="auto", search=settings)

@@ -321,7 +321,7 @@ def test_a_task_that_breaks_a_rule_is_refused_by_name(wrong: str, message: str) 
         tasks.check(Careless(wrong))
     site = ca.networks.build("multi-object", "gru", seed=0, width=4).site("hidden", Careless(wrong))
     with pytest.raises(CausalignError, match=message):
-        ca.align(site, method="das", rank=2, train=20)
+        ca.align(site, method="das", rank=2, n_train=20)
 
 
 @pytest.mark.parametrize("name", tasks.names())

@@ -13,7 +13,7 @@ from causalign.counterfactuals.interventions import interchange
 from causalign.counterfactuals.rows import CounterfactualRows
 from causalign.maps.base import AlignmentMap, complete
 from causalign.scoring.iia import row_outcomes
-from causalign.search.objectives import behaviour
+from causalign.search.objectives import behavior_loss
 from causalign.tasks.base import Sequences
 from causalign.tasks.counting import MultiObject
 from causalign.tasks.variable import Variable
@@ -63,9 +63,9 @@ def give(textbook: Textbook, maps: list[AlignmentMap]) -> None:
 @pytest.fixture(scope="module")
 def found(zoo_pair: Pair) -> ca.Alignment:
     """Maps that are good but not perfect, so that scores could differ."""
-    settings = ca.SearchConfig(most_steps=1, check_every=1, batch=64)
+    settings = ca.SearchConfig(max_steps=1, eval_every=1, batch_size=64)
     sites = [network.site("hidden") for network in zoo_pair]
-    return ca.align(sites, rank=8, train=500, validation=50, test=1000, settings=settings, seed=0)
+    return ca.align(sites, rank=8, n_train=500, n_validation=50, n_test=1000, search=settings, seed=0)
 
 
 def test_the_loss_is_the_engines(tiny_pair: Pair) -> None:
@@ -80,7 +80,7 @@ def test_the_loss_is_the_engines(tiny_pair: Pair) -> None:
         source, target = direction
         batch = given.take(torch.arange(len(given)))
         swapped = interchange(batch.target_states, batch.source_states, maps[target], maps[source])
-        engines += float(behaviour.loss(tiny_pair[target].site("hidden"), [batch], [swapped])) / len(DIRECTIONS)
+        engines += float(behavior_loss(tiny_pair[target].site("hidden"), [batch], [swapped])) / len(DIRECTIONS)
     ours = textbook.loss([as_swaps(given) for given in interventions.values()])
     assert float(ours.detach()) == pytest.approx(engines, rel=1e-5)
 

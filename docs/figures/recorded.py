@@ -48,8 +48,8 @@ def scored(units: int, trials: int, rate: float, seed: int) -> dict[str, float]:
     a, b = (ca.zoo.load("multi-object/gru", seed=i).site("hidden") for i in range(2))
     recording = recorded(b, units, trials, rate, seed)
     rank = min(16, recording.width)
-    settings = ca.SearchConfig(most_steps=100, batch=128, optimizer="adam")
-    alignment = ca.align([a, recording], method="clmas", rank=rank, seed=seed, train=4000, settings=settings)
+    settings = ca.SearchConfig(max_steps=100, batch_size=128, optimizer="adam")
+    alignment = ca.align([a, recording], method="clmas", rank=rank, seed=seed, n_train=4000, search=settings)
     iia = alignment.iia.set_index("source").loc[recording.name, "iia"]
     latent = alignment.latent.set_index("source").loc[a.name]
     return {"iia": float(iia), "latent": float(latent["distance"] / latent["no_swap"])}

@@ -1,18 +1,24 @@
 """Progress updates, and the callbacks that receive them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class ProgressUpdate:
-    """Where a stage of some work stands."""
+    """How far a stage of some work is.
+
+    Attributes:
+        stage: The stage: `states`, `counterfactuals`, `search`, ...
+        step: The steps that are done.
+        total: The steps that there are at most.
+        figures: Numbers to show, by name: the loss, the worst IIA, ...
+    """
 
     stage: str
     step: int
     total: int
     figures: dict[str, float] = field(default_factory=dict)
-    """What there is to see, by name: the loss, the worst IIA, ..."""
 
 
 Callback = Callable[[ProgressUpdate], None]
@@ -21,3 +27,13 @@ Callback = Callable[[ProgressUpdate], None]
 
 def silent(_: ProgressUpdate) -> None:
     """Show nothing."""
+
+
+def chain(callbacks: Sequence[Callback]) -> Callback:
+    """Return a callback that calls all of these, in order."""
+
+    def call(update: ProgressUpdate) -> None:
+        for callback in callbacks:
+            callback(update)
+
+    return call

@@ -40,7 +40,7 @@ def unknown(what: str, found: str, known: Iterable[str]) -> InvalidArgument:
     names = list(known)
     near = get_close_matches(str(found).lower(), names, n=3, cutoff=0.5)
     known_ones = ", ".join(names[:_MAX_NAMED]) + (", ..." if len(names) > _MAX_NAMED else "")
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {known_ones}"
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {known_ones or 'none'}"
     return InvalidArgument(f"unknown {what} {found!r}; {hint}")
 
 

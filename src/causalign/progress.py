@@ -2,23 +2,28 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from typing import Any
 
 from causalign.callbacks import Callback, ProgressUpdate
 
 
 @contextmanager
-def progress_bars(console: Console | None = None) -> Iterator[Callback]:
-    """A listener that draws one bar a stage, with its figures and the time left, on the standard error."""
+def progress_bars(console: Any = None) -> Iterator[Callback]:
+    """Yield a callback that draws a bar for each stage, with its figures and the time left.
+
+    Args:
+        console: A `rich.console.Console`. By default the standard error.
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (
         SpinnerColumn(finished_text="[green]✓"),
         TextColumn("{task.description:<13}"),

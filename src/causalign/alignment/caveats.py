@@ -1,31 +1,65 @@
-"""What the scores of an alignment with recordings do not show."""
+"""What limits the scores of an alignment, a sentence each."""
 
-from causalign.alignment.schema import AlignmentSummary
+from collections.abc import Iterator
+
+from causalign.alignment.schema import AlignmentSummary, SiteSummary
+from causalign.search.stop_reason import StopReason
+
+_CAPABLE = 0.8  # below this accuracy with nothing swapped, a network's scores are bounded by what it cannot do
 
 
 def caveats(record: AlignmentSummary) -> list[str]:
-    """What is not known, a sentence each; nothing where all sites are of networks."""
-    said = []
+    """Return what limits the scores, a sentence each; often nothing."""
+    return [
+        *_unfinished(record),
+        *_incapable(record),
+        *_not_above_baseline(record),
+        *(sentence for site in record.sites for sentence in _of_recording(site)),
+    ]
+
+
+def _unfinished(record: AlignmentSummary) -> Iterator[str]:
+    if not record.stopped.complete or (record.stopped == StopReason.MAX_STEPS and record.steps):
+        yield f"The search {record.stopped.message} (step {record.steps})."
+
+
+def _incapable(record: AlignmentSummary) -> Iterator[str]:
     for site in record.sites:
-        if site.recording is None:
-            continue
-        said.append(
-            f"{site.name} was read and never run: how near swaps come to its recorded states is known, but not that it "
-            "would go on from them as the swap demands. That causal claim needs stimulation."
-        )
-        counts = site.recording.coverage
-        rare = sum(not each.used for each in counts)
-        if rare:
-            said.append(
-                f"{site.name}: {rare} values in a split were had by fewer than {site.recording.fewest} of its trials "
-                f"({sum(each.samples for each in counts if not each.used):,} samples), and were not used."
+        if site.accuracy is not None and site.accuracy < _CAPABLE:
+            yield (
+                f"{site.name} completes only {100 * site.accuracy:.0f} % of the test inputs correctly with nothing "
+                "swapped: scores into it are bounded by that."
             )
-        missing = sum(each.missing for each in counts)
-        if missing:
-            said.append(f"{site.name}: {missing:,} samples were missing, and were not used.")
-        shortest, longest = min(each.shortest for each in counts), max(each.longest for each in counts)
-        if shortest < longest:
-            said.append(f"{site.name}: its trials have from {shortest} to {longest} samples.")
-        for reason, trials in site.recording.left_out.items():
-            said.append(f"{site.name}: {trials:,} trials were left out: {reason}.")
-    return said
+
+
+def _not_above_baseline(record: AlignmentSummary) -> Iterator[str]:
+    for score in record.iia:
+        if not score.above_baseline:
+            yield (
+                f"{score.source} -> {score.target}: an IIA of {score.iia:.3f} ({score.ci_low:.3f} to "
+                f"{score.ci_high:.3f}) does not rise above {score.no_swap:.3f}, the score with nothing swapped."
+            )
+
+
+def _of_recording(site: SiteSummary) -> Iterator[str]:
+    if site.recording is None:
+        return
+    yield (
+        f"{site.name} was read and never run: how near swaps come to its recorded states is known, but not that it "
+        "would go on from them as the swap demands. That causal claim needs stimulation."
+    )
+    counts = site.recording.coverage
+    rare = sum(not each.used for each in counts)
+    if rare:
+        yield (
+            f"{site.name}: {rare} values in a split were had by fewer than {site.recording.fewest} of its trials "
+            f"({sum(each.samples for each in counts if not each.used):,} samples), and were not used."
+        )
+    missing = sum(each.missing for each in counts)
+    if missing:
+        yield f"{site.name}: {missing:,} samples were missing, and were not used."
+    shortest, longest = min(each.shortest for each in counts), max(each.longest for each in counts)
+    if shortest < longest:
+        yield f"{site.name}: its trials have from {shortest} to {longest} samples."
+    for reason, trials in site.recording.left_out.items():
+        yield f"{site.name}: {trials:,} trials were left out: {reason}."

@@ -16,7 +16,7 @@ _IIA, _LATENT = "IIA", "latent distance"
 
 
 def recording_controls(
-    sites: Sequence[Readable], *, untrained: Sequence[Readable] | None = None, seed: int = 0, **arguments: Any
+    sites: Sequence[Readable], *, untrained: Sequence[Readable] | None = None, seed: int = 0, **fields: Any
 ) -> pd.DataFrame:
     """An alignment with recordings beside two in which there is nothing to be found; three searches.
 
@@ -28,7 +28,7 @@ def recording_controls(
         sites: as for `align`, at least one of them a recording.
         untrained: the sites of the second control; by default networks of the same architecture and width.
         seed: of all random draws.
-        **arguments: all else that `align` takes.
+        **fields: The other fields of `AlignmentConfig`.
 
     Returns:
         `control, measure, source, target, value, ci_low, ci_high`, the alignment itself as `none`; directions into
@@ -44,7 +44,7 @@ def recording_controls(
         untrained = [_untrained(site, seed) if isinstance(site, Site) else site for site in sites]
     tables = []
     for control, chosen in (("none", sites), ("shuffled variables", shuffled), ("untrained network", untrained)):
-        tables.append(_scores(align(chosen, seed=seed, **arguments)).assign(control=control))
+        tables.append(_scores(align(chosen, seed=seed, **fields)).assign(control=control))
     columns = ["control", "measure", "source", "target", "value", "ci_low", "ci_high"]
     return pd.concat(tables, ignore_index=True)[columns]
 

@@ -1,99 +1,89 @@
-"""The request of one alignment: its arguments, checked before any network is run, and the steps that follow."""
+"""The request of one alignment: its data and configuration, checked before any network is run, and the steps after."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from causalign.alignment.methods import Method, Roles, method_of
+from causalign.alignment.config import CLOSED_FORM, DRAWN, AlignmentConfig
 from causalign.alignment.schema import Counts
 from causalign.callbacks import Callback
-from causalign.counterfactuals.dataset import Counterfactuals, require_seed
+from causalign.counterfactuals.dataset import Counterfactuals
 from causalign.counterfactuals.direction import Direction
 from causalign.counterfactuals.row_source import SPLITS, RowRequest
 from causalign.counterfactuals.rows import CounterfactualRows
-from causalign.errors import InvalidArgument, unknown
+from causalign.errors import InvalidArgument, lookup
 from causalign.maps import parametrization
 from causalign.maps.base import AlignmentMap, TrainableMap, random_frame, require_rank
+from causalign.methods.base import Method
 from causalign.random_streams import torch_stream
 from causalign.recordings.preprocessing import Preprocessing
 from causalign.run_context import RunContext
+from causalign.search.config import SearchConfig
 from causalign.search.initialisation import generalized_procrustes
 from causalign.search.objectives import Objective
+from causalign.search.rank_selection import RankSelection
 from causalign.sites.base import Site, require_site
 from causalign.sites.readable import Readable
 from causalign.sites.recordings.recording import Recording
+from causalign.storage import DEFAULT_BUDGET
 from causalign.tasks.variable import Variable
 from causalign.timer import Timer
-
-CLOSED_FORM = "closed-form"
-STARTS = (CLOSED_FORM, "random", "paired")
-AUTO = "auto"
-_EPS = 100.0  # the loss of equation 5 is a sum over tokens, that of equation 8 a mean over units
 
 
 @dataclass(frozen=True)
 class Request:
-    """The arguments of `align`, found to fit each other."""
+    """The data and the configuration of an alignment, found to fit each other."""
 
     data: Counterfactuals
-    method: Method
+    config: AlignmentConfig
     objectives: Mapping[Direction, Objective]
-    """The trained directions, and what is minimised in each."""
-    ranks: tuple[int, ...]
-    """The ranks to choose from, in the order of trial; the full rank, where the smallest is searched for."""
-    parametrization: type[TrainableMap]
-    scale: bool
+    """The objective of each trained direction."""
+    rank: RankSelection
     start: str
-    seed: int
+    """The maps to begin at: `closed-form`, `paired` or `random`."""
+    search: SearchConfig
     notes: tuple[str, ...] = ()
     """What was assumed or left out, a sentence each."""
 
     @classmethod
-    def checked(
-        cls,
-        data: Counterfactuals,
-        method: str | Method,
-        rank: int | str | Sequence[int],
-        *,
-        map_name: str,
-        scale: bool,
-        start: str | None,
-        inaccessible: int | None,
-        eps: float | None,
-        seed: int,
-    ) -> "Request":
+    def checked(cls, data: Counterfactuals | Sequence[Readable] | Readable, config: AlignmentConfig) -> "Request":
         """Return the request, once everything about it has been checked.
 
         Raises:
-            InvalidArgument: An argument is unknown or does not fit the others, or a site fails its checks.
+            InvalidArgument: A field of the configuration does not fit the data, or a site fails its checks.
         """
-        sites = data.sites
-        row, kind = method_of(method), parametrization(map_name)
-        row.require_sites(len(sites))
-        if start is not None and start not in STARTS:
-            raise unknown("start", start, STARTS)
-        require_seed(seed)
-        objectives = row.plan(_roles(row, len(sites), inaccessible, eps))
-        if row.stepwise and any(objective.uses_latents for objective in objectives.values()):
-            raise InvalidArgument(f"{row.name}: counterfactual latents are of single states, not of stepwise swaps")
-        _require_run(row, objectives, sites)
-        ranks = _ranks(rank, row, objectives, sites)
+        rows = dataset_of(data, config)
+        sites, method = rows.sites, config.method
+        method.require_sites(len(sites))
+        objectives = method.objectives(len(sites))
+        _require_run(method, objectives, sites)
+        _require_ranks(config.rank, method, objectives, sites)
         _require_alike("on one device", [str(site.device) for site in sites])
         precisions = [str(_at_least_single(site)) for site in sites]  # of maps, and so of swaps
         _require_alike("of one precision", precisions)
-        data.check(row.stepwise, seed)
-        notes = data.notes
-        chosen = row.start or start or CLOSED_FORM
-        if chosen == CLOSED_FORM and (reason := data.without_classes(row.stepwise)):
-            if start == CLOSED_FORM or rank == AUTO:
-                raise InvalidArgument(reason)
-            chosen, notes = "random", (*notes, f"The start is random: {reason}.")
-        return cls(data, row, objectives, ranks, kind, scale, chosen, seed, notes)
+        _require_fitting_search(config, objectives)
+        rows.check(method.stepwise, config.seed)
+        start, notes = _start(rows, config)
+        search = config.search if method.searches else config.search.replace(max_steps=0)
+        return cls(rows, config, objectives, config.rank, start, search, (*rows.notes, *notes))
+
+    @property
+    def method(self) -> Method:
+        """The method."""
+        return self.config.method
+
+    @property
+    def seed(self) -> int:
+        """The seed of all random draws."""
+        return self.config.seed
+
+    @property
+    def full_rank(self) -> int:
+        """The least width of the sites."""
+        return min(site.width for site in self.sites)
 
     @property
     def sites(self) -> tuple[Readable, ...]:
@@ -118,11 +108,6 @@ class Request:
     def context(self, timer: Timer, callback: Callback) -> RunContext:
         """Return the context of a run of this request; its store is that of the dataset."""
         return RunContext(self.seed, self.data.store, callback, timer)
-
-    @property
-    def rank(self) -> int:
-        """The dimensions of the subspace, or the most of those that are to be chosen from."""
-        return max(self.ranks)
 
     @property
     def preprocessing(self) -> tuple[Preprocessing | None, ...]:
@@ -156,70 +141,97 @@ class Request:
             context.report("counterfactuals", done, len(SPLITS))
         return splits
 
-    def starting_maps(self, context: RunContext) -> list[AlignmentMap]:
-        """Return the map of each site where the search begins."""
+    def starting_maps(self, rank: int, context: RunContext) -> list[AlignmentMap]:
+        """Return the map of each site where a search at a rank begins."""
         if self.start == "random":
             frames = [
-                random_frame(site.width, self.rank, torch_stream(self.seed, "start", index))
+                random_frame(site.width, rank, torch_stream(self.seed, "start", index))
                 for index, site in enumerate(self.sites)
             ]
             return [AlignmentMap(frame, 1.0) for frame in frames]
         paired = self.data.paired_states(context) if self.start == "paired" else self.means(context)
-        return generalized_procrustes(paired, self.rank, self.scale)
+        return generalized_procrustes(paired, rank, self.config.scale)
 
     def means(self, context: RunContext) -> list[Float[Tensor, "values _"]]:
         """Return the mean states of each site by value of the variable, or by label."""
         return self.data.class_means(self.method.stepwise, context)
 
     def trainable(self, maps: Sequence[AlignmentMap]) -> list[TrainableMap]:
-        """The parameters of these maps, on each site's device and in its precision, but never in half."""
+        """Return these maps with parameters, on each site's device and in its precision, but never in half."""
+        kind = parametrization(self.config.parametrization)
         return [
-            self.parametrization(
-                AlignmentMap(each.frame.to(site.device, _at_least_single(site)), each.scale), self.scale
-            )
+            kind(AlignmentMap(each.frame.to(site.device, _at_least_single(site)), each.scale), self.config.scale)
             for each, site in zip(maps, self.sites, strict=True)
         ]
 
 
-def _roles(row: Method, sites: int, inaccessible: int | None, eps: float | None) -> Roles:
-    """The roles that are asked for: the last site is the inaccessible one unless another is named."""
-    if inaccessible is not None and not -sites <= inaccessible < sites:
-        raise InvalidArgument(f"inaccessible is the index of one of {sites} sites, found {inaccessible}")
-    if eps is not None and not 0 < eps < math.inf:
-        raise InvalidArgument(f"eps must be positive and finite, found {eps}")
-    roles = Roles(sites, sites - 1 if inaccessible is None else inaccessible % sites, _EPS if eps is None else eps)
-    both = len({objective.runs_target for objective in row.plan(roles).values()}) == 2
-    if not both and (inaccessible is not None or eps is not None):
-        raise InvalidArgument(f"{row.name} runs all of its networks or none: inaccessible and eps are for clmas")
-    return roles
+def dataset_of(data: Counterfactuals | Sequence[Readable] | Readable, config: AlignmentConfig) -> Counterfactuals:
+    """Return the dataset itself or, of sites, the one that is drawn from their tasks.
+
+    Raises:
+        InvalidArgument: A dataset is given, and a field that only says how one is drawn.
+    """
+    if not isinstance(data, Counterfactuals):
+        return Counterfactuals.from_task(
+            data,
+            variable=config.variable,
+            n_train=config.n_train,
+            n_validation=config.n_validation,
+            n_test=config.n_test,
+            seed=config.seed,
+            memory=DEFAULT_BUDGET if config.memory is None else config.memory,
+        )
+    for name in DRAWN:
+        if getattr(config, name) != AlignmentConfig.model_fields[name].default:
+            raise InvalidArgument(f"{name} says how a dataset is drawn from tasks, and one is given: leave {name} out")
+    return data if config.memory is None else data.with_memory(config.memory)
 
 
-def _require_run(row: Method, objectives: Mapping[Direction, Objective], sites: Sequence[Readable]) -> None:
+def _start(data: Counterfactuals, config: AlignmentConfig) -> tuple[str, tuple[str, ...]]:
+    """The start, and a note where the default cannot be had."""
+    start = config.method.start or config.start or CLOSED_FORM
+    if start != CLOSED_FORM or not (reason := data.without_classes(config.method.stepwise)):
+        return start, ()
+    if config.start == CLOSED_FORM or config.rank.compares_iia:
+        raise InvalidArgument(reason)
+    return "random", (f"The start is random: {reason}.",)
+
+
+def _require_run(method: Method, objectives: Mapping[Direction, Objective], sites: Sequence[Readable]) -> None:
     """Check that no recording would have to be run."""
     run = [sites[direction.target] for direction, objective in objectives.items() if objective.runs_target]
     for site in run:
-        require_site(site, f"{row.name} runs it: clmas and latent-stitch need not")
+        require_site(site, f"{method.label} runs it: clmas and latent-stitch need not")
+
+
+def _require_ranks(
+    rank: RankSelection, method: Method, objectives: Mapping[Direction, Objective], sites: Sequence[Readable]
+) -> None:
+    """Check that every rank fits every site, and that there is an IIA to choose it by where it is chosen by one."""
+    if rank.compares_iia and not (method.searches and any(each.runs_target for each in objectives.values())):
+        raise InvalidArgument(f"{rank} compares ranks by the IIA in the search, and {method.label} has none")
+    for site in sites:
+        for each in rank.ranks(min(site.width for site in sites)):
+            require_rank(each, site.width, site.name)
+
+
+def _require_fitting_search(config: AlignmentConfig, objectives: Mapping[Direction, Objective]) -> None:
+    """Check that the optimizer trains the parametrization, and that `target_iia` can be reached."""
+    kind, search = parametrization(config.parametrization), config.search
+    if search.optimizer is not None:
+        lookup(f"optimizer of {kind.name}", search.optimizer, kind.learning_rates)
+    if search.target_iia is None:
+        return
+    if config.rank.compares_iia:
+        raise InvalidArgument(f"{config.rank} compares how good ranks can be: leave out target_iia")
+    if not all(objective.runs_target for objective in objectives.values()):
+        raise InvalidArgument(
+            f"{config.method.label} chooses by the validation loss, as a target is not run: leave out target_iia"
+        )
 
 
 def _at_least_single(site: Readable) -> torch.dtype:
     return torch.promote_types(site.dtype, torch.float32)
-
-
-def _ranks(
-    rank: int | str | Sequence[int], row: Method, objectives: Mapping[Direction, Objective], sites: Sequence[Readable]
-) -> tuple[int, ...]:
-    """The ranks that are asked for, or for `auto` the full one, from which the search for the least begins."""
-    if rank == AUTO:
-        if not row.searches or not any(objective.runs_target for objective in objectives.values()):
-            raise InvalidArgument(f'rank="auto" goes by the IIA in the search, and {row.name} has none')
-        return (min(site.width for site in sites),)
-    ranks: list[Any] = list(rank) if isinstance(rank, list | tuple) else [rank]
-    if not ranks:
-        raise InvalidArgument("rank is a number, several to choose from, or auto; found an empty list")
-    for site in sites:
-        for each in ranks:
-            require_rank(each, site.width, site.name)
-    return tuple(dict.fromkeys(int(each) for each in ranks))
 
 
 def _require_alike(what: str, found: Sequence[str]) -> None:

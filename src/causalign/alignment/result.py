@@ -1,59 +1,86 @@
-"""What an alignment is once it has been found: maps, scores, and how they came about."""
+"""The result of an alignment: its maps, its scores, its rows, and how they came about."""
 
+import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-from jaxtyping import Float
 from pydantic import ValidationError
 from torch import Tensor
 
 from causalign.alignment.caveats import caveats
+from causalign.alignment.config import SAVED
 from causalign.alignment.pyvene_export import to_pyvene
+from causalign.alignment.row_outcomes import ROWS, RowOutcomes
 from causalign.alignment.schema import (
+    SCHEMA_VERSION,
     AlignmentSummary,
     ControlScore,
+    DirectionScore,
     EvaluationRecord,
     LatentScore,
     MissingLatent,
     NaturalnessScore,
-    Score,
 )
-from causalign.errors import FileFormatError, invalid
+from causalign.alignment.score import IIA, MapSet, dataset_for, direction_table, row_table
+from causalign.alignment.swap_output import SwapInputs, SwapOutput, swap_output
+from causalign.counterfactuals.dataset import Counterfactuals, as_sites
+from causalign.errors import FileFormatError, InvalidArgument, invalid
 from causalign.files import output_folder, read_tensors, write_tensors, write_text
-from causalign.maps.base import AlignmentMap
+from causalign.maps.base import AlignmentMap, Array, like
 from causalign.recordings.preprocessing import Preprocessing
+from causalign.scoring.metrics import Metric
+from causalign.sites.base import require_site
+from causalign.sites.readable import Readable
 
 RESULT, MAPS = "result.json", "maps.safetensors"
+FORMAT = "alignment"
 
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """One map a network and the IIA of every direction, on interventions that no search has seen."""
+    """One map for each network, and the IIA of every direction on rows that no search has seen.
+
+    Attributes:
+        maps: The map of each site.
+        record: Everything else that was asked for and found: the contents of `result.json`.
+        outcomes: The outcome of every test row.
+        preprocessing: What was done to each recording's states before its map applies. `None` for sites of networks.
+        sites: The sites, to carry out swaps. A loaded alignment has none until `with_sites` gives them.
+    """
 
     maps: tuple[AlignmentMap, ...]
     record: AlignmentSummary
+    outcomes: RowOutcomes
     preprocessing: tuple[Preprocessing | None, ...] = ()
-    """What was done to each recording first; its map is of the states after it. Nothing for sites of networks."""
+    sites: tuple[Readable, ...] = ()
 
     @property
     def iia(self) -> pd.DataFrame:
-        """One row a direction: `source, target, variable, iia, ci_low, ci_high, trials`."""
-        return pd.DataFrame([dict(score) for score in self.record.iia], columns=list(Score.model_fields))
+        """The scores of the trained directions.
 
-    @property
-    def no_swap(self) -> pd.DataFrame:
-        """The same table for the same interventions with nothing swapped: the floor."""
-        return pd.DataFrame([dict(score) for score in self.record.no_swap], columns=list(Score.model_fields))
+        Columns: `source, target, variable, iia, ci_low, ci_high, rows, no_swap`. The interval is Wilson's, 95 %;
+        `no_swap` is the score of the same rows with nothing swapped.
+        """
+        return _table(self.record.iia, DirectionScore)
 
     @property
     def untrained(self) -> pd.DataFrame:
-        """The same table for the directions that the method scores without having trained them; often empty."""
-        return pd.DataFrame([dict(score) for score in self.record.untrained], columns=list(Score.model_fields))
+        """The same table for directions that the method scores without having trained them; often empty."""
+        return _table(self.record.untrained, DirectionScore)
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """The outcome of every test row of every scored direction.
+
+        Columns: `source, target, row, correct, no_swap`. `row` is the place of the row in the arrays or the table that
+        the dataset is from (of three tables, one after another).
+        """
+        return self.outcomes.table([site.name for site in self.record.sites])
 
     @property
     def controls(self) -> pd.DataFrame:
@@ -87,26 +114,137 @@ class Alignment:
         """Interventions without a counterfactual latent: `source, target, split, values, count`."""
         return pd.DataFrame([dict(each) for each in self.record.unmatched], columns=list(MissingLatent.model_fields))
 
-    def project(self, index: int, states: Float[Tensor, "*samples units"]) -> Float[Tensor, "*samples rank"]:
-        """The coordinates in the aligned subspace of states of the site `index`, of a recording as they were recorded.
+    def project(self, index: int, states: Array) -> Array:
+        """Return the coordinates in the aligned subspace of states of the site `index`.
 
-        Whatever was done to the recording first is done to them.
+        States of a recording are given as they were recorded: whatever was done to the recording first is done to them.
+
+        Args:
+            index: The index of the site.
+            states: `[..., width]`, torch or numpy.
+
+        Raises:
+            InvalidArgument: The states are of another width.
         """
         done = self.preprocessing[index] if self.preprocessing else None
-        return self.maps[index].project(states if done is None else done.apply(states).to(self.maps[index].frame))
+        if done is None:
+            return self.maps[index].project(states)
+        return like(states, self.maps[index].project(done.apply(torch.as_tensor(states))))
 
-    def lift(self, index: int, coordinates: Float[Tensor, "*samples rank"]) -> Float[Tensor, "*samples units"]:
-        """The states within the subspace of the site `index` that have these coordinates; of a recording, its activity.
+    def lift(self, index: int, coordinates: Array) -> Array:
+        """Return the states within the subspace of the site `index` that have these coordinates.
 
-        Whatever was done to the recording first is undone.
+        Of a recording it is activity as it was recorded: whatever was done to the recording first is undone.
+
+        Args:
+            index: The index of the site.
+            coordinates: `[..., rank]`, torch or numpy.
+
+        Raises:
+            InvalidArgument: The coordinates are of another rank.
         """
-        states = self.maps[index].lift(coordinates)
         done = self.preprocessing[index] if self.preprocessing else None
-        return states if done is None else done.undo(states)
+        if done is None:
+            return self.maps[index].lift(coordinates)
+        return like(coordinates, done.undo(self.maps[index].lift(torch.as_tensor(coordinates))))
+
+    def score(
+        self,
+        data: Counterfactuals | Sequence[Readable],
+        metrics: Sequence[str | Metric] | str | Metric = IIA,
+        **options: Any,
+    ) -> pd.DataFrame:
+        """Score every direction under the maps, on the test rows of a dataset.
+
+        Where a recorded system can be run after all, its site takes the recording's place: then the causal claim about
+        it is tested.
+
+        Args:
+            data: A counterfactual dataset; or a site for each site of the alignment, for which rows are drawn from
+                tasks.
+            metrics: `"iia"`, `"probability"` (of the label), `"logit_difference"` (of the label to the unswapped
+                output), `"kl"` (of the swapped from the unswapped distribution), or functions from `RowOutputs` to a
+                number a row.
+            **options: `n_test`, `seed` and `memory`, where rows are drawn; `same_networks=False` takes sites of other
+                networks than those that the maps were found for.
+
+        Returns:
+            `source, target, variable, iia, ci_low, ci_high, rows, no_swap`, and for each further metric its mean and
+            `METRIC_se`, the standard error over rows.
+
+        Raises:
+            InvalidArgument: A site is a recording, of another width, or of another network than its map was found for;
+                the map is of states that were preprocessed; or a metric is unknown.
+        """
+        return direction_table(self._found, dataset_for(self._found, data, **options), metrics, options.get("seed", 0))
+
+    def score_rows(
+        self,
+        data: Counterfactuals | Sequence[Readable],
+        metrics: Sequence[str | Metric] | str | Metric = IIA,
+        **options: Any,
+    ) -> pd.DataFrame:
+        """Score every row of every direction: `source, target, row`, and a column for each metric.
+
+        Args:
+            data: As for `score`.
+            metrics: As for `score`.
+            **options: As for `score`.
+
+        Raises:
+            InvalidArgument: As `score`.
+        """
+        return row_table(self._found, dataset_for(self._found, data, **options), metrics, options.get("seed", 0))
+
+    def swap(
+        self,
+        source_input: Any,
+        target_input: Any,
+        *,
+        source: int = 0,
+        target: int = -1,
+        source_position: int = -1,
+        target_position: int = -1,
+    ) -> SwapOutput:
+        """Carry out one swap, and return what the target predicts after its input.
+
+        Args:
+            source_input: The input that the source reads: text, where its network has a tokenizer, or ids.
+            target_input: The input that the target reads.
+            source: The index of the source site.
+            target: The index of the target site. By default the last.
+            source_position: Where the source's state is read; -1 is the last token.
+            target_position: Where the target's state is swapped. The rest of its input is read after the swap.
+
+        Raises:
+            InvalidArgument: There are no sites (see `with_sites`), one is a recording, or an input cannot be read.
+        """
+        if not self.sites:
+            raise InvalidArgument("a loaded alignment has no networks to run: with_sites([...]) gives them")
+        index = [range(len(self.sites))[each] for each in (source, target)]
+        first, second = (require_site(self.sites[each], "a swap is carried out in it") for each in index)
+        inputs = SwapInputs(source_input, target_input, source_position, target_position)
+        method = self.record.config.method
+        maps = (self.maps[index[0]], self.maps[index[1]])
+        return swap_output((first, second), inputs, method.intervention, maps, method.stepwise)
+
+    def with_sites(self, sites: Sequence[Readable] | Readable, *, same_networks: bool = True) -> "Alignment":
+        """Return the alignment with sites to carry out swaps in.
+
+        Raises:
+            InvalidArgument: They are not those that the maps were found for.
+        """
+        given = as_sites(sites)
+        self._found.require_sites(given, same_networks)
+        return replace(self, sites=given)
+
+    @property
+    def _found(self) -> MapSet:
+        return MapSet(self.maps, self.record, self.preprocessing)
 
     @property
     def caveats(self) -> list[str]:
-        """What the scores do not show of recordings, a sentence each."""
+        """What limits the scores, a sentence each: baselines that are not exceeded, networks that fail, recordings."""
         return caveats(self.record)
 
     @property
@@ -145,12 +283,12 @@ class Alignment:
         return pd.DataFrame([dict(look) for look in self.record.history], columns=list(EvaluationRecord.model_fields))
 
     def save(self, folder: Path | str) -> Path:
-        """Write `maps.safetensors` and `result.json`, each whole or not at all; nothing is pickled.
+        """Write `maps.safetensors`, `rows.safetensors` and `result.json`, each whole or not at all; nothing is pickled.
 
         Raises:
-            FileFormatError: the folder cannot be written.
+            FileFormatError: The folder cannot be written.
         """
-        folder = output_folder(Path(folder), RESULT, MAPS)
+        folder = output_folder(Path(folder), RESULT, MAPS, ROWS)
         tensors = {f"maps.{index}.frame": each.frame for index, each in enumerate(self.maps)}
         for index, each in enumerate(self.preprocessing):
             given = {} if each is None else each.tensors()
@@ -159,7 +297,8 @@ class Alignment:
             f"maps.{index}.scale": torch.as_tensor(each.scale, dtype=torch.float64)
             for index, each in enumerate(self.maps)
         }
-        write_tensors(folder / MAPS, tensors)
+        self.outcomes.save(folder)
+        write_tensors(folder / MAPS, tensors, _header(self.record))
         write_text(folder / RESULT, self.record.model_dump_json(indent=2) + "\n")
         return folder
 
@@ -175,28 +314,45 @@ class Alignment:
 
     def __repr__(self) -> str:
         names = ", ".join(site.name for site in self.record.sites)
-        if not self.record.iia:
+        worst = self.record.worst
+        if worst is None:
             farthest = max(self.record.latent, key=lambda score: score.distance)
             return f"Alignment({self.record.method} of {names}: latent distance {farthest.distance:.3f})"
-        worst = min(self.record.iia, key=lambda score: score.iia)
         interval = f"[{worst.ci_low:.3f}, {worst.ci_high:.3f}]"
-        return f"Alignment({self.record.method} of {names}: worst IIA {self.worst_iia:.3f} {interval})"
+        baseline = f"{worst.no_swap:.3f} with no swap" + ("" if worst.above_baseline else ", which it does not exceed")
+        return f"Alignment({self.record.method} of {names}: worst IIA {worst.iia:.3f} {interval}, {baseline})"
+
+
+score = Alignment.score
+
+
+def _table(parts: Sequence[DirectionScore], kind: type[DirectionScore]) -> pd.DataFrame:
+    return pd.DataFrame([dict(each) for each in parts], columns=list(kind.model_fields))
+
+
+def _header(record: AlignmentSummary) -> dict[str, str]:
+    """The header of the maps' file: what the file is, and for which networks and data."""
+    about = {
+        "format": FORMAT,
+        "version": SCHEMA_VERSION,
+        "fingerprints": [site.fingerprint for site in record.sites],
+        "data": record.data,
+    }
+    return {"causalign": json.dumps(about, sort_keys=True)}  # one entry: several come in any order
 
 
 def load_alignment(folder: Path | str) -> Alignment:
-    """A saved alignment.
+    """Load a saved alignment.
 
     Raises:
-        FileFormatError: a file is missing, broken, or of another format.
+        FileFormatError: A file is missing, broken, of another format, or of another alignment; or a map is not
+            orthonormal, not finite, or has no positive scale.
     """
     folder = Path(folder)
-    try:
-        record = AlignmentSummary.model_validate_json((folder / RESULT).read_bytes())
-    except OSError as error:
-        raise FileFormatError(f"{folder}: not a saved alignment ({RESULT}: {error.strerror})") from None
-    except ValidationError as error:
-        raise invalid(str(folder / RESULT), error) from None
-    tensors, _ = read_tensors(folder / MAPS)
+    record = _read_record(folder)
+    tensors, header = read_tensors(folder / MAPS)
+    if header != _header(record):
+        raise FileFormatError(f"{folder / MAPS} is not of the alignment in {RESULT}: {header}, not {_header(record)}")
     try:
         maps = tuple(
             AlignmentMap(tensors[f"maps.{index}.frame"], float(tensors[f"maps.{index}.scale"]))
@@ -212,7 +368,19 @@ def load_alignment(folder: Path | str) -> Alignment:
                 f"{folder / MAPS}: the map of {site.name} is {list(each.frame.shape)}, "
                 f"and {RESULT} says [{site.width}, {record.rank}]"
             )
-    return Alignment(maps, record, _preprocessing(tensors, record, folder))
+        each.require_map(f"{folder / MAPS}, {site.name}")
+    return Alignment(maps, record, RowOutcomes.load(folder), _preprocessing(tensors, record, folder))
+
+
+def _read_record(folder: Path) -> AlignmentSummary:
+    try:
+        text = (folder / RESULT).read_bytes()
+    except OSError as error:
+        raise FileFormatError(f"{folder}: not a saved alignment ({RESULT}: {error.strerror})") from None
+    try:
+        return AlignmentSummary.model_validate_json(text, context=SAVED)
+    except ValidationError as error:
+        raise FileFormatError(str(invalid(str(folder / RESULT), error))) from None
 
 
 def _preprocessing(

@@ -1,4 +1,4 @@
-"""All there is to be said of an alignment but its maps: what `result.json` holds."""
+"""The schema of `result.json`: all of an alignment but its maps and its rows."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,9 +7,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from causalign.alignment.config import AlignmentConfig
 from causalign.search.early_stopping import Evaluation
 from causalign.search.rank_selection import RankTrial
-from causalign.search.search import StopReason
+from causalign.search.stop_reason import StopReason
+
+SCHEMA_VERSION: Literal[2] = 2
 
 
 class _Part(BaseModel):
@@ -67,12 +70,14 @@ class SiteSummary(_Part):
     width: int
     fingerprint: str
     """Of the network's weights, or of a recording's states."""
+    accuracy: float | None = None
+    """The share of test inputs that the network completes correctly with nothing swapped, where that is known."""
     recording: RecordingSummary | None = None
     """Where it is no site of a network, but was only recorded."""
 
 
 class Score(_Part):
-    """The IIA of one direction on held-out interventions, with its Wilson interval."""
+    """The IIA of one direction on held-out rows, with its Wilson interval."""
 
     source: str
     target: str
@@ -80,15 +85,27 @@ class Score(_Part):
     iia: float
     ci_low: float
     ci_high: float
-    trials: int
+    rows: int
+
+
+class DirectionScore(Score):
+    """The IIA of one direction, beside the baseline."""
+
+    no_swap: float
+    """The IIA of the same rows with nothing swapped: the score of a network that ignores its source."""
+
+    @property
+    def above_baseline(self) -> bool:
+        """Whether the whole interval is above the baseline."""
+        return self.ci_low > self.no_swap
 
 
 class ControlScore(Score):
-    """The same of a control: an alignment that differs in one respect and took as many steps."""
+    """The IIA of one direction of a control: an alignment that differs in one respect and took as many steps."""
 
     control: str
-    """`untrained`: the first network replaced by an untrained one of its shape; `shuffled`: the continuations shuffled
-    among the interventions; `random`: the subspaces left where a random start puts them."""
+    """`untrained`: the first network is replaced by an untrained one of its shape. `shuffled`: the expected outputs are
+    shuffled among the rows. `random`: the subspaces are left where a random start puts them."""
     steps: int
 
 
@@ -158,58 +175,66 @@ class Seconds(_Part):
 
 
 class AlignmentSummary(_Part):
-    """All of an alignment but its maps: what `result.json` holds."""
+    """All of an alignment but its maps and its rows: what `result.json` holds."""
 
-    schema_version: Literal[1] = 1
-    method: str
-    task: str
+    schema_version: Literal[2] = SCHEMA_VERSION
+    config: AlignmentConfig
+    """What was asked for."""
     variable: str | tuple[str, ...]
+    """The variable that was swapped: of the dataset, one for each site where they differ."""
     rank: int
-    map: str
-    scale: bool
+    """The dimensions of the subspace: those that were chosen, where there was a choice."""
     start: str
-    sites: tuple[SiteSummary, ...]
-    iia: tuple[Score, ...]
-    worst_iia: float | None
-    """Of the trained directions; none where all lead into recordings."""
-    no_swap: tuple[Score, ...]
-    """The same interventions with nothing swapped: what a network scores that ignores its source."""
-    untrained: tuple[Score, ...] = ()
-    """Directions that the method did not train."""
-    controls: tuple[ControlScore, ...] = ()
-    """Of the trained directions, if controls were asked for."""
-    naturalness: tuple[NaturalnessScore, ...] = ()
-    latent: tuple[LatentScore, ...] = ()
-    """Trained directions into recordings, which have no IIA."""
-    inaccessible: str | None = None
-    """The site whose states were brought near counterfactual latents, its network not run in the search."""
-    eps: float | None = None
-    """The weight of the latent objective, where there was behaviour beside it."""
-    unmatched: tuple[MissingLatent, ...] = ()
-    ranks: tuple[RankTrial, ...] = ()
-    """Those that were tried, where there were several to choose from, or the least was searched for."""
-    tolerance: float | None = None
-    """How much lower its worst IIA may be than the best of all ranks'."""
-    steps: int
-    stopped: StopReason
-    seed: int
-    threads: int
-    accuracy: tuple[float | None, ...] = ()
-    """The share of test inputs that each network completes correctly with nothing swapped, where that is known."""
+    """The maps that the search began at."""
     data: str
     """The fingerprint of the counterfactual dataset."""
     notes: tuple[str, ...] = ()
     """What was left out, assumed or filled in, a sentence each."""
-    interventions: Counts
+    sites: tuple[SiteSummary, ...]
+    iia: tuple[DirectionScore, ...]
+    """The scores of the trained directions whose target can be run."""
+    worst_iia: float | None
+    """The least of them: the headline. `None` where all directions lead into recordings."""
+    untrained: tuple[DirectionScore, ...] = ()
+    """The scores of directions that the method does not train."""
+    controls: tuple[ControlScore, ...] = ()
+    naturalness: tuple[NaturalnessScore, ...] = ()
+    latent: tuple[LatentScore, ...] = ()
+    """The scores of trained directions into recordings, which have no IIA."""
+    inaccessible: str | None = None
+    """The site whose network was not run in the search."""
+    unmatched: tuple[MissingLatent, ...] = ()
+    ranks: tuple[RankTrial, ...] = ()
+    """The ranks that were tried, where there was a choice."""
+    steps: int
+    stopped: StopReason
+    rows: Counts
+    """The rows of each direction, by split."""
+    threads: int
     seconds: Seconds
     versions: dict[str, str]
     history: tuple[EvaluationRecord, ...]
 
     @property
+    def method(self) -> str:
+        """The name of the method."""
+        return self.config.method.label
+
+    @property
+    def task(self) -> str:
+        """The names of the tasks."""
+        return " x ".join(dict.fromkeys(site.task for site in self.sites))
+
+    @property
+    def worst(self) -> DirectionScore | None:
+        """The score of the worst direction."""
+        return min(self.iia, key=lambda score: score.iia, default=None)
+
+    @property
     def best(self) -> Evaluation:
-        """The look at the validation interventions whose maps were kept."""
-        looks = [Evaluation(**dict(look)) for look in self.history]
-        return reduce(lambda best, look: look if look.better_than(best) else best, looks)
+        """The evaluation whose maps were kept."""
+        evaluations = [Evaluation(**dict(each)) for each in self.history]
+        return reduce(lambda best, each: each if each.better_than(best) else best, evaluations)
 
     @property
     def control_scores(self) -> dict[str, list[float]]:
@@ -237,8 +262,6 @@ class AlignmentSummary(_Part):
     def _whole(self) -> "AlignmentSummary":
         names = {site.name for site in self.sites}
         directions = [(score.source, score.target) for score in self.iia]
-        if directions != [(score.source, score.target) for score in self.no_swap]:
-            raise ValueError("iia and no_swap must score the same directions")
         if (not directions and not self.latent) or (self.worst_iia is None) != (not directions):
             raise ValueError("iia must score at least one direction, or latent, and worst_iia is the least of iia")
         if not names.issuperset(name for direction in directions for name in direction):

@@ -1,89 +1,142 @@
-"""Scores of maps that were found elsewhere: on other data, or on networks that can be run after all."""
+"""Scores of maps on other data, or on networks that can be run after all."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
+from jaxtyping import Float
+from torch import Tensor
 
-from causalign.alignment.methods import every_direction, method_of
-from causalign.alignment.result import Alignment
+from causalign.alignment.schema import AlignmentSummary
 from causalign.counterfactuals.dataset import Counterfactuals
+from causalign.counterfactuals.direction import Direction
 from causalign.counterfactuals.interventions import keep
 from causalign.counterfactuals.row_source import RowRequest
+from causalign.counterfactuals.rows import CounterfactualRows
 from causalign.errors import InvalidArgument
+from causalign.maps.base import AlignmentMap
+from causalign.methods.base import every_direction
+from causalign.recordings.preprocessing import Preprocessing
 from causalign.run_context import RunContext
 from causalign.scoring.iia import iia_table, row_outcomes
+from causalign.scoring.metrics import Metric, direction_metrics, metrics_of
 from causalign.sites.base import require_site
 from causalign.sites.readable import Readable
 from causalign.storage import DEFAULT_BUDGET
 
+IIA = "iia"
+_LINE = ["source", "target", "row"]
 
-def score(
-    alignment: Alignment,
+
+@dataclass(frozen=True)
+class MapSet:
+    """The maps of an alignment, and what they were found for."""
+
+    maps: Sequence[AlignmentMap]
+    summary: AlignmentSummary
+    preprocessing: Sequence[Preprocessing | None]
+
+    def require_sites(self, sites: Sequence[Readable], same_networks: bool) -> None:
+        """Check that every map can be applied to its site, and was found for its network.
+
+        Raises:
+            InvalidArgument: A site is a recording, of another width, or of another network; or its map is of states
+                that were preprocessed.
+        """
+        if len(sites) != len(self.maps):
+            raise InvalidArgument(f"the alignment has {len(self.maps)} sites, found {len(sites)}")
+        for index, site in enumerate(sites):
+            require_site(site, "its IIA is how it goes on")
+            done = self.preprocessing[index] if self.preprocessing else None
+            preprocessed = done is not None and not done.nothing
+            about = self.summary.sites[index]
+            if site.width != self.maps[index].width or preprocessed:
+                raise InvalidArgument(
+                    f"the map of {about.name} is of {self.maps[index].width} dimensions"
+                    f"{', of preprocessed states' if preprocessed else ''}, and cannot be applied "
+                    f"to {site.name}, whose states have {site.width}"
+                )
+            recorded = about.recording is not None
+            if same_networks and not recorded and (about.fingerprint, about.at) != (site.fingerprint, site.at):
+                raise InvalidArgument(
+                    f"site {index} is {site.name} ({site.fingerprint}), and its map was found for {about.name} "
+                    f"({about.fingerprint}): give the sites in their order, or same_networks=False"
+                )
+
+
+def dataset_for(
+    found: MapSet,
     data: Counterfactuals | Sequence[Readable],
     *,
-    test: int = 1_000,
+    n_test: int = 1_000,
     seed: int = 0,
     memory: float = DEFAULT_BUDGET,
     same_networks: bool = True,
-) -> pd.DataFrame:
-    """Score every direction under the maps of an alignment, on the test rows of a dataset.
-
-    Where a recorded system can be run after all, its site takes the recording's place: then the causal claim about it
-    is tested.
-
-    Args:
-        alignment: The alignment whose maps, method and variable are taken.
-        data: A counterfactual dataset; or a site for each site of the alignment, for which rows are drawn from tasks.
-        test: Rows of each direction, where they are drawn.
-        seed: The seed of their draw.
-        memory: GiB that tables may take, where rows are drawn.
-        same_networks: Whether to require that the sites are those that the maps were found for, in the same order, by
-            the fingerprints of their networks. Recordings are exempt.
-
-    Returns:
-        `source, target, variable, iia, ci_low, ci_high, trials, no_swap`; the last with nothing swapped.
+) -> Counterfactuals:
+    """Return the dataset to score maps on, checked: the one that is given, or one that is drawn from tasks.
 
     Raises:
-        InvalidArgument: A site is a recording, of another width, or of another network than its map was found for; or
-            the map is of states that were preprocessed.
+        InvalidArgument: As `Alignment.score`.
     """
-    summary = alignment.record
-    method = method_of(summary.method)
     if not isinstance(data, Counterfactuals):
-        named = summary.variable if isinstance(summary.variable, str) else list(summary.variable)
+        variable = found.summary.variable
         run = [require_site(site, "its IIA is how it goes on") for site in data]
-        _require_fitting(alignment, run, same_networks)
-        data = Counterfactuals.from_task(run, variable=named, n_test=test, seed=seed, memory=memory)
+        found.require_sites(run, same_networks)
+        named = variable if isinstance(variable, str) else list(variable)
+        data = Counterfactuals.from_task(run, variable=named, n_test=n_test, seed=seed, memory=memory)
     else:
-        _require_fitting(alignment, data.sites, same_networks)
-    data.check(method.stepwise, seed)
-    directions = tuple(every_direction(len(data.sites)))
+        found.require_sites(data.sites, same_networks)
+    data.check(found.summary.config.method.stepwise, seed)
+    return data
+
+
+def _test_rows(found: MapSet, data: Counterfactuals, seed: int) -> tuple[str, dict[Direction, CounterfactualRows]]:
+    """The split that is scored, and its rows."""
     split = "test" if data.counts["test"] else "train"
-    rows = data.rows(RowRequest(split, directions, method.stepwise), RunContext(seed, data.store))
-    iia, baseline = (
-        iia_table(data.names, data.variables, row_outcomes(data.sites, alignment.maps, swap, rows))
-        for swap in (method.swap, keep)
+    request = RowRequest(split, tuple(every_direction(len(data.sites))), found.summary.config.method.stepwise)
+    return split, data.rows(request, RunContext(seed, data.store))
+
+
+def row_table(
+    found: MapSet, data: Counterfactuals, metrics: Sequence[str | Metric] | str | Metric, seed: int = 0
+) -> pd.DataFrame:
+    """Return every metric of every row of every direction: `source, target, row`, and a column for each metric."""
+    chosen = metrics_of(metrics)
+    split, rows = _test_rows(found, data, seed)
+    values = direction_metrics(data.sites, found.maps, found.summary.config.method.intervention, rows, chosen)
+    parts = [
+        pd.DataFrame(
+            {"source": data.names[source], "target": data.names[target], "row": data.index(split), **_arrays(of)}
+        )
+        for (source, target), of in values.items()
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def direction_table(
+    found: MapSet, data: Counterfactuals, metrics: Sequence[str | Metric] | str | Metric = IIA, seed: int = 0
+) -> pd.DataFrame:
+    """Return a line for each direction.
+
+    Returns:
+        `source, target, variable, iia, ci_low, ci_high, rows, no_swap`, and for each metric but the IIA its mean and
+        `METRIC_se`, the standard error of the mean over rows.
+    """
+    chosen = metrics_of(metrics)
+    _, rows = _test_rows(found, data, seed)
+    swapped, plain = (
+        row_outcomes(data.sites, found.maps, swap, rows) for swap in (found.summary.config.method.intervention, keep)
     )
-    return iia.assign(no_swap=baseline["iia"])
+    table = iia_table(data.names, data.variables, swapped, plain)
+    others = {name: metric for name, metric in chosen.items() if name != IIA}
+    if not others:
+        return table
+    means = row_table(found, data, metrics, seed)
+    for name in others:
+        grouped = means.groupby(_LINE[:2], sort=False)[name]
+        table[name], table[f"{name}_se"] = grouped.mean().to_numpy(), grouped.sem().to_numpy()
+    return table
 
 
-def _require_fitting(alignment: Alignment, sites: Sequence[Readable], same_networks: bool) -> None:
-    """Check that every map can be applied to its site, and was found for its network."""
-    summary = alignment.record
-    if len(sites) != len(alignment.maps):
-        raise InvalidArgument(f"the alignment has {len(alignment.maps)} sites, found {len(sites)}")
-    for index, site in enumerate(sites):
-        require_site(site, "its IIA is how it goes on")
-        done = alignment.preprocessing[index] if alignment.preprocessing else None
-        about = summary.sites[index]
-        if site.width != alignment.maps[index].width or (done is not None and not done.nothing):
-            raise InvalidArgument(
-                f"the map of {about.name} is of {alignment.maps[index].width} dimensions"
-                f"{', of preprocessed states' if done is not None and not done.nothing else ''}, and cannot be applied "
-                f"to {site.name}, whose states have {site.width}"
-            )
-        if same_networks and about.recording is None and (about.fingerprint, about.at) != (site.fingerprint, site.at):
-            raise InvalidArgument(
-                f"site {index} is {site.name} ({site.fingerprint}), and its map was found for {about.name} "
-                f"({about.fingerprint}): give the sites in their order, or same_networks=False"
-            )
+def _arrays(values: Mapping[str, Float[Tensor, " rows"]]) -> dict[str, object]:
+    return {name: each.numpy() for name, each in values.items()}

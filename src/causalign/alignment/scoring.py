@@ -1,13 +1,14 @@
-"""What the test interventions say of maps."""
+"""The scores of maps on the test rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from causalign.alignment.fit import Splits
 from causalign.alignment.request import Request
-from causalign.alignment.schema import LatentScore, NaturalnessScore, Score
+from causalign.alignment.row_outcomes import DirectionOutcomes, RowOutcomes
+from causalign.alignment.schema import DirectionScore, LatentScore, NaturalnessScore, Score
 from causalign.counterfactuals.direction import Direction
-from causalign.counterfactuals.interventions import Swap, keep
+from causalign.counterfactuals.interventions import keep
 from causalign.counterfactuals.rows import CounterfactualRows
 from causalign.maps.base import AlignmentMap
 from causalign.scoring.iia import iia_table, row_outcomes
@@ -17,44 +18,49 @@ from causalign.scoring.naturalness import naturalness
 
 @dataclass(frozen=True)
 class AlignmentScores:
-    """What the test interventions say of maps."""
+    """The scores of maps on the test rows."""
 
-    scores: tuple[Score, ...]
-    floor: tuple[Score, ...]
-    """With nothing swapped."""
+    scores: tuple[DirectionScore, ...]
+    outcomes: RowOutcomes
     latent: tuple[LatentScore, ...]
-    """Of directions into recordings."""
+    """The scores of directions into recordings."""
     naturalness: tuple[NaturalnessScore, ...]
 
 
-def scored(request: Request, maps: Sequence[AlignmentMap], splits: Splits) -> AlignmentScores:
-    """All of it."""
+def alignment_scores(request: Request, maps: Sequence[AlignmentMap], splits: Splits) -> AlignmentScores:
+    """Score maps on the test rows."""
     held_out = splits["test"]
+    run = {direction: held_out[direction] for direction in request.scored}
+    swapped, plain = (row_outcomes(request.sites, maps, swap, run) for swap in (request.method.intervention, keep))
+    table = iia_table(request.names, request.variables, swapped, plain)
+    outcomes = {
+        direction: DirectionOutcomes(swapped[direction].cpu().numpy(), plain[direction].cpu().numpy())
+        for direction in run
+    }
     return AlignmentScores(
-        scores(request, maps, request.method.swap, held_out),
-        scores(request, maps, keep, held_out),
+        tuple(DirectionScore.model_validate(row) for row in table.to_dict("records")),
+        RowOutcomes(request.data.index("test"), outcomes),
         _latent_scores(request, maps, held_out),
-        _departures(request, maps, splits),
+        _naturalness_scores(request, maps, splits),
     )
 
 
-def scores(
-    request: Request, maps: Sequence[AlignmentMap], swap: Swap, interventions: Mapping[Direction, CounterfactualRows]
+def scores_without_baseline(
+    request: Request, maps: Sequence[AlignmentMap], rows: Mapping[Direction, CounterfactualRows]
 ) -> tuple[Score, ...]:
-    """The IIA of every direction whose target can be run, under a swap."""
-    run = {direction: interventions[direction] for direction in request.scored if direction in interventions}
-    if not run:
-        return ()
-    correct = row_outcomes(request.sites, maps, swap, run)
-    table = iia_table(request.names, request.variables, correct)
+    """Return the IIA of every trained direction whose target can be run, without the baseline."""
+    run = {direction: rows[direction] for direction in request.scored if direction in request.objectives}
+    table = iia_table(
+        request.names, request.variables, row_outcomes(request.sites, maps, request.method.intervention, run)
+    )
     return tuple(Score.model_validate(row) for row in table.to_dict("records"))
 
 
-def _departures(request: Request, maps: Sequence[AlignmentMap], splits: Splits) -> tuple[NaturalnessScore, ...]:
+def _naturalness_scores(request: Request, maps: Sequence[AlignmentMap], splits: Splits) -> tuple[NaturalnessScore, ...]:
     """How far the swaps of the trained directions lead from natural states."""
     natural, test = splits["train"], splits["test"]
     held_out = {direction: test[direction] for direction in request.objectives}
-    found = naturalness(maps, request.method.swap, natural, held_out, request.seed)
+    found = naturalness(maps, request.method.intervention, natural, held_out, request.seed)
     return tuple(
         NaturalnessScore(source=request.names[source], target=request.names[target], **naturalness_of._asdict())
         for (source, target), naturalness_of in found.items()
@@ -62,9 +68,10 @@ def _departures(request: Request, maps: Sequence[AlignmentMap], splits: Splits) 
 
 
 def _latent_scores(
-    request: Request, maps: Sequence[AlignmentMap], interventions: Mapping[Direction, CounterfactualRows]
+    request: Request, maps: Sequence[AlignmentMap], rows: Mapping[Direction, CounterfactualRows]
 ) -> tuple[LatentScore, ...]:
     """The latent objective of every trained direction whose target cannot be run."""
-    read = {direction: interventions[direction] for direction in request.only_read}
-    table = latent_table(request.names, request.variables, maps, request.method.swap, read, request.seed)
+    read = {direction: rows[direction] for direction in request.only_read}
+    intervention = request.method.intervention
+    table = latent_table(request.names, request.variables, maps, intervention, read, request.seed)
     return tuple(LatentScore.model_validate(row) for row in table.to_dict("records"))

@@ -1,4 +1,4 @@
-"""An alignment that is asked for in words: the arguments of `align`, its sites by reference."""
+"""An alignment declared in a file or on the command line: its configuration, its sites and its data by reference."""
 
 import json
 import tomllib
@@ -7,83 +7,49 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
-from causalign.alignment.align import align, controls_of
-from causalign.alignment.request import AUTO
-from causalign.alignment.result import Alignment
-from causalign.alignment.schema import ControlScore
-from causalign.callbacks import Callback
-from causalign.errors import InvalidArgument, invalid, unknown
-from causalign.maps import DEFAULT
-from causalign.search.config import SearchConfig
+from causalign.alignment.config import AlignmentConfig
+from causalign.alignment.table_spec import TableSpec
+from causalign.counterfactuals.dataset import Counterfactuals
+from causalign.errors import InvalidArgument
 from causalign.sites.base import Site
 from causalign.sites.readable import Readable
 from causalign.sites.uri import open_site
 
 
-class AlignSpec(BaseModel):
-    """The arguments of `causalign.align`, its networks by reference."""
+class AlignmentSpec(AlignmentConfig):
+    """The configuration of an alignment, with its sites and its data by reference."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    sites: tuple[str, ...] = Field(min_length=1, strict=False)
+    """The sites: `zoo:TASK/ARCHITECTURE/SEED@SITE`, `hf:PATH@SITE`, the folder of a trained network, or the TOML file
+    of a recording."""
+    data: TableSpec | None = None
+    """The table that the rows are from. By default they are drawn from the tasks of the sites."""
 
-    network: list[str] = Field(min_length=1)
-    variable: str | list[str] = "full"
-    method: str = "mas"
-    rank: int | str | list[int] = 16
-    map: str = DEFAULT
-    scale: bool = True
-    start: str | None = None
-    inaccessible: int | None = None
-    eps: float | None = None
-    tolerance: float = 0.01
-    controls: bool = False
-    seed: int = Field(0, ge=0)
-    train: int = 10_000
-    validation: int = 1_000
-    test: int = 1_000
-    memory: float | None = None
-    batch: int = SearchConfig.batch
-    grow: int = SearchConfig.grow
-    passes: int = SearchConfig.passes
-    optimizer: str | None = None
-    learning_rate: float | None = None
-    most_steps: int = SearchConfig.most_steps
-    trial: int = SearchConfig.trial
-    check_every: int = SearchConfig.check_every
-    patience: int = SearchConfig.patience
-    least_gain: float = SearchConfig.least_gain
-    enough: float | None = None
-    to_the_end: bool = SearchConfig.to_the_end
-    precision: str | None = None
+    @property
+    def config(self) -> AlignmentConfig:
+        """The configuration alone."""
+        return AlignmentConfig(**{name: getattr(self, name) for name in AlignmentConfig.model_fields})
 
-    @field_validator("rank")
-    @classmethod
-    def _whole_or_auto(cls, rank: int | str | list[int]) -> int | str | list[int]:
-        if isinstance(rank, str) and rank != AUTO:
-            raise PydanticCustomError(
-                "rank", "a whole number, several of them, or auto, found {found}", {"found": repr(rank)}
-            )
-        return rank
+    def open_sites(self) -> list[Readable]:
+        """Open the sites, on one device: where there is a GPU, a language model is on it.
 
-    def open(self) -> list[Readable]:
-        """The sites that the references name, on one device: where there is a GPU, a language model is on it."""
-        return on_one_device([open_site(reference) for reference in self.network])
+        Raises:
+            CausalignError: A site cannot be opened.
+        """
+        task = self.data is None
+        return on_one_device([open_site(reference, with_task=task) for reference in self.sites])
 
-    def align(self, sites: Sequence[Readable], listener: Callback) -> Alignment:
-        """Align them as the spec says."""
-        return align(sites, **self.arguments(), progress=listener)
+    def dataset(self, sites: Sequence[Readable]) -> Counterfactuals | Sequence[Readable]:
+        """Return the dataset of the table, or the sites themselves where rows are drawn from their tasks.
 
-    def controls_of(self, sites: Sequence[Readable], steps: int, listener: Callback) -> tuple[ControlScore, ...]:
-        """The controls of such an alignment whose search took so many steps."""
-        return controls_of(sites, steps, **self.arguments(), progress=listener)
-
-    def arguments(self) -> dict[str, Any]:
-        """Return the arguments of `align`, all but its sites."""
-        settings = SearchConfig(**{name: getattr(self, name) for name in SearchConfig.__dataclass_fields__})
-        taken = {"network", *SearchConfig.__dataclass_fields__}
-        return {name: value for name, value in self if name not in taken} | {"settings": settings}
+        Raises:
+            CausalignError: The table cannot be read, or does not fit the sites.
+        """
+        if self.data is None:
+            return sites
+        return self.data.dataset(sites, seed=self.seed, memory=self.memory)
 
 
 def on_one_device(sites: Sequence[Readable]) -> list[Readable]:
@@ -99,32 +65,48 @@ def _moved(site: Readable, device: torch.device) -> Readable:
     return site.network.to(device).site(site.at, site.task)
 
 
-def parse_spec(given: Mapping[str, Any], whose: str) -> AlignSpec:
-    """The spec with these entries.
+def read_spec(path: Path) -> dict[str, Any]:
+    """Return the fields of a TOML or JSON file.
 
     Raises:
-        InvalidArgument: an entry is unknown or of the wrong kind; it is named.
-    """
-    for name in given:
-        if name not in AlignSpec.model_fields:
-            raise unknown(f"entry of {whose}", name, AlignSpec.model_fields)
-    try:
-        return AlignSpec.model_validate(dict(given))
-    except ValidationError as error:
-        raise invalid(whose, error) from None
-
-
-def read_spec(path: Path) -> AlignSpec:
-    """The spec in a TOML or JSON file.
-
-    Raises:
-        InvalidArgument: the file cannot be read or parsed, or an entry is wrong.
+        InvalidArgument: The file cannot be read or parsed, or holds no table.
     """
     try:
         text = path.read_text(encoding="utf-8")
-        given = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        fields = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except (OSError, UnicodeDecodeError, RecursionError, json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
         raise InvalidArgument(f"cannot read the spec {path}: {getattr(error, 'strerror', None) or error}") from None
-    if not isinstance(given, dict):
-        raise InvalidArgument(f"the spec {path} is no table of entries")
-    return parse_spec(given, str(path))
+    if not isinstance(fields, dict):
+        raise InvalidArgument(f"the spec {path} is not a table of fields")
+    return fields
+
+
+def override(fields: Mapping[str, Any], overrides: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
+    """Return the fields of a spec with some replaced, by their path: `("search", "max_steps")`.
+
+    A parameter of a method or of a rank selection is put into its table: a name becomes a table for it, and `auto` an
+    empty one.
+
+    Raises:
+        InvalidArgument: A parameter has nothing to belong to.
+    """
+    changed = dict(fields)
+    for path, value in sorted(overrides.items(), key=lambda item: len(item[0])):
+        if len(path) == 1:
+            changed[path[0]] = value
+        else:
+            changed[path[0]] = {**_as_table(path[0], changed.get(path[0])), path[1]: value}
+    return changed
+
+
+def _as_table(name: str, value: object) -> dict[str, Any]:
+    """The value of a field as a table that parameters can be put into."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if name == "method":
+        return {"name": value or "mas"}
+    if name == "rank" and isinstance(value, list | tuple):
+        return {"candidates": list(value)}
+    if name == "rank" and isinstance(value, str) and "," in value:
+        return {"candidates": [int(part) for part in value.split(",")]}
+    return {}

@@ -1,7 +1,8 @@
-"""What was asked, found and scored, written down."""
+"""The summary of an alignment: what was asked for, what was found, and how it scores."""
 
 import platform
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,58 +21,52 @@ from causalign.alignment.schema import (
 from causalign.alignment.scoring import AlignmentScores
 from causalign.search.rank_selection import RankTrial
 from causalign.search.search import SearchResult
-from causalign.sites.readable import Readable
 from causalign.sites.recordings.recording import Recording
-from causalign.tasks.variable import Variable
 from causalign.timer import Timer
 from causalign.version import __version__
 
 
-def record(
-    request: Request,
-    found: SearchResult,
-    ranks: Sequence[RankTrial],
-    tolerance: float | None,
-    splits: Splits,
-    scored: AlignmentScores,
-    controls: tuple[ControlScore, ...],
-    clock: Timer,
-) -> AlignmentSummary:
-    """All there is to be said of what was found."""
+@dataclass(frozen=True)
+class Findings:
+    """What a search found, and how it scores."""
+
+    search: SearchResult
+    ranks: tuple[RankTrial, ...]
+    scores: AlignmentScores
+    controls: tuple[ControlScore, ...]
+    accuracy: tuple[float | None, ...]
+    """Of each network with nothing swapped, where that is known."""
+
+
+def summarize(request: Request, findings: Findings, splits: Splits, timer: Timer) -> AlignmentSummary:
+    """Return the summary of an alignment."""
+    found, scores, variables = findings.search, findings.scores, request.variables
     trained = sum(direction in request.objectives for direction in request.scored)
-    latents = {direction.target: kind for direction, kind in request.objectives.items() if kind.uses_latents}
-    beside = len(latents) > 0 and any(kind.runs_target for kind in request.objectives.values())
+    not_run = {direction.target for direction, each in request.objectives.items() if not each.runs_target}
     return AlignmentSummary(
-        method=request.method.name,
-        task=" x ".join(dict.fromkeys(site.task.name for site in request.sites)),
-        variable=str(request.variables[0]) if len(set(request.variables)) == 1 else tuple(map(str, request.variables)),
+        config=request.config,
+        variable=str(variables[0]) if len(set(variables)) == 1 else tuple(map(str, variables)),
         rank=found.maps[0].rank,
-        map=request.parametrization.name,
-        scale=request.scale,
         start=request.start,
-        sites=tuple(map(_about, request.sites, request.names, request.variables)),
-        iia=scored.scores[:trained],
-        worst_iia=min((score.iia for score in scored.scores[:trained]), default=None),
-        no_swap=scored.floor[:trained],
-        untrained=scored.scores[trained:],
-        latent=scored.latent,
-        controls=controls,
-        naturalness=scored.naturalness,
-        inaccessible=request.names[min(latents)] if latents else None,
-        eps=latents[min(latents)].weight if beside else None,
-        unmatched=_unmatched(request, splits),
-        ranks=tuple(ranks),
-        tolerance=tolerance,
-        steps=found.steps,
-        stopped=found.stopped,
-        seed=request.seed,
-        threads=torch.get_num_threads(),
         data=request.data.fingerprint,
         notes=request.notes,
-        interventions=request.counts,
-        seconds=Seconds(**clock.read()),
+        sites=_site_summaries(request, findings.accuracy),
+        iia=scores.scores[:trained],
+        worst_iia=min((score.iia for score in scores.scores[:trained]), default=None),
+        untrained=scores.scores[trained:],
+        latent=scores.latent,
+        controls=findings.controls,
+        naturalness=scores.naturalness,
+        inaccessible=request.names[min(not_run)] if not_run else None,
+        unmatched=_unmatched(request, splits),
+        ranks=findings.ranks,
+        steps=found.steps,
+        stopped=found.stopped,
+        rows=request.counts,
+        threads=torch.get_num_threads(),
+        seconds=Seconds(**timer.read()),
         versions=_versions(),
-        history=tuple(EvaluationRecord(**vars(look)) for look in found.history),
+        history=tuple(EvaluationRecord(**vars(each)) for each in found.history),
     )
 
 
@@ -85,27 +80,31 @@ def _unmatched(request: Request, splits: Splits) -> tuple[MissingLatent, ...]:
             count=count,
         )
         for name, split in splits.items()
-        for (source, target), given in split.items()
-        for values, count in (given.missing_latents or {}).items()
+        for (source, target), rows in split.items()
+        for values, count in (rows.missing_latents or {}).items()
     )
 
 
-def _about(site: Readable, name: str, variable: Variable) -> SiteSummary:
-    return SiteSummary(
-        name=name,
-        network=site.system,
-        at=site.at,
-        task=site.task.name,
-        task_summary=site.task.summary,
-        variables=site.task.keys(variable.name) if site.task.variables else (str(variable),),
-        width=site.width,
-        fingerprint=site.fingerprint,
-        recording=summary_of(site) if isinstance(site, Recording) else None,
+def _site_summaries(request: Request, accuracy: Sequence[float | None]) -> tuple[SiteSummary, ...]:
+    return tuple(
+        SiteSummary(
+            name=name,
+            network=site.system,
+            at=site.at,
+            task=site.task.name,
+            task_summary=site.task.summary,
+            variables=site.task.keys(variable.name) if site.task.variables else (str(variable),),
+            width=site.width,
+            fingerprint=site.fingerprint,
+            accuracy=share,
+            recording=summary_of(site) if isinstance(site, Recording) else None,
+        )
+        for site, name, variable, share in zip(request.sites, request.names, request.variables, accuracy, strict=True)
     )
 
 
 def _versions() -> dict[str, str]:
-    """Of all that a result depends on."""
+    """The versions of what a result depends on."""
     return {
         "causalign": __version__,
         "torch": torch.__version__,

@@ -70,15 +70,15 @@ def _measure(case: Case, steps: int) -> float:
     task = type("Counting", (MultiObject,), {"largest": case.longest})()
     sites = [build(task, "gru", seed, width=case.width).site("hidden") for seed in range(case.networks)]
     timer = Steps("search", {})
-    settings = SearchConfig(batch=case.batch, grow=1, most_steps=steps, check_every=steps)
+    settings = SearchConfig(batch_size=case.batch, initial_batch_size=case.batch, max_steps=steps, eval_every=steps)
     align(
         sites,
         rank=case.rank,
-        train=case.interventions,
-        validation=100,
-        test=100,
+        n_train=case.interventions,
+        n_validation=100,
+        n_test=100,
         memory=case.memory,
-        settings=settings,
-        progress=timer,
+        search=settings,
+        callbacks=[timer],
     )
     return timer.medians()["ours"]

@@ -54,9 +54,8 @@ def _measure(at: str) -> tuple[float, float]:
     network = untrained()
     sites = [network.site(at), zoo.load("multi-object/gru").site("embedding")]
     timer = Steps("search", {})
-    settings = SearchConfig(batch=_BATCH, grow=1, most_steps=_STEPS, check_every=_STEPS)
-    few = {"train": 64, "validation": 8, "test": 8}
-    align(sites, rank=_RANK, memory=1.0, settings=settings, progress=timer, **few)  # type: ignore[arg-type]
+    settings = SearchConfig(batch_size=_BATCH, initial_batch_size=_BATCH, max_steps=_STEPS, eval_every=_STEPS)
+    align(sites, rank=_RANK, memory=1.0, search=settings, callbacks=[timer], n_train=64, n_validation=8, n_test=8)
     return timer.medians()["ours"], sum(weight.nbytes for weight in network.parameters()) / GIB
 
 

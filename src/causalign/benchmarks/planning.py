@@ -7,14 +7,14 @@ from importlib.util import find_spec
 from tempfile import TemporaryDirectory
 
 from causalign.alignment.align import align
-from causalign.alignment.spec import AlignSpec, parse_spec
+from causalign.alignment.spec import AlignmentSpec
 from causalign.benchmarks.measurement import in_child
 from causalign.benchmarks.row import Row
-from causalign.callbacks import silent
+from causalign.methods.das import DAS
 from causalign.networks import zoo
 from causalign.networks.checkpoint import build
-from causalign.planning.estimate import plan
-from causalign.planning.shallow_models import plan_of_spec
+from causalign.planning.estimate import estimate
+from causalign.planning.shallow_models import estimate_of_spec
 from causalign.search.config import SearchConfig
 from causalign.sites.base import Site
 from causalign.sites.uri import describe_site
@@ -58,34 +58,34 @@ def _sites(name: str) -> list[Site]:
     return [zoo.load(f"multi-object/{name}", seed).site("hidden") for seed in range(2)]
 
 
-def _settings(steps: int) -> SearchConfig:
-    return SearchConfig(most_steps=steps, patience=steps)
+def _config(steps: int) -> SearchConfig:
+    return SearchConfig(max_steps=steps, patience=steps)
 
 
 def _planned(name: str, steps: int) -> tuple[float, float]:
     if name == _DESCRIBED:
         with _described(steps) as spec:
-            expected = plan_of_spec(spec)
+            expected = estimate_of_spec(spec)
     else:
-        expected = plan(_sites(name), settings=_settings(steps))
+        expected = estimate(_sites(name), search=_config(steps))
     return expected.seconds, expected.peak
 
 
 def _aligned(name: str, steps: int) -> float:
     if name == _DESCRIBED:
         with _described(steps) as spec:
-            described = describe_site(spec.network[0])
+            described = describe_site(spec.sites[0])
             assert described is not None
             sites, began = [described.drawn()], time.perf_counter()
-            spec.align(sites, silent)
+            align(sites, spec.config)
         return time.perf_counter() - began
     whole, began = _sites(name), time.perf_counter()
-    align(whole, settings=_settings(steps))
+    align(whole, search=_config(steps))
     return time.perf_counter() - began
 
 
 @contextmanager
-def _described(steps: int) -> Iterator[AlignSpec]:
+def _described(steps: int) -> Iterator[AlignmentSpec]:
     """The spec of an alignment of a Llama of which there is a folder with a configuration and a tokenizer."""
     from transformers import AutoTokenizer, LlamaConfig
 
@@ -93,12 +93,11 @@ def _described(steps: int) -> Iterator[AlignSpec]:
         LlamaConfig(**_SHAPE).save_pretrained(folder)
         (words,) = [entry.folder for entry in zoo.entries() if entry.name == "in-context/llama"]
         AutoTokenizer.from_pretrained(str(words), local_files_only=True).save_pretrained(folder)
-        asked = {
-            "network": [f"hf:{folder}@layer.6"],
-            "method": "das",
-            "batch": 64,
-            "train": 2000,
-            "validation": 200,
-            "test": 200,
-        }
-        yield parse_spec({**asked, "most_steps": steps, "patience": steps}, "the benchmark")
+        yield AlignmentSpec(
+            sites=(f"hf:{folder}@layer.6",),
+            method=DAS(),
+            n_train=2000,
+            n_validation=200,
+            n_test=200,
+            search=SearchConfig(batch_size=64, max_steps=steps, patience=steps),
+        )

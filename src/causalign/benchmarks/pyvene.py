@@ -19,7 +19,7 @@ from causalign.maps import parametrization
 from causalign.maps.base import AlignmentMap, random_frame
 from causalign.networks.gru import GRU
 from causalign.networks.huggingface import HuggingFace
-from causalign.search.objectives import behaviour
+from causalign.search.objectives import behavior_loss
 from causalign.sites.base import Continuation, Places, Site
 from causalign.storage import Store
 from causalign.tasks.counting import MultiObject
@@ -131,7 +131,7 @@ class _DAS:
 
     def step(self, chosen: Int[Tensor, " batch"]) -> float:
         batch, swapped = self._batch(chosen)
-        loss = behaviour.loss(self._site, [batch], [swapped])
+        loss = behavior_loss(self._site, [batch], [swapped])
         self._optimiser.zero_grad()
         loss.backward()
         self._optimiser.step()

@@ -88,8 +88,8 @@ def _align(path: Path) -> float:
     def work() -> None:
         task = MultiObject()
         recording = Recording.from_nwb(path, series="rates", task=task, preprocess=Preprocess(zscore=True))
-        settings = SearchConfig(batch=128, grow=1, most_steps=10, check_every=10)
+        settings = SearchConfig(batch_size=128, initial_batch_size=128, max_steps=10, eval_every=10)
         sites = [build(task, "gru", 0).site("hidden"), recording]
-        align(sites, method="clmas", settings=settings, memory=_MEMORY, validation=200, test=200, variable="count")
+        align(sites, method="clmas", search=settings, memory=_MEMORY, n_validation=200, n_test=200, variable="count")
 
     return seconds(work)

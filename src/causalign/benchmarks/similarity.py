@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from statistics import median
-from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from scipy.spatial.distance import pdist
 from scipy.stats import spearmanr
 
@@ -19,7 +19,7 @@ _WIDTH = 128
 _REPEATED = 2_000  # samples up to which a single run is too short to be timed
 _PLAIN_AT_MOST, _TOOLBOX_AT_MOST = 5_000, 10_000  # samples; beyond, they need more memory than most machines have
 
-Samples = np.ndarray[Any, Any]
+Samples = Float[np.ndarray, "samples width"]
 Measure = Callable[[Samples, Samples], float]
 
 

@@ -23,8 +23,10 @@ def step(quick: bool) -> Iterator[Row]:
 def _row(device: str, precision: str, steps: int) -> Row:
     multiply, operations = matrix_multiply(device)
     timer, sites = Steps("search", {"multiply": multiply}), _pair.sites(device)
-    settings = SearchConfig(batch=_BATCH, grow=1, most_steps=steps, check_every=steps, precision=precision)
-    alignment = align(sites, rank=_RANK, settings=settings, progress=timer)
+    settings = SearchConfig(
+        batch_size=_BATCH, initial_batch_size=_BATCH, max_steps=steps, eval_every=steps, precision=precision
+    )
+    alignment = align(sites, rank=_RANK, search=settings, callbacks=[timer])
     tokens = _pair.tokens_after(_pair.interventions(sites, 10_000))
     needed = _pair.step_operations(sites[0].network, len(_pair.DIRECTIONS) * _BATCH, tokens, _RANK)
     taken = timer.medians()

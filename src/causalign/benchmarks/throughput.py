@@ -21,14 +21,16 @@ def throughput(quick: bool) -> Iterator[Row]:
         textbook = Textbook(_pair.networks(), _RANK)
         timer = Steps("search", {"textbook": textbook.step})
         steps = 8 if quick else 25
-        settings = SearchConfig(batch=512, grow=1, most_steps=steps, check_every=steps, precision=precision)
-        alignment = align(_pair.sites(), rank=_RANK, settings=settings, progress=timer)
+        settings = SearchConfig(
+            batch_size=512, initial_batch_size=512, max_steps=steps, eval_every=steps, precision=precision
+        )
+        alignment = align(_pair.sites(), rank=_RANK, search=settings, callbacks=[timer])
         taken = timer.medians()
-        ours = settings.batch * len(_pair.DIRECTIONS) / taken["ours"]
+        ours = settings.batch_size * len(_pair.DIRECTIONS) / taken["ours"]
         theirs = textbook.interventions_per_step / taken["textbook"]
         yield Row(
             benchmark="throughput",
-            case=f"{precision}, rank {_RANK}, batch {settings.batch}",
+            case=f"{precision}, rank {_RANK}, batch {settings.batch_size}",
             ours=ours,
             unit="interventions/s",
             rival=f"textbook, float32, batch {textbook.batch}",
@@ -50,7 +52,9 @@ def time_to_iia(quick: bool) -> Iterator[Row]:
         runs = []
         for seed in range(2 if quick else 5):
             began = time.perf_counter()
-            alignment = align(_pair.sites(), rank=rank, seed=seed, settings=SearchConfig(enough=_ENOUGH, check_every=5))
+            alignment = align(
+                _pair.sites(), rank=rank, seed=seed, search=SearchConfig(target_iia=_ENOUGH, eval_every=5)
+            )
             runs.append((time.perf_counter() - began, alignment))
         ours, median = sorted(runs, key=lambda run: run[0])[len(runs) // 2]
         note = f"{median.record.steps} steps; textbook: {reached:.3f} after {steps}"

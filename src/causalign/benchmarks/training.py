@@ -18,7 +18,7 @@ def training(quick: bool) -> Iterator[Row]:
     """The GRU of Multi-Object by the paper's recipe: seconds a step, and of the whole; `quick`, 100 steps of it."""
     task, recipe = MultiObject(), Recipe()
     if quick:
-        recipe = replace(recipe, most_steps=100)
+        recipe = replace(recipe, max_steps=100)
     work, operations = matrix_multiply()
     timer = Steps("training", {"multiply": work})
     with tempfile.TemporaryDirectory() as folder:

@@ -1,8 +1,8 @@
 """The commands."""
 
-import re
+import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,37 +10,41 @@ from typing import Annotated, Any
 import typer
 
 from causalign import networks, tasks
-from causalign.alignment.methods import METHODS
-from causalign.alignment.request import STARTS
-from causalign.alignment.result import MAPS, RESULT, Alignment
-from causalign.alignment.spec import AlignSpec, parse_spec, read_spec
+from causalign.alignment.align import align as run_alignment
+from causalign.alignment.result import MAPS, RESULT, Alignment, load_alignment
+from causalign.alignment.row_outcomes import ROWS
+from causalign.alignment.score import IIA
+from causalign.alignment.spec import AlignmentSpec, on_one_device, override, read_spec
+from causalign.alignment.table_spec import TableSpec
 from causalign.benchmarks import BENCHMARKS
 from causalign.benchmarks.measurement import threads
 from causalign.benchmarks.row import MissingError, Row, save_rows
+from causalign.cli import COMMANDS
+from causalign.cli.options import overrides, with_options
 from causalign.cli.tables import (
     console,
     errors,
     show_alignment,
     show_benchmarks,
     show_estimate,
+    show_scores,
     show_similarity,
     show_verdicts,
     show_zoo,
 )
 from causalign.errors import InvalidArgument, SearchWarning, lookup
-from causalign.files import output_folder
-from causalign.maps import PARAMETRIZATIONS
-from causalign.planning.shallow_models import plan_of_spec
+from causalign.files import output_folder, write_text
+from causalign.planning.shallow_models import estimate_of_spec
 from causalign.progress import progress_bars
 from causalign.report.page import FIGURES, PAGE, SIMILARITY, save_similarity, write_report
 from causalign.reproduction.reproduce import COMPARISONS, STUDIES, TABLE
 from causalign.reproduction.reproduce import reproduce as run_studies
 from causalign.reproduction.study import BUDGETS, Protocol
 from causalign.scoring.comparison import compare as compare_sites
-from causalign.search.optimizers import OPTIMIZERS
+from causalign.scoring.metrics import METRICS
+from causalign.search.stop_reason import StopReason
 from causalign.sites.readable import Readable
 from causalign.sites.uri import open_site
-from causalign.version import __version__
 
 app = typer.Typer(
     add_completion=False,
@@ -48,39 +52,28 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Network = Annotated[
+Spec = Annotated[Path | None, typer.Option(help="A TOML or JSON file with any of these fields; options replace them.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="The folder that results are written to.")]
+Seed = Annotated[int, typer.Option(min=0, help="The seed of all random draws.")]
+Sites = Annotated[
     list[str] | None,
     typer.Option(
-        "--network",
-        "-n",
-        help="zoo:TASK/ARCH[/SEED][@SITE], hf:PATH[@SITE], a trained network's folder[@SITE], a recording's .toml.",
+        "--site",
+        "-s",
+        help="zoo:TASK/ARCHITECTURE[/SEED][@SITE], hf:PATH[@SITE], the folder of a trained network[@SITE], or "
+        "the .toml of a recording. Once for each site.",
     ),
 ]
-_MORE = (
-    "train, validation, test, memory, batch, grow, passes, trial, check_every, patience, least_gain, enough, "
-    "to_the_end, precision"
-)
-Spec = Annotated[Path | None, typer.Option(help=f"A TOML or JSON file with all of these, and {_MORE}.")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="The folder for what comes of it.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of all random draws.")]
 
 INTERRUPTED = 130
-_USUAL = {name: field.default for name, field in AlignSpec.model_fields.items()}
 
 
-@app.callback(invoke_without_command=True)
-def root(
-    context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-) -> None:
+@app.callback()
+def root() -> None:
     """Compare neural networks by what their representations do."""
-    if version:
-        console.print(f"causalign {__version__}")
-    elif context.invoked_subcommand is None:
-        console.print(context.get_help())
 
 
-@app.command()
+@app.command(help=COMMANDS["quickstart"])
 def quickstart(out: Out = Path("runs/quickstart"), seed: Seed = 0) -> None:
     """Compare two shipped GRUs that learnt to count: MAS, RSA and CKA, in the terminal and on a page."""
     console.print(
@@ -89,105 +82,85 @@ def quickstart(out: Out = Path("runs/quickstart"), seed: Seed = 0) -> None:
         "each the subspace that carries count and phase, swaps its contents between the\n"
         "two, and asks whether the receiver then goes on as the swapped-in state demands.\n"
     )
-    spec = AlignSpec(network=["zoo:multi-object/gru/0@hidden", "zoo:multi-object/gru/1@hidden"], seed=seed)
+    spec = AlignmentSpec(sites=("zoo:multi-object/gru/0@hidden", "zoo:multi-object/gru/1@hidden"), seed=seed)
     _run(spec, out)
 
 
-@app.command()
-def align(
-    out: Out,
-    network: Network = None,
-    spec: Spec = None,
-    variable: Annotated[list[str] | None, typer.Option(help="What is swapped; repeat to name one a network.")] = None,
-    method: Annotated[str | None, typer.Option(help=f"{', '.join(METHODS)}.")] = None,
-    rank: Annotated[
-        str | None,
-        typer.Option(
-            help=f"Dimensions of the subspace, several (16,32) to take the best, auto for the least; {_USUAL['rank']}."
-        ),
-    ] = None,
-    map_: Annotated[str | None, typer.Option("--map", help=f"{', '.join(PARAMETRIZATIONS)}.")] = None,
-    scale: Annotated[bool | None, typer.Option(help="Whether maps have a trained scalar; they do.")] = None,
-    start: Annotated[str | None, typer.Option(help=f"{', '.join(STARTS)}.")] = None,
-    inaccessible: Annotated[
-        int | None, typer.Option(help="clmas: index of the network that is not run; the last.")
-    ] = None,
-    eps: Annotated[float | None, typer.Option(help="clmas: weight of the latent objective.")] = None,
-    tolerance: Annotated[
-        float | None, typer.Option(help=f"--rank auto: how much lower the IIA may be; {_USUAL['tolerance']}.")
-    ] = None,
-    controls: Annotated[
-        bool | None,
-        typer.Option("--controls", help="Score beside it what there should not be to find."),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help=f"Of all random draws; {_USUAL['seed']}.")] = None,
-    optimizer: Annotated[str | None, typer.Option(help=f"{', '.join(OPTIMIZERS)}; what suits the map.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Of the optimiser; what suits the map.")] = None,
-    most_steps: Annotated[int | None, typer.Option(help=f"Of the search; {_USUAL['most_steps']}.")] = None,
-) -> None:
+@app.command(help=COMMANDS["align"])
+@with_options
+def align(out: Out, spec: Spec = None, **options: Any) -> None:
     """Align networks: find the subspaces that can be interchanged, and score every direction."""
-    options: dict[str, Any] = {
-        "network": network,
-        "variable": variable[0] if variable and len(variable) == 1 else variable,
-        "method": method,
-        "rank": _ranks(rank),
-        "map": map_,
-        "scale": scale,
-        "start": start,
-        "inaccessible": inaccessible,
-        "eps": eps,
-        "tolerance": tolerance,
-        "controls": controls,
-        "seed": seed,
-        "optimiser": optimizer,
-        "learning_rate": learning_rate,
-        "most_steps": most_steps,
-    }
-    given = {name: value for name, value in options.items() if value is not None}
-    if spec and given:
-        raise InvalidArgument(f"--spec says it all: leave out {', '.join(given)}, or put them into {spec}")
-    if not spec and not network:
-        raise InvalidArgument("name the networks: --network A --network B, or --spec FILE")
-    _run(read_spec(spec) if spec else parse_spec(given, "the options"), out)
+    _run(_spec(spec, options), out)
 
 
-@app.command()
-def plan(spec: Spec = None, network: Network = None) -> None:
-    """Say what an alignment will take, before it is run: operations, memory, disk and seconds."""
-    if (spec is None) == (not network):
-        raise InvalidArgument("plan takes --spec FILE, or --network A --network B")
-    asked = read_spec(spec) if spec else parse_spec({"network": network}, "the options")
-    expected = plan_of_spec(asked)
+@app.command(help=COMMANDS["estimate"])
+@with_options
+def estimate(spec: Spec = None, **options: Any) -> None:
+    """Estimate what an alignment takes, before it is run: operations, memory, disk and seconds."""
+    expected = estimate_of_spec(_spec(spec, options))
     show_estimate(expected)
     if expected.too_much:
         errors.print(expected.too_much, soft_wrap=True)
 
 
-@app.command()
-def compare(out: Out, network: Network = None, seed: Seed = 0) -> None:
+@app.command(help=COMMANDS["score"])
+def score(
+    folder: Annotated[Path, typer.Argument(help="The folder of a saved alignment.")],
+    sites: Sites = None,
+    data: Annotated[
+        Path | None, typer.Option(help="A TOML file that describes a table, with the fields of [data] in a spec.")
+    ] = None,
+    metric: Annotated[list[str] | None, typer.Option(help=f"{', '.join(METRICS)}. Once for each metric.")] = None,
+    n_test: Annotated[
+        int, typer.Option(min=1, help="Rows of each direction, where they are drawn from tasks.")
+    ] = 1_000,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="A CSV file for the table.")] = None,
+) -> None:
+    """Score a saved alignment on other data, or on networks that can be run after all."""
+    found = load_alignment(folder)
+    if not sites:
+        raise InvalidArgument("name a site for each site of the alignment: --site A --site B")
+    opened = on_one_device([open_site(reference, with_task=data is None) for reference in sites])
+    rows = opened if data is None else TableSpec.read(read_spec(data), str(data)).dataset(opened, seed, None)
+    table = found.score(rows, metric or IIA, n_test=n_test, seed=seed)
+    show_scores(table)
+    if out is not None:
+        write_text(out, table.to_csv(index=False))
+        console.print(f"Written to {out}", soft_wrap=True)
+
+
+@app.command(help=COMMANDS["schema"])
+def schema() -> None:
+    """Print the JSON schema of the specs that align and estimate take."""
+    console.print(json.dumps(AlignmentSpec.model_json_schema(), indent=2), soft_wrap=True)
+
+
+@app.command(help=COMMANDS["compare"])
+def compare(out: Out, sites: Sites = None, seed: Seed = 0) -> None:
     """Compare two sites by RSA, CKA and Procrustes distance."""
-    if not network or len(network) != 2:
-        raise InvalidArgument(f"compare takes two networks: --network A --network B; found {len(network or [])}")
-    a, b = (open_site(reference) for reference in network)
+    if not sites or len(sites) != 2:
+        raise InvalidArgument(f"compare takes two sites: --site A --site B; found {len(sites or [])}")
+    a, b = (open_site(reference) for reference in sites)
     output_folder(out, SIMILARITY)
     table = compare_sites(a, b, seed=seed)
     show_similarity(table)
     console.print(f"Written to {save_similarity(table, out)}", soft_wrap=True)
 
 
-@app.command()
+@app.command(help=COMMANDS["zoo"])
 def zoo() -> None:
     """List the trained networks that come with the project."""
     show_zoo(networks.zoo.entries())
 
 
-@app.command()
+@app.command(help=COMMANDS["report"])
 def report(folder: Annotated[Path, typer.Argument(help="A folder that `align` or `quickstart` has written.")]) -> None:
     """Draw the figures and the page of a saved alignment again."""
     console.print(f"Written to {write_report(folder)}", soft_wrap=True)
 
 
-@app.command()
+@app.command(help=COMMANDS["train"])
 def train(
     task: Annotated[str, typer.Argument(help=f"The task: {', '.join(tasks.names())}.")],
     architecture: Annotated[
@@ -214,7 +187,7 @@ def train(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(help=COMMANDS["reproduce"])
 def reproduce(
     out: Out,
     studies: Annotated[
@@ -235,7 +208,7 @@ def reproduce(
     """
     names = list(STUDIES) if not studies or "all" in studies else studies
     protocol = Protocol(
-        controls=controls, search=lookup("budget", budget, BUDGETS), language_model=_there(language_model)
+        controls=controls, budget=lookup("budget", budget, BUDGETS), language_model=_there(language_model)
     )
     try:
         with progress_bars() as listener:
@@ -247,17 +220,17 @@ def reproduce(
     console.print(f"\nThe table is {out / TABLE}.\nOpen {found.page} in a browser.", soft_wrap=True)
 
 
-@app.command()
+@app.command(help=COMMANDS["bench"])
 def bench(
     only: Annotated[list[str] | None, typer.Argument(help=f"{', '.join(BENCHMARKS)}; all of them.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer repeats and smaller cases: minutes.")] = False,
-    json: Annotated[Path | None, typer.Option(help="Write the rows to this file as well.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file as well.")] = None,
     number: Annotated[int, typer.Option("--threads", min=1, help="Of torch, pinned.")] = 2,
 ) -> None:
     """Measure how fast it is: every row a ratio to something that runs beside it, on this machine."""
     chosen = {name: lookup("benchmark", name, BENCHMARKS) for name in only or BENCHMARKS}
-    if json is not None:
-        output_folder(json.parent, json.name)
+    if json_file is not None:
+        output_folder(json_file.parent, json_file.name)
     rows: list[Row] = []
     try:
         with threads(number), warnings.catch_warnings(action="ignore", category=SearchWarning):
@@ -269,8 +242,8 @@ def bench(
                     if only:
                         raise
                     errors.print(f"{name} is left out: {missing}", soft_wrap=True)
-                if json is not None:
-                    save_rows(rows, number, json)
+                if json_file is not None:
+                    save_rows(rows, number, json_file)
     except KeyboardInterrupt:
         show_benchmarks(rows, number)
         raise typer.Exit(INTERRUPTED) from None
@@ -287,22 +260,24 @@ def _there(language_model: str) -> str:
     return language_model
 
 
-def _ranks(given: str | None) -> int | str | list[int] | None:
-    """A rank, or several; what is neither is for the spec to refuse."""
-    if given is None or not re.fullmatch(r"-?\d+(,-?\d+)*", given):
-        return given
-    ranks = [int(each) for each in given.split(",")]
-    return ranks if len(ranks) > 1 else ranks[0]
+def _spec(path: Path | None, options: Mapping[str, Any]) -> AlignmentSpec:
+    """The spec of a file, with the fields that options replace."""
+    given = {name: value for name, value in options.items() if value is not None}
+    fields = override({} if path is None else read_spec(path), overrides(given))
+    if not fields.get("sites"):
+        raise InvalidArgument("name the sites: --site A --site B, or sites = [...] in --spec FILE")
+    return AlignmentSpec.read(fields, "the command line" if path is None else str(path))
 
 
-def _run(spec: AlignSpec, out: Path) -> None:
+def _run(spec: AlignmentSpec, out: Path) -> None:
     """Align, save, compare, report: the path of every command that aligns."""
-    output_folder(out, RESULT, MAPS, SIMILARITY, PAGE, *FIGURES)
+    output_folder(out, RESULT, MAPS, ROWS, SIMILARITY, PAGE, *FIGURES)
     saved = False
     try:
-        sites = spec.open()
-        with progress_bars() as listener, warnings.catch_warnings(action="ignore", category=SearchWarning):
-            alignment = spec.align(sites, listener)
+        sites = spec.open_sites()
+        data = spec.dataset(sites)
+        with warnings.catch_warnings(action="ignore", category=SearchWarning):
+            alignment = run_alignment(data, spec.config, progress=True)
         alignment.save(out)
         saved = True
         show_alignment(alignment)
@@ -328,11 +303,9 @@ def _compare_pair(sites: Sequence[Readable], seed: int, out: Path) -> None:
 
 def _say_if_cut_short(alignment: Alignment, out: Path) -> None:
     record = alignment.record
-    if record.stopped == "interrupted":
+    if record.stopped == StopReason.INTERRUPTED:
         errors.print(f"interrupted at step {record.steps}: the best alignment until then is in {out}", soft_wrap=True)
         raise typer.Exit(INTERRUPTED)
-    if record.stopped == "diverged":
-        errors.print(f"the search diverged at step {record.steps}; try a lower learning rate")
+    if record.stopped == StopReason.DIVERGED:
+        errors.print(f"the search {record.stopped.message} (step {record.steps})")
         raise typer.Exit(1)
-    if record.stopped == "steps" and record.steps:
-        errors.print(f"the search had not settled after {record.steps} steps; allow more (most_steps)")

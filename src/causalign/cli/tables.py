@@ -23,8 +23,7 @@ _CONTROLS = {
     "shuffled": "continuations shuffled",
     "random": "random subspaces",
 }
-_HOW_IT_ENDED = {"steps": ", cut off: more steps may do more", "outdone": ", where another was better"}
-_TAKES_BACK = 0.5  # a network that does worse with its own states is no measure for another's
+_TAKES_BACK = 0.5  # a network that does worse with its own states is no measure of another's
 
 
 def complain(message: object) -> None:
@@ -39,12 +38,12 @@ def show_alignment(alignment: Alignment) -> None:
     for name, letter in letters.items():
         console.print(Text.assemble((letter, "bold"), f"  {name}"), soft_wrap=True)
     table = _table("Interchange intervention accuracy (IIA)", "direction", "variable")
-    for column in ("IIA", "95 % interval", "trials", "no swap"):
+    for column in ("IIA", "95 % interval", "rows", "no swap"):
         table.add_column(column, justify="right", no_wrap=True)
-    for score, floor in zip(record.iia, record.no_swap, strict=True):
+    for score in record.iia:
         direction = " -> ".join(letters.get(name, name) for name in (score.source, score.target))
         interval = f"{score.ci_low:.3f} to {score.ci_high:.3f}"
-        numbers = (f"{score.iia:.3f}", interval, f"{score.trials:,}", f"{floor.iia:.3f}")
+        numbers = (f"{score.iia:.3f}", interval, f"{score.rows:,}", f"{score.no_swap:.3f}")
         table.add_row(direction, score.variable, *numbers)
     if record.iia:
         console.print(table)
@@ -60,16 +59,21 @@ def show_alignment(alignment: Alignment) -> None:
         direction = " -> ".join(letters.get(name, name) for name in (score.source, score.target))
         console.print(f"{direction} was not trained: {score.iia:.3f} ({score.ci_low:.3f} to {score.ci_high:.3f})")
     how = f"  ({record.method}, rank {record.rank}, {record.steps} steps, {record.seconds.total:.1f} s)"
-    worst = "No direction can be run" if record.worst_iia is None else f"Worst direction: {record.worst_iia:.3f}"
-    console.print(Text.assemble((worst, "bold"), how))
+    worst = record.worst
+    headline = "No direction can be run" if worst is None else f"Worst direction: {worst.iia:.3f}"
+    baseline = "" if worst is None else f", {worst.no_swap:.3f} with nothing swapped"
+    console.print(Text.assemble((headline, "bold"), baseline, how))
     for tried in record.ranks:
-        how = _HOW_IT_ENDED.get(tried.stopped, "")
-        console.print(f"rank {tried.rank}: {tried.worst_iia:.3f} on validation after {tried.steps} steps{how}")
+        console.print(
+            f"Rank {tried.rank}: {tried.worst_iia:.3f} on validation after {tried.steps} steps; the search "
+            f"{tried.stopped.message}",
+            soft_wrap=True,
+        )
     _show_controls(alignment)
     if record.unmatched:
         left_out = sum(each.count for each in record.unmatched)
         into = {(each.source, each.target) for each in record.unmatched}
-        of = len(into) * sum(getattr(record.interventions, split) for split in {u.split for u in record.unmatched})
+        of = len(into) * sum(getattr(record.rows, split) for split in {u.split for u in record.unmatched})
         console.print(
             f"{left_out:,} of {of:,} interventions had no recorded state with their values and were left out."
         )
@@ -132,30 +136,42 @@ def show_zoo(entries: Sequence[Entry]) -> None:
     console.print(table)
 
 
-def show_estimate(plan: Estimate) -> None:
-    """What an alignment will take, a figure a line."""
-    table = _table("What it will take", "")
+def show_scores(table: pd.DataFrame) -> None:
+    """The scores of a saved alignment on other data, a direction a line."""
+    shown = _table("Scores on the test rows", "source", "target", "variable")
+    numbers = [name for name in table.columns if name not in ("source", "target", "variable")]
+    for column in numbers:
+        shown.add_column(column, justify="right", no_wrap=True)
+    for row in table.to_dict("records"):
+        figures = [f"{row[name]:,}" if name == "rows" else f"{row[name]:.3f}" for name in numbers]
+        shown.add_row(row["source"], row["target"], row["variable"], *figures)
+    console.print(shown)
+
+
+def show_estimate(estimate: Estimate) -> None:
+    """What an alignment takes, a figure a line."""
+    table = _table("What it takes", "")
     table.add_column("", justify="right")
     stages = (
-        (plan.first_steps, plan.first_step, "steps"),
-        (plan.steps, plan.step, "steps"),
-        (plan.looks, plan.look, "looks"),
+        (estimate.first_steps, estimate.first_step, "steps"),
+        (estimate.steps, estimate.step, "steps"),
+        (estimate.evaluations, estimate.evaluation, "evaluations"),
     )
     search = "\n".join(f"{times:,} {what} of {seconds:.2g} s" for times, seconds, what in stages)
     for name, figure in (
-        ("time, at most", f"{plan.seconds:,.0f} s"),
-        ("  preparation and scores", f"{plan.preparation:,.3g} s and {plan.score:,.3g} s"),
-        ("  search, if it never settles", search),
-        ("operations of a step", f"{plan.operations / 1e9:,.3g} GFLOP"),
-        ("memory at peak", f"{plan.peak:.2f} GiB"),
-        ("  networks and libraries", f"{plan.process:.2f} GiB"),
-        ("  tables", f"{min(plan.tables, plan.memory):.2f} GiB"),
-        ("  a step", f"{plan.working:.2f} GiB"),
-        ("disk, for temporary files", f"{plan.disk:.2f} GiB"),
+        ("time, at most", f"{estimate.seconds:,.0f} s"),
+        ("  preparation and scores", f"{estimate.preparation:,.3g} s and {estimate.score:,.3g} s"),
+        ("  search, if it takes all steps", search),
+        ("operations of a step", f"{estimate.operations / 1e9:,.3g} GFLOP"),
+        ("memory at peak", f"{estimate.peak:.2f} GiB"),
+        ("  networks and libraries", f"{estimate.process:.2f} GiB"),
+        ("  tables", f"{min(estimate.tables, estimate.memory):.2f} GiB"),
+        ("  a step", f"{estimate.working:.2f} GiB"),
+        ("disk, for temporary files", f"{estimate.disk:.2f} GiB"),
     ):
         table.add_row(name, figure)
     console.print(table)
-    for network in plan.shallow:
+    for network in estimate.shallow:
         console.print(f"Found with few layers and random weights in the place of {network}.", soft_wrap=True)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from causalign.counterfactuals.direction import Direction
@@ -161,7 +161,8 @@ class Counterfactuals:
         keys = [key_of(each) for each in (named if values is None else values)]
         names = list(dict.fromkeys(keys))
         index = {name: number for number, name in enumerate(names)}
-        whole = SplitRows(sources, targets, expected, np.array([index[key] for key in keys], dtype=np.int64), plain)
+        classes = np.array([index[key] for key in keys], dtype=np.int64)
+        whole = SplitRows(sources, targets, expected, classes, np.arange(len(keys)), plain)
         chosen, notes = split_rows(_row_keys(whole), split, seed)
         rows = ArrayRows(
             checked, {name: whole.take(chosen[name]) for name in SPLITS}, tuple(names), loss == "scored", notes
@@ -269,6 +270,10 @@ class Counterfactuals:
     def counts(self) -> dict[str, int]:
         """The number of rows of each direction, by split."""
         return self._source.counts
+
+    def index(self, split: str) -> Int[np.ndarray, " rows"]:
+        """The place of each row of a split in the arrays or the table, or among the rows that were drawn."""
+        return self._source.index(split)
 
     @property
     def fingerprint(self) -> str:

@@ -22,7 +22,7 @@ from causalign.counterfactuals.class_means import ClassMeans, mean_states, share
 from causalign.counterfactuals.columns import Columns
 from causalign.counterfactuals.direction import Direction
 from causalign.counterfactuals.from_task import draw_of_class
-from causalign.counterfactuals.inputs import Inputs, Labels
+from causalign.counterfactuals.inputs import Inputs, Labels, Rows
 from causalign.counterfactuals.row_source import SPLITS, RowRequest, RowSource
 from causalign.counterfactuals.rows import CounterfactualRows
 from causalign.engine.activation_cache import Activations, Reading, fill_tables
@@ -46,6 +46,8 @@ class SplitRows:
     labels: tuple[Labels, ...]
     classes: Int[np.ndarray, " rows"]
     """The class of each row: that of its value or, where there is none, of its label."""
+    index: Int[np.ndarray, " rows"]
+    """The place of each row in the user's arrays."""
     plain_labels: tuple[Labels, ...] | None = None
     """The outputs that are right with nothing swapped, where the user gave them."""
 
@@ -59,6 +61,7 @@ class SplitRows:
             tuple(each.take(rows) for each in self.targets),
             tuple(each.take(rows) for each in self.labels),
             self.classes[rows],
+            self.index[rows],
             None if self.plain_labels is None else tuple(each.take(rows) for each in self.plain_labels),
         )
 
@@ -83,6 +86,10 @@ class ArrayRows(RowSource):
     @override
     def counts(self) -> dict[str, int]:
         return {split: len(rows) for split, rows in self.splits.items()}
+
+    @override
+    def index(self, split: str) -> Int[np.ndarray, " rows"]:
+        return self.splits[split].index
 
     @cached_property
     def _digest(self) -> str:
@@ -231,6 +238,19 @@ class ArrayRows(RowSource):
             scored[row, end - len(mask) : end] = mask
         right = _completed(site, whole, scored)
         return float(right.mean())
+
+
+def single_row(sites: tuple[Site, Site], ids: tuple[Rows, Rows], positions: tuple[int, int]) -> ArrayRows:
+    """Return one row from a source to a target whose expected output is any one token: for a single swap.
+
+    Raises:
+        InvalidArgument: An id is not in a vocabulary, or a position not in its input.
+    """
+    of_source = tuple(Inputs.checked("source", site, [ids[0]], positions[0], None) for site in sites[:1])
+    of_target = tuple(Inputs.checked("target", site, [ids[1]], positions[1], None) for site in sites[1:])
+    label = Labels.checked(sites[1], [0], None)
+    row = SplitRows(of_source + of_target, of_source + of_target, (label, label), np.zeros(1, int), np.zeros(1, int))
+    return ArrayRows(sites, dict.fromkeys(SPLITS, row), (0,), loss_on_scored=True)
 
 
 def _check(site: Site, inputs: Inputs, labels: Labels, seed: int, stepwise: bool) -> None:

@@ -58,6 +58,11 @@ class TaskRows(RowSource):
     def counts(self) -> dict[str, int]:
         return dict(self.sizes)
 
+    @override
+    def index(self, split: str) -> Int[np.ndarray, " rows"]:
+        """Rows are drawn one after another."""
+        return np.arange(self.counts[split])
+
     @property
     @override
     def fingerprint(self) -> str:

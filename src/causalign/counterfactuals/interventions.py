@@ -13,17 +13,17 @@ from torch import Tensor
 from causalign.maps.base import AlignmentMap
 
 Swap = Callable[
-    [Float[Tensor, "*trials target"], Float[Tensor, "*trials source"], AlignmentMap, AlignmentMap],
-    Float[Tensor, "*trials target"],
+    [Float[Tensor, "*rows target"], Float[Tensor, "*rows source"], AlignmentMap, AlignmentMap],
+    Float[Tensor, "*rows target"],
 ]
 
 
 def interchange(
-    target_states: Float[Tensor, "*trials target"],
-    source_states: Float[Tensor, "*trials source"],
+    target_states: Float[Tensor, "*rows target"],
+    source_states: Float[Tensor, "*rows source"],
     target: AlignmentMap,
     source: AlignmentMap,
-) -> Float[Tensor, "*trials target"]:
+) -> Float[Tensor, "*rows target"]:
     """The target's subspace takes the source's contents; the rest of the state stays (equation 13).
 
     h' = h_t + V_t (c V_s^T h_s - V_t^T h_t) with c = a_s / a_t; no width x width matrix is formed.
@@ -34,24 +34,22 @@ def interchange(
 
 
 def replace(
-    target_states: Float[Tensor, "*trials target"],
-    source_states: Float[Tensor, "*trials source"],
+    _target_states: Float[Tensor, "*rows target"],
+    source_states: Float[Tensor, "*rows source"],
     target: AlignmentMap,
     source: AlignmentMap,
-) -> Float[Tensor, "*trials target"]:
+) -> Float[Tensor, "*rows target"]:
     """The whole state is replaced by the mapped source state, h' = c V_t V_s^T h_s: model stitching of that rank."""
-    del target_states
     return (source.scale / target.scale) * (source_states.to(source.frame.dtype) @ source.frame) @ target.frame.mT
 
 
 def keep(
-    target_states: Float[Tensor, "*trials target"],
-    source_states: Float[Tensor, "*trials source"],
-    target: AlignmentMap,
-    source: AlignmentMap,
-) -> Float[Tensor, "*trials target"]:
+    target_states: Float[Tensor, "*rows target"],
+    _source_states: Float[Tensor, "*rows source"],
+    _target: AlignmentMap,
+    _source: AlignmentMap,
+) -> Float[Tensor, "*rows target"]:
     """Nothing is swapped: the floor, scored by a target that goes on from its own state."""
-    del source_states, target, source
     return target_states
 
 

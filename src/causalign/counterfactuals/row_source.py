@@ -4,7 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jaxtyping import Float
+import numpy as np
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from causalign.counterfactuals.direction import Direction
@@ -36,6 +37,10 @@ class RowSource(ABC):
     @abstractmethod
     def counts(self) -> dict[str, int]:
         """The number of rows of each direction, by split."""
+
+    @abstractmethod
+    def index(self, split: str) -> Int[np.ndarray, " rows"]:
+        """The place of each row of a split in the data that it is from."""
 
     @property
     @abstractmethod

@@ -18,7 +18,7 @@ __all__ = [
     "TrainableMap",
     "complete",
     "orthonormal",
-    "parametrisation",
+    "parametrization",
     "random_frame",
     "require_rank",
 ]

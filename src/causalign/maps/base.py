@@ -1,16 +1,26 @@
 """What an alignment map is, and what a search trains to find one."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import index
-from typing import ClassVar, SupportsIndex
+from typing import ClassVar, SupportsIndex, TypeVar
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from causalign.errors import InvalidArgument
+from causalign.errors import FileFormatError, InvalidArgument
+
+Array = TypeVar("Array", np.ndarray, Tensor)
+_ORTHONORMAL = 1e-3  # the largest error of V^T V in single precision, with much to spare
+
+
+def like(given: Array, values: Tensor) -> Array:
+    """The values as numpy where numpy was given."""
+    return values.detach().cpu().numpy() if isinstance(given, np.ndarray) else values
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,13 +45,54 @@ class AlignmentMap:
         """The dimensions of the subspace."""
         return self.frame.shape[1]
 
-    def project(self, states: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch rank"]:
-        """The states' coordinates in the aligned subspace, z_var = a V^T h (equation 3)."""
-        return self.scale * (states @ self.frame)
+    def project(self, states: Array) -> Array:
+        """Return the coordinates of states in the aligned subspace, z_var = a V^T h (equation 3).
 
-    def lift(self, coordinates: Float[Tensor, "*batch rank"]) -> Float[Tensor, "*batch width"]:
-        """The states within the subspace that have these coordinates, V z / a."""
-        return (coordinates / self.scale) @ self.frame.mT
+        Args:
+            states: `[..., width]`, torch or numpy; what is returned is of the same kind.
+
+        Raises:
+            InvalidArgument: They are of another width.
+        """
+        given = self._checked(states, self.width, "states", "width")
+        return like(states, self.scale * (given @ self.frame.to(given.dtype)))
+
+    def lift(self, coordinates: Array) -> Array:
+        """Return the states within the subspace that have these coordinates, V z / a.
+
+        Args:
+            coordinates: `[..., rank]`, torch or numpy; what is returned is of the same kind.
+
+        Raises:
+            InvalidArgument: They are of another rank.
+        """
+        given = self._checked(coordinates, self.rank, "coordinates", "rank")
+        return like(coordinates, (given / self.scale) @ self.frame.mT.to(given.dtype))
+
+    def _checked(self, values: object, size: int, what: str, name: str) -> Tensor:
+        if not isinstance(values, np.ndarray | Tensor):
+            raise InvalidArgument(f"{what} are a numpy array or a torch tensor, found {type(values).__name__}")
+        if values.ndim == 0 or values.shape[-1] != size:
+            raise InvalidArgument(
+                f"{what} have the {name} of the map, {size}, as their last dimension; found {[*values.shape]}"
+            )
+        given = torch.as_tensor(values).to(self.frame.device)
+        return given.to(torch.promote_types(given.dtype, self.frame.dtype))
+
+    def require_map(self, where: str) -> None:
+        """Check that the map is one: orthonormal columns, finite, with a positive scale.
+
+        Raises:
+            FileFormatError: It is not; `where` names it.
+        """
+        frame, scale = self.frame.double(), float(torch.as_tensor(self.scale))
+        if not bool(torch.isfinite(frame).all()) or not math.isfinite(scale):
+            raise FileFormatError(f"{where}: the map has entries that are not finite")
+        error = float((frame.mT @ frame - torch.eye(self.rank, dtype=torch.float64, device=frame.device)).abs().max())
+        if error > _ORTHONORMAL:
+            raise FileFormatError(f"{where}: the columns of the map are not orthonormal, they are off by {error:.2g}")
+        if scale <= 0:
+            raise FileFormatError(f"{where}: the scale of the map is {scale}, and must be positive")
 
     def frozen(self) -> "AlignmentMap":
         """The same map as plain numbers, no longer tied to a search."""

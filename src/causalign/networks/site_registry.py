@@ -1,10 +1,15 @@
 """The registry of sites: which class makes the site at a named place of a network.
 
-Networks look places up here and sites register themselves here, so that neither imports the other.
+Networks look places up here and sites register themselves here, so that neither imports the other. Modules that
+register sites are found by the entry point group `causalign.sites`, which other packages may add to.
 """
 
 from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.metadata import entry_points
 from typing import Any
+
+GROUP = "causalign.sites"
 
 SiteFactory = Callable[[Any, Any], Any]
 """Make a site from a network and a task."""
@@ -26,8 +31,16 @@ def register_site(network: type, places: Callable[[Any], Mapping[str, SiteFactor
 
 def site_factories(network: object) -> dict[str, SiteFactory]:
     """Return the places of a network by name, each with the function that makes its site."""
+    _import_providers()
     found: dict[str, SiteFactory] = {}
     for kind in reversed(type(network).__mro__):
         if kind in _FACTORIES:
             found |= _FACTORIES[kind](network)
     return found
+
+
+@cache
+def _import_providers() -> None:
+    """Import every module that registers sites."""
+    for provider in entry_points(group=GROUP):
+        provider.load()

@@ -37,17 +37,17 @@ class Recipe:
     learning_rate: float = 1e-3
     least_learning_rate: float = 1e-7
     gradient_norm: float = 1.0
-    check_every: int = 100
+    eval_every: int = 100
     """Steps between checks of the accuracy, on the last steps' trials and on held-out ones."""
     checks: int = 5
     """So many perfect checks in a row end the training."""
     validation_trials: int = 1000
-    most_steps: int = 20_000
+    max_steps: int = 20_000
 
     @property
     def how(self) -> str:
         """All but how long it may take: a training goes on only as it was begun."""
-        return repr(replace(self, most_steps=0))
+        return repr(replace(self, max_steps=0))
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 1."""
@@ -74,7 +74,7 @@ def train(
     check, when called again, to the very weights it would have reached.
 
     Returns:
-        The frozen network and its card. If `recipe.most_steps` were not enough, `card.accuracy` says how far it came,
+        The frozen network and its card. If `recipe.max_steps` were not enough, `card.accuracy` says how far it came,
         and a call with more goes on.
 
     Raises:
@@ -89,7 +89,7 @@ def train(
         return _finished(out, about, task)
     run = _Run(network, task, seed, recipe, out / UNFINISHED, about | {"recipe": recipe.how})
     run.resume()
-    while run.step < recipe.most_steps and run.streak < recipe.checks:
+    while run.step < recipe.max_steps and run.streak < recipe.checks:
         run.advance(listener)
     card = Card(
         task=task.name,
@@ -143,14 +143,14 @@ class _Run:
         """Train up to the next check, check, and save where the run stands."""
         started = time.perf_counter()
         recent: list[Sequences] = []
-        for _ in range(self.recipe.check_every):
+        for _ in range(self.recipe.eval_every):
             self.step += 1
             trials = self.task.trials(self.recipe.batch, numpy_stream(self.seed, "train", self.step))
             trials = replace(trials, tokens=self.ids[trials.tokens])
             recent = [*recent[-7:], trials]  # an epoch of the paper is 8 steps
             loss = self._learn(trials)
             figures = {"loss": loss, "accuracy": self.accuracy}
-            listener(ProgressUpdate("training", self.step, self.recipe.most_steps, figures))
+            listener(ProgressUpdate("training", self.step, self.recipe.max_steps, figures))
         self.accuracy = accuracy(self.network, self.held_out)
         perfect = self.accuracy == 1 and all(accuracy(self.network, trials) == 1 for trials in recent)
         self.streak = self.streak + 1 if perfect else 0

@@ -1,6 +1,6 @@
-"""What an alignment will take: found by rehearsing it on few trials and small batches, and drawing lines from there.
+"""Estimates of what an alignment takes: it is tried on few rows and small batches, and lines are drawn from there.
 
-Nothing large is ever held to find it out.
+data, configuration --a few rows and steps--> seconds, bytes and operations --extrapolated--> estimate
 """
 
 import time
@@ -11,11 +11,13 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from causalign.alignment.align import request_of
+from causalign.alignment.align import config_of
+from causalign.alignment.config import AlignmentConfig
 from causalign.alignment.fit import Splits
 from causalign.alignment.request import Request
 from causalign.alignment.schema import Counts
 from causalign.callbacks import Callback, ProgressUpdate, silent
+from causalign.config_model import with_fields
 from causalign.counterfactuals.dataset import Counterfactuals
 from causalign.counterfactuals.direction import Direction
 from causalign.counterfactuals.rows import CounterfactualRows
@@ -28,6 +30,7 @@ from causalign.scoring.iia import AT_ONCE, row_outcomes
 from causalign.search.config import SearchConfig
 from causalign.search.problem import Problem
 from causalign.search.search import search
+from causalign.search.stop_reason import StopReason
 from causalign.sites.readable import Readable
 from causalign.timer import Timer
 
@@ -38,9 +41,9 @@ _STEPS = 4
 
 @dataclass(frozen=True)
 class Estimate:
-    """What an alignment will take on this machine, if its search takes all the steps it may.
+    """What an alignment takes on this machine, if its search takes all the steps it may.
 
-    Of one search: `rank="auto"` makes one for each rank that it tries.
+    It is of one search: `SmallestRank` makes one for each rank that it tries.
     """
 
     operations: float
@@ -48,34 +51,36 @@ class Estimate:
     preparation: float
     """Seconds before the first step."""
     first_step: float
-    """Seconds of a step with the smaller batches that a search begins with."""
+    """Seconds of a step with the initial batch size."""
     step: float
-    """Seconds of a step with those that it ends with."""
-    look: float
-    """Seconds of a look at the validation interventions."""
+    """Seconds of a step with the full batch size."""
+    evaluation: float
+    """Seconds of an evaluation on the validation rows."""
     score: float
-    """Seconds of scoring the test interventions, and their floor."""
+    """Seconds of scoring the test rows, with and without the swap."""
     first_steps: int
+    """Steps with the initial batch size, at most."""
     steps: int
-    """The most of both kinds that the search may take; as a rule it settles earlier."""
-    looks: int
+    """Steps with the full batch size, at most. As a rule a search stops earlier."""
+    evaluations: int
     tables: float
-    """GiB of recorded states, of what precedes swaps, and of interventions."""
+    """GiB of stored activations, of what precedes swaps, and of rows."""
     working: float
-    """GiB that a step, or a look, holds beside them."""
+    """GiB that a step, or an evaluation, holds beside them."""
     process: float
     """GiB that are held before: the networks and the libraries."""
     memory: float
-    """GiB that tables may take."""
+    """GiB that tables may take in memory."""
     controls: bool = False
-    """Whether controls are searched for beside it."""
+    """Whether controls are included."""
     shallow: tuple[str, ...] = ()
     """Networks of which a few layers stood in for all."""
 
     @property
     def seconds(self) -> float:
-        """Of the whole, at most."""
-        searching = self.first_steps * self.first_step + self.steps * self.step + self.looks * self.look
+        """Seconds of the whole alignment, at most."""
+        steps = self.first_steps * self.first_step + self.steps * self.step
+        searching = steps + self.evaluations * self.evaluation
         alone = self.preparation + searching + self.score
         return alone + self.preparation + 2 * searching + 1.5 * self.score if self.controls else alone
 
@@ -90,31 +95,40 @@ class Estimate:
         return max(0.0, self.tables - self.memory)
 
     def with_more(self, more: "Estimate", less: "Estimate", times: float) -> "Estimate":
-        """This with what `more` takes beyond `less`, so many times; never less than this."""
+        """Return this with what `more` takes beyond `less`, so many times; never less than this."""
         return replace(
             self,
             **{
                 name: getattr(self, name) + times * max(0.0, getattr(more, name) - getattr(less, name))
-                for name in ("operations", "preparation", "first_step", "step", "look", "score", "tables", "working")
+                for name in _EXTRAPOLATED
             },
         )
 
     @property
     def too_much(self) -> str | None:
-        """What would do where the memory will not."""
+        """What would reduce the memory, where the machine has less than it takes."""
         there = physical()
         if there is None or self.peak < there / GIB:
             return None
         return (
             f"it needs {self.peak:.1f} GiB of memory, and the machine has {there / GIB:.1f}: networks in half "
-            f"precision ({self.process:.1f} GiB), a smaller batch ({self.working:.1f} GiB), a lower memory = ... "
+            f"precision ({self.process:.1f} GiB), a smaller batch_size ({self.working:.1f} GiB), a lower memory = ... "
             f'({self.tables:.1f} GiB of tables, the rest of which lies in files), or precision = "bfloat16" will do'
         )
+
+    def __repr__(self) -> str:
+        return (
+            f"Estimate({self.seconds:,.0f} s at most, {self.peak:.2f} GiB of memory, {self.disk:.2f} GiB of disk, "
+            f"{self.operations / 1e9:,.3g} GFLOP a step)"
+        )
+
+
+_EXTRAPOLATED = ("operations", "preparation", "first_step", "step", "evaluation", "score", "tables", "working")
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """Of one size of batch, or look."""
+    """The cost of one size of batch, or of an evaluation of so many rows."""
 
     size: int
     seconds: float
@@ -122,58 +136,73 @@ class _Measured:
     operations: float
 
 
-def plan(data: Counterfactuals | Sequence[Readable] | Readable, **arguments: Any) -> Estimate:
-    """Estimate what `align` with the same arguments will take: operations, memory, disk and seconds.
+@with_fields(AlignmentConfig)
+def estimate(
+    data: Counterfactuals | Sequence[Readable] | Readable, config: AlignmentConfig | None = None, **fields: Any
+) -> Estimate:
+    """Estimate what `align` with the same arguments takes: operations, memory, disk and seconds.
 
     A few rows and small batches are tried; nothing of the size that is asked for is held.
+
+    Args:
+        data: As for `align`.
+        config: As for `align`.
+        **fields: The fields of `AlignmentConfig`.
 
     Raises:
         InvalidArgument: As `align`.
     """
-    request, config = request_of(data, arguments)
-    return planned(request, config, arguments.get("controls", False))
+    return estimate_of(Request.checked(data, config_of(config, fields)))
 
 
-def planned(request: Request, settings: SearchConfig, controls: bool = False) -> Estimate:
-    """Estimate a request, by trying it on few rows."""
-    process, counts = held() / GIB, request.counts
+def estimate_of(request: Request) -> Estimate:
+    """Estimate a request by trying it on few rows."""
+    process, counts, config = held() / GIB, request.counts, request.search
     timer = Timer()
     budget = request.data.store.budget
     request = replace(request, data=request.data.with_counts(dict(_FEW)))
     context = request.context(timer, silent)
     splits = request.rows(context)
+    ranks = request.rank.ranks(request.full_rank)
     with timer("start"):
-        maps = request.starting_maps(context)
+        maps = request.starting_maps(max(ranks), context)
     spent = defaultdict(float, timer.read())
-    of_states, of_interventions = _times_as_much(counts)
-    steps = [_steps(request, settings, splits, maps, size) for size in _sizes(settings.batch)]
-    first = _first_steps(settings)
-    others, trial = len(request.ranks) - 1, min(settings.trial, settings.most_steps)
+    of_states, of_rows = _times_as_much(counts)
+    steps = [_steps(request, splits, maps, size) for size in _sizes(config.batch_size)]
+    first = _first_steps(config)
+    others, trial = len(ranks) - 1, min(request.rank.trial_steps, config.max_steps)
     seconds = [(each.size, each.seconds) for each in steps]
-    looks = [_look(request, splits[name], maps) for name in ("validation", "train")]
+    evaluations = [_evaluation(request, splits[name], maps) for name in ("validation", "train")]
     return Estimate(
-        operations=_extended([(each.size, each.operations) for each in steps], settings.batch),
-        preparation=spent["states"] * of_states + spent["start"] + spent["data"] * of_interventions,
-        first_step=_extended(seconds, settings.first_batch),
-        step=_extended(seconds, settings.batch),
-        look=_extended([(each.size, each.seconds) for each in looks], counts.validation),
-        score=2 * _extended([(each.size, each.seconds) for each in looks], counts.test),
+        operations=_extended([(each.size, each.operations) for each in steps], config.batch_size),
+        preparation=spent["states"] * of_states + spent["start"] + spent["data"] * of_rows,
+        first_step=_extended(seconds, config.first_batch_size),
+        step=_extended(seconds, config.batch_size),
+        evaluation=_extended([(each.size, each.seconds) for each in evaluations], counts.validation),
+        score=2 * _extended([(each.size, each.seconds) for each in evaluations], counts.test),
         first_steps=first,
-        steps=settings.most_steps - first + others * trial,
-        looks=settings.looks + others * replace(settings, most_steps=trial).looks,
+        steps=config.max_steps - first + others * trial,
+        evaluations=config.evaluations + others * config.replace(max_steps=trial).evaluations,
         tables=sum(
             _table_bytes(request.data.activation_bytes(name), split, getattr(counts, name), getattr(_FEW, name))
             for name, split in splits.items()
         )
         / GIB,
-        working=max(
-            _extended([(each.size, each.held) for each in steps], settings.batch),
-            _extended([(each.size, each.held) for each in looks], min(AT_ONCE, max(counts.validation, counts.test))),
-        )
-        / GIB,
+        working=_working_bytes(steps, evaluations, config.batch_size, counts) / GIB,
         process=process,
         memory=budget,
-        controls=controls,
+        controls=request.config.controls,
+    )
+
+
+def _working_bytes(
+    steps: Sequence[_Measured], evaluations: Sequence[_Measured], batch_size: int, counts: Counts
+) -> float:
+    """Bytes that a step, or an evaluation, holds beside the tables."""
+    rows = min(AT_ONCE, max(counts.validation, counts.test))
+    return max(
+        _extended([(each.size, each.held) for each in steps], batch_size),
+        _extended([(each.size, each.held) for each in evaluations], rows),
     )
 
 
@@ -181,9 +210,9 @@ def _sizes(batch: int) -> list[int]:
     return sorted({max(1, min(batch, _BATCH) // 4), min(batch, _BATCH)})
 
 
-def _first_steps(settings: SearchConfig) -> int:
-    """How many steps have small batches at least: until it shows that they lead no further."""
-    return min(settings.most_steps, settings.patience * settings.check_every)
+def _first_steps(config: SearchConfig) -> int:
+    """The steps that have the initial batch size at least: until patience runs out."""
+    return min(config.max_steps, config.patience * config.eval_every)
 
 
 def _extended(measured: Sequence[tuple[int, float]], size: int) -> float:
@@ -209,23 +238,27 @@ def _table_bytes(activations: int, rows: Mapping[Direction, CounterfactualRows],
     return states + sum(each.nbytes for each in rows.values()) * count / few
 
 
-def _steps(
-    request: Request, settings: SearchConfig, splits: Splits, maps: Sequence[AlignmentMap], batch: int
-) -> _Measured:
-    """A few steps; they look at next to nothing."""
-    train, looked_at = (
+def _steps(request: Request, splits: Splits, maps: Sequence[AlignmentMap], batch_size: int) -> _Measured:
+    """Measure a few steps, with next to no evaluation."""
+    train, validation = (
         {direction: splits[name][direction] for direction in request.objectives} for name in ("train", "validation")
     )
-    looked_at = {
-        direction: given if request.objectives[direction].uses_latents else splits["test"][direction]
-        for direction, given in looked_at.items()
+    validation = {
+        direction: rows if request.objectives[direction].uses_latents else splits["test"][direction]
+        for direction, rows in validation.items()
     }
-    problem = Problem(request.sites, request.method.swap, request.objectives, train, looked_at)
+    problem = Problem(request.sites, request.method.intervention, request.objectives, train, validation)
 
-    def run(steps: int, listener: Callback = silent) -> None:
-        so_many = replace(settings, batch=batch, grow=1, most_steps=steps, check_every=max(1, steps), enough=None)
-        found = search(problem, request.trainable(maps), so_many, numpy_stream(request.seed, "batches"), listener)
-        if found.stopped == "interrupted":
+    def run(steps: int, callback: Callback = silent) -> None:
+        config = request.search.replace(
+            batch_size=batch_size,
+            initial_batch_size=batch_size,
+            max_steps=steps,
+            eval_every=max(1, steps),
+            target_iia=None,
+        )
+        found = search(problem, request.trainable(maps), config, numpy_stream(request.seed, "batches"), callback)
+        if found.stopped == StopReason.INTERRUPTED:
             raise KeyboardInterrupt
 
     times: list[float] = []
@@ -235,29 +268,31 @@ def _steps(
             times.append(time.perf_counter())
 
     run(_STEPS, listen)
-    with Meter() as looking:
+    with Meter() as evaluating:
         run(0)
     with Meter() as meter:
-        run(1)  # and two looks
-    operations = meter.operations - 2 * looking.operations
+        run(1)  # and two evaluations
+    operations = meter.operations - 2 * evaluating.operations
     seconds = median(after - before for before, after in pairwise(times))
-    return _Measured(batch, seconds, float(meter.peak), float(operations))
+    return _Measured(batch_size, seconds, float(meter.peak), float(operations))
 
 
-def _look(request: Request, given: Mapping[Direction, CounterfactualRows], maps: Sequence[AlignmentMap]) -> _Measured:
-    """A look at interventions, of the directions whose target may be run."""
-    run = {direction: each for direction, each in given.items() if request.objectives[direction].runs_target}
+def _evaluation(
+    request: Request, rows: Mapping[Direction, CounterfactualRows], maps: Sequence[AlignmentMap]
+) -> _Measured:
+    """Measure an evaluation of the directions whose target may be run."""
+    run = {direction: each for direction, each in rows.items() if request.objectives[direction].runs_target}
     if not run:
         return _Measured(1, 0.0, 0.0, 0.0)
 
-    def look() -> None:
-        row_outcomes(request.sites, maps, request.method.swap, run)
+    def evaluate() -> None:
+        row_outcomes(request.sites, maps, request.method.intervention, run)
 
-    look()
+    evaluate()
     with Meter() as meter:
-        look()
+        evaluate()
     began = time.perf_counter()
-    look()
+    evaluate()
     return _Measured(
         len(next(iter(run.values()))), time.perf_counter() - began, float(meter.peak), float(meter.operations)
     )

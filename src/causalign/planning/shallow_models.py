@@ -1,14 +1,14 @@
-"""What an alignment of deep language models will take: rehearsed with shallow ones, and drawn out by their layers.
+"""Estimates for deep language models: shallow ones are tried, and extrapolated by their layers.
 
-No weights are read, so that a model can be planned for which is too large for the machine, or has not been fetched.
+No weights are read, so that the model may be too large for the machine, or not fetched yet.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from causalign.alignment.spec import AlignSpec, on_one_device
+from causalign.alignment.spec import AlignmentSpec, on_one_device
 from causalign.memory import GIB
-from causalign.planning.estimate import Estimate, plan
+from causalign.planning.estimate import Estimate, estimate
 from causalign.sites.readable import Readable
 from causalign.sites.transformers.description import SiteDescription
 from causalign.sites.uri import describe_site, open_site
@@ -16,17 +16,19 @@ from causalign.sites.uri import describe_site, open_site
 Rehearse = Callable[[Sequence[Readable]], Estimate]
 
 
-def plan_of_spec(spec: AlignSpec) -> Estimate:
-    """Estimate what an alignment by reference will take; language models of many layers are not loaded for it."""
-    return plan_of(spec.network, lambda sites: plan(on_one_device(sites), **spec.arguments()))
-
-
-def plan_of(references: Sequence[str], rehearse: Rehearse) -> Estimate:
-    """The plan of sites by reference; language models of many layers are not loaded for it.
+def estimate_of_spec(spec: AlignmentSpec) -> Estimate:
+    """Estimate what an alignment by reference takes. Language models of many layers are not loaded for it.
 
     Raises:
-        CausalignError: a site cannot be opened, or not even a shallow model fits into memory.
+        CausalignError: A site cannot be opened, or not even a shallow model fits into memory.
     """
+    if spec.data is not None:
+        sites = spec.open_sites()
+        return estimate(spec.dataset(sites), spec.config)
+    return _estimate_of_sites(spec.sites, lambda sites: estimate(on_one_device(sites), spec.config))
+
+
+def _estimate_of_sites(references: Sequence[str], rehearse: Rehearse) -> Estimate:
     deep, loaded = dict[int, SiteDescription](), dict[int, Readable]()
     for index, reference in enumerate(references):
         described = describe_site(reference)

@@ -13,13 +13,17 @@ _LONGEST = 24  # characters of a network's name
 
 
 def iia_matrix(iia: pd.DataFrame, sites: Sequence[str]) -> Figure:
-    """The IIA of every direction, from row to column, with its interval; directions not scored are blank."""
+    """Draw the IIA of every direction, from row to column, with its interval and the baseline.
+
+    Directions that were not scored are blank.
+    """
     matrix = np.full((len(sites), len(sites)), np.nan)
     notes = {}
     for row in iia.to_dict("records"):
         place = sites.index(row["source"]), sites.index(row["target"])
         matrix[place] = row["iia"]
-        notes[place] = f"{row['iia']:.3f}\n[{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
+        interval = f"[{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
+        notes[place] = f"{row['iia']:.3f}\n{interval}\nno swap {row['no_swap']:.3f}"
     side = 2.6 + 1.15 * len(sites)
     figure = Figure(figsize=(side + 0.9, side), layout="constrained")
     axes = figure.add_subplot()
@@ -74,10 +78,9 @@ def _loss_curve(history: pd.DataFrame) -> Figure:
     return figure
 
 
-def similarity_bars(iia: pd.DataFrame, no_swap: pd.DataFrame, similarity: pd.DataFrame) -> Figure:
+def similarity_bars(iia: pd.DataFrame, similarity: pd.DataFrame) -> Figure:
     """The worst direction's IIA, with its floor, beside the correlational measures of the same two sites."""
     worst = iia.nsmallest(1, "iia").iloc[0]
-    floor = no_swap.loc[(no_swap["source"] == worst["source"]) & (no_swap["target"] == worst["target"]), "iia"]
     shown = similarity[~similarity["measure"].str.contains("distance")]
     names = ["IIA\n(worst)", *(name.replace(" ", "\n", 1) for name in shown["measure"])]
     values = [worst["iia"], *shown["value"]]
@@ -88,7 +91,7 @@ def similarity_bars(iia: pd.DataFrame, no_swap: pd.DataFrame, similarity: pd.Dat
     colours = [BLUE, *[GREY] * len(shown)]
     bars = axes.bar(names, values, yerr=[below, above], color=colours, width=0.6, capsize=4)
     axes.bar_label(bars, [f"{value:.3f}" for value in values], padding=3, fontsize=9)
-    axes.hlines(floor, -0.4, 0.4, color=ORANGE, linewidth=2.5, label="the same with nothing swapped")
+    axes.hlines(worst["no_swap"], -0.4, 0.4, color=ORANGE, linewidth=2.5, label="the same with nothing swapped")
     figure.legend(loc="outside lower center", frameon=False, fontsize=9)
     axes.set_ylabel("score")
     axes.set_title("Causal (blue) and correlational (grey) similarity")

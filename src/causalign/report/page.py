@@ -37,7 +37,7 @@ def write_report(folder: Path | str) -> Path:
     similarity = _read_similarity(folder, {f"{site.network}@{site.at}" for site in alignment.record.sites})
     figures = {"iia": iia_matrix(alignment.iia, sites), "learning_curve": learning_curve(alignment.history)}
     if similarity is not None and len(alignment.iia):
-        figures["similarity"] = similarity_bars(alignment.iia, alignment.no_swap, similarity)
+        figures["similarity"] = similarity_bars(alignment.iia, similarity)
     for name, figure in figures.items():
         with atomic_write(folder / f"{name}.png") as temporary:
             figure.savefig(temporary, dpi=_PIXELS_PER_INCH, format="png")
@@ -47,7 +47,7 @@ def write_report(folder: Path | str) -> Path:
         controls=alignment.worst_controls,
         worst=worst[0] if worst else None,
         caveats=alignment.caveats,
-        scores=list(zip(alignment.record.iia, alignment.record.no_swap, strict=True)),
+        stop_message=alignment.record.stopped.message,
         similarity=[] if similarity is None else similarity.to_dict("records"),
         figures={name: svg(figure) for name, figure in figures.items()},
     )

@@ -17,7 +17,7 @@ def _measured(protocol: Protocol) -> Iterator[StudyRow]:
         pairs = protocol.within("multi-object/gru", at)
         for metric, parametrization in _MAPS.items():
             method = "mas" if at == "hidden" else "mas-stepwise"
-            found = tuple(protocol.align(pair, method=method, map=parametrization) for pair in pairs)
+            found = tuple(protocol.align(pair, method=method, parametrization=parametrization) for pair in pairs)
             yield StudyRow(_PANEL, _GRUS, site, metric, found)
         yield from similarities(protocol, _GRUS, site, pairs, _PANEL)
 

@@ -24,11 +24,12 @@ def _measured(protocol: Protocol) -> Iterator[StudyRow]:
     """
     pairs = protocol.within("multi-object/gru", "hidden")
     turned = [(b, a) for a, b in pairs]
-    latent = partial(protocol.align, method="latent-stitch", start="random", enough=None)
+    search = protocol.without_target
+    latent = partial(protocol.align, method="latent-stitch", start="random", search=search)
     full = [protocol.width]
     found = {
         _MAS: tuple(protocol.align(pair) for pair in pairs),
-        _CLMAS: tuple(protocol.align(pair, method="clmas", enough=None) for pair in pairs),
+        _CLMAS: tuple(protocol.align(pair, method="clmas", search=search) for pair in pairs),
         _LOW: tuple(latent(pair) for pair in pairs),
         _LATENT: tuple(latent(pair, full) for pair in pairs),
         _STITCH: tuple(protocol.align(pair, full, method="stitch", start="random") for pair in turned),

@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from causalign.alignment.align import align, controls_of
 from causalign.alignment.schema import AlignmentSummary
-from causalign.alignment.spec import AlignSpec
+from causalign.alignment.spec import AlignmentSpec
 from causalign.callbacks import Callback, silent
 from causalign.scoring.comparison import compare
 from causalign.sites.uri import open_site
@@ -27,26 +28,27 @@ class AlignmentPoint(_Point):
     """An alignment, and its controls if the spec asks for them."""
 
     kind: Literal["alignment"] = "alignment"
-    spec: AlignSpec
+    spec: AlignmentSpec
 
     @property
     def alone(self) -> "AlignmentPoint":
         """The same without its controls."""
-        return self.model_copy(update={"spec": self.spec.model_copy(update={"controls": False})})
+        return self.model_copy(update={"spec": self.spec.replace(controls=False)})
 
     def run(self, listener: Callback = silent) -> "AlignmentOutcome":
         """Search, and score the controls beside what is found."""
         if self.spec.controls:
             return self.beside(self.alone.run(listener), listener)
         began = time.perf_counter()
-        record = self.spec.align(self.spec.open(), listener).record
+        data = self.spec.dataset(self.spec.open_sites())
+        record = align(data, self.spec.config, callbacks=[listener]).record
         return AlignmentOutcome(asked=self, record=record, seconds=time.perf_counter() - began)
 
     def beside(self, found: "AlignmentOutcome", listener: Callback = silent) -> "AlignmentOutcome":
         """What was found without them, and the controls beside it."""
         began, record = time.perf_counter(), found.record
-        spec = self.spec.model_copy(update={"rank": record.rank, "controls": False})
-        controls = spec.controls_of(spec.open(), record.steps, listener)
+        data = self.spec.dataset(self.spec.open_sites())
+        controls = controls_of(data, self.spec.config.replace(rank=record.rank), record.steps, listener)
         seconds = time.perf_counter() - began
         record = record.model_copy(update={"controls": controls})
         return AlignmentOutcome(asked=self, record=record, seconds=found.seconds, control_seconds=seconds)
@@ -62,9 +64,8 @@ class SimilarityPoint(_Point):
     samples: int = 1000
     trials_each: int = 15
 
-    def run(self, listener: Callback = silent) -> "SimilarityOutcome":
+    def run(self, _: Callback = silent) -> "SimilarityOutcome":
         """Measure them."""
-        del listener
         began = time.perf_counter()
         a, b = (open_site(reference) for reference in self.sites)
         table = compare(a, b, self.seed, self.draws, self.samples, self.trials_each)

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from causalign.alignment.schema import AlignmentSummary, Score
-from causalign.alignment.spec import AlignSpec
+from causalign.alignment.spec import AlignmentSpec
 from causalign.errors import InvalidArgument
 from causalign.reproduction.points import (
     AlignmentOutcome,
@@ -19,6 +19,8 @@ from causalign.reproduction.points import (
     SimilarityOutcome,
     SimilarityPoint,
 )
+from causalign.search.config import SearchConfig
+from causalign.search.rank_selection import BestRank
 
 WORST = "worst"
 Read = str | tuple[int, int]
@@ -26,8 +28,49 @@ Read = str | tuple[int, int]
 
 
 @dataclass(frozen=True)
+class Budget:
+    """How long searches go on."""
+
+    search: SearchConfig
+    trial_steps: int = 100
+    """Steps at each rank, after which only the best goes on."""
+    start: str | None = None
+    """The maps to begin at."""
+
+
+BUDGETS: Mapping[str, Budget] = {
+    "settled": Budget(
+        SearchConfig(
+            max_steps=600,
+            eval_every=20,
+            patience=4,
+            min_delta=0.005,
+            target_iia=0.998,
+            batch_size=128,
+            initial_batch_size=128,
+        )
+    ),
+    "paper": Budget(
+        SearchConfig(
+            max_steps=20_000,
+            eval_every=20,
+            patience=1_000,
+            optimizer="adam",
+            learning_rate=1e-3,
+            batch_size=512,
+            initial_batch_size=512,
+        ),
+        trial_steps=20_000,
+        start="random",
+    ),
+}
+"""How long searches go on: until the worst direction stops improving, or for the paper's 1,000 epochs (A.2), which end
+sooner only where nothing is left to be gained on validation."""
+
+
+@dataclass(frozen=True)
 class Protocol:
-    """How much is run: the paper's protocol, unless said otherwise."""
+    """What is run: the paper's protocol, unless stated otherwise."""
 
     networks: str = "zoo:"
     """What stands before `TASK/ARCHITECTURE/SEED` in the references."""
@@ -40,8 +83,10 @@ class Protocol:
     controlled: tuple[int, ...] = (4, 16)
     """The ranks of the sweep that controls stand beside."""
     controls: bool = True
-    search: Mapping[str, object] = field(default_factory=dict)
-    """Entries of `AlignSpec` that say how searches run, and on how many interventions."""
+    budget: Budget = Budget(SearchConfig())
+    """How long searches go on."""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of every `AlignmentConfig`, such as the number of rows."""
     language_model: str = ""
     """The reference of a language model that does the task in words; none, and its row is left out by name."""
     width: int = 128
@@ -66,41 +111,29 @@ class Protocol:
         sites: Sequence[str],
         ranks: Sequence[int] | None = None,
         controls: bool = True,
-        **spec: object,
+        **fields: Any,
     ) -> AlignmentPoint:
-        """An alignment of these sites; `spec` is what differs from the protocol's search."""
-        given = {**self.search, **spec, "network": list(sites), "controls": self.controls and controls}
-        return AlignmentPoint(spec=AlignSpec.model_validate(given | {"rank": list(ranks or self.ranks)}))
+        """Return the alignment of these sites; `fields` of its configuration differ from the protocol's.
+
+        Raises:
+            InvalidArgument: A field is unknown or wrong.
+        """
+        usual: dict[str, Any] = {"search": self.budget.search, "start": self.budget.start, **self.fields}
+        own = {
+            "sites": tuple(sites),
+            "controls": self.controls and controls,
+            "rank": BestRank(tuple(ranks or self.ranks), self.budget.trial_steps),
+        }
+        return AlignmentPoint(spec=AlignmentSpec(**(usual | fields | own)))
+
+    @property
+    def without_target(self) -> SearchConfig:
+        """The search of methods that choose by the validation loss, so that no IIA can end it."""
+        return self.budget.search.replace(target_iia=None)
 
     def compare(self, sites: tuple[str, str]) -> SimilarityPoint:
         """The correlational measures of these sites."""
         return SimilarityPoint.model_validate({"sites": sites, **self.similarity})
-
-
-BUDGETS: Mapping[str, Mapping[str, object]] = {
-    "settled": {
-        "most_steps": 600,
-        "check_every": 20,
-        "patience": 4,
-        "least_gain": 0.005,
-        "enough": 0.998,
-        "batch": 128,
-        "grow": 1,
-    },
-    "paper": {
-        "most_steps": 20_000,
-        "trial": 20_000,
-        "check_every": 20,
-        "patience": 1_000,
-        "optimiser": "adam",
-        "learning_rate": 1e-3,
-        "batch": 512,
-        "grow": 1,
-        "start": "random",
-    },
-}
-"""How long searches go on: until the worst direction stops improving, or for the paper's 1,000 epochs (A.2), which end
-sooner only where no validation intervention is left to be gained."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +191,8 @@ def _floor(outcome: Outcome, read: Read) -> float | None:
     """The score of the direction that counts, without a swap."""
     if isinstance(outcome, SimilarityOutcome):
         return None
-    found = _of(_direction(outcome.record, read), outcome.record.no_swap)
+    direction = _direction(outcome.record, read)
+    found = [score.no_swap for score in outcome.record.iia if (score.source, score.target) == direction]
     return found[0] if found else None
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 from causalign.reproduction.paper import CITED, cited
 from causalign.reproduction.points import AlignmentOutcome, Outcome
 from causalign.reproduction.study import Claim, Study, StudyRow, Values, sem
+from causalign.search.stop_reason import StopReason
 
 COLUMNS = ("figure", "panel", "comparison", "site", "metric", "paper", "ours", "sem", "n", "verdict")
 _DEPARTURES = ("outside", "outside_natural", "energy", "energy_natural")
@@ -102,6 +103,6 @@ def _about(found: Sequence[AlignmentOutcome]) -> dict[str, object]:
         **{name: float(naturalness[name].mean()) for name in _DEPARTURES},
         "rank": " ".join(str(outcome.record.rank) for outcome in found),
         "steps": " ".join(str(outcome.record.steps) for outcome in found),
-        "cut_off": sum(outcome.record.stopped == "steps" for outcome in found),
+        "cut_off": sum(outcome.record.stopped == StopReason.MAX_STEPS for outcome in found),
         "control_seconds": sum(outcome.control_seconds for outcome in found),
     }

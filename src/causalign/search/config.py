@@ -1,83 +1,83 @@
-"""How a search runs: its batches, its steps, and when it looks and ends."""
-
-from dataclasses import dataclass
+"""The configuration of a search: its batches, its steps, its evaluations and when it stops."""
 
 import torch
+from pydantic import Field, field_validator
 
-from causalign.errors import InvalidArgument, lookup
+from causalign.config_model import ConfigModel
+from causalign.errors import lookup
+from causalign.search.optimizers import OPTIMIZERS
 
 PRECISIONS = {"bfloat16": torch.bfloat16, "float32": torch.float32}
-_THINNING = 10  # looks are this part of all steps so far apart, and as many times as far as the first at most
+_THINNING = 10  # evaluations are a tenth of all steps so far apart, and at most ten times eval_every
 
 
-@dataclass(frozen=True)
-class SearchConfig:
-    """How a search runs."""
+class SearchConfig(ConfigModel):
+    """The configuration of a search.
 
-    batch: int = 512
-    """Interventions of each direction in a step."""
-    grow: int = 4
-    """By so much smaller are the first batches; when they bring the search no further, noise stands in the way."""
-    passes: int = 2
-    """Directions into (and out of) each site in a step: all n^2 of two sites, a random sample of those of more."""
+    The names are those of training loops elsewhere: a step is one gradient step, an evaluation scores the validation
+    rows, and early stopping keeps the maps of the best evaluation.
+    """
+
+    batch_size: int = Field(default=512, ge=1)
+    """Rows of each direction in a step."""
+    initial_batch_size: int | None = Field(default=None, ge=1)
+    """Rows of each direction in the first steps. The full size is used once validation stops improving. By default a
+    quarter of `batch_size`."""
+    directions_per_site: int = Field(default=2, ge=1)
+    """Directions into, and out of, each site in a step. All n^2 directions of two sites are trained in every step; of
+    more sites, a random sample is."""
     optimizer: str | None = None
-    """`muon` or `adam`; by default, what suits the parametrisation of each map."""
-    learning_rate: float | None = None
-    """By default, what suits the parametrisation of each map."""
-    most_steps: int = 1000
-    trial: int = 100
-    """Where there are several ranks to choose from: steps after which only the best of them goes on."""
-    check_every: int = 10
-    """Steps between the first looks at the validation interventions; later ones are a tenth of all steps so far apart,
-    ten times as far as the first at most: a look takes as long as two to five steps."""
-    patience: int = 5
-    """So many times `check_every` steps end the search if the worst direction (on a tie, the mean of all) gets no
-    better in them.
-
-    A best look that was long in coming gets half as long again: what rises slowly is waited for.
-    """
-    least_gain: float = 0.0
-    """How much better the worst direction has to get for the search to be going on; less is as good as nothing.
-
-    Where the loss is decisive, the share of it that has to go.
-    """
-    enough: float | None = None
-    """The IIA of the worst direction, on validation, that ends the search; by default it goes on while it improves."""
-
-    to_the_end: bool = False
-    """Whether to take all steps, whatever validation shows; what is kept is of the best look all the same."""
+    """`muon` or `adam`. By default the optimizer that suits the parametrization."""
+    learning_rate: float | None = Field(default=None, gt=0)
+    """Learning rate. By default the one that suits the parametrization."""
+    max_steps: int = Field(default=1000, ge=0)
+    """Number of steps after which the search stops at the latest."""
+    eval_every: int = Field(default=10, ge=1)
+    """Steps between the first evaluations. The interval grows to a tenth of all steps so far, at most ten times as
+    long: an evaluation takes as long as two to five steps."""
+    patience: int = Field(default=5, ge=1)
+    """Number of `eval_every` intervals without improvement before the search stops. An evaluation improves on another
+    if its worst direction has a higher IIA (on a tie, if the mean is higher). After a late improvement the search
+    waits for half as many steps again as it took."""
+    min_delta: float = Field(default=0.0, ge=0, lt=1)
+    """Smallest increase of the worst direction's IIA that counts as an improvement for `patience`. Where the validation
+    loss decides, the smallest relative decrease."""
+    target_iia: float | None = Field(default=None, gt=0, le=1)
+    """IIA of the worst direction, on validation, that ends the search. By default it goes on while it improves."""
+    early_stopping: bool = True
+    """Whether the search stops when validation stops improving, or takes all `max_steps`. The maps that are kept are
+    those of the best evaluation either way."""
     precision: str | None = None
-    """`bfloat16` or `float32`: in which the networks are run to learn; all scores are of the networks as they are."""
+    """`bfloat16` or `float32`: the precision in which networks run during the search. Every score is of the networks as
+    they are."""
+
+    @field_validator("optimizer")
+    @classmethod
+    def _known_optimizer(cls, name: str | None) -> str | None:
+        return name if name is None else lookup("optimizer", name, {each: each for each in OPTIMIZERS})
+
+    @field_validator("precision")
+    @classmethod
+    def _known_precision(cls, name: str | None) -> str | None:
+        if name is not None:
+            lookup("precision", name, PRECISIONS)
+        return name
 
     @property
-    def first_batch(self) -> int:
-        """Interventions of each direction in the first steps."""
-        return max(1, self.batch // self.grow)
+    def first_batch_size(self) -> int:
+        """Rows of each direction in the first steps."""
+        wanted = self.batch_size // 4 if self.initial_batch_size is None else self.initial_batch_size
+        return max(1, min(wanted, self.batch_size))
 
-    def look_after(self, step: int) -> int:
-        """The step of the look that follows one at this step."""
-        apart = min(max(self.check_every, step // _THINNING), _THINNING * self.check_every)
-        return min(self.most_steps, step + apart)
+    def next_evaluation(self, step: int) -> int:
+        """The step of the evaluation that follows one at this step."""
+        apart = min(max(self.eval_every, step // _THINNING), _THINNING * self.eval_every)
+        return min(self.max_steps, step + apart)
 
     @property
-    def looks(self) -> int:
-        """How many looks a search has that goes on to its last step, with the one before the first."""
-        step, looks = 0, 1
-        while step < self.most_steps:
-            step, looks = self.look_after(step), looks + 1
-        return looks
-
-    def __post_init__(self) -> None:
-        if self.precision is not None:
-            lookup("precision", self.precision, PRECISIONS)
-        for name in ("batch", "grow", "passes", "trial", "check_every", "patience"):
-            if getattr(self, name) < 1:
-                raise InvalidArgument(f"{name} must be at least 1, found {getattr(self, name)}")
-        if self.most_steps < 0:
-            raise InvalidArgument(f"most_steps must not be negative, found {self.most_steps}")
-        if self.learning_rate is not None and not self.learning_rate > 0:
-            raise InvalidArgument(f"learning_rate must be positive, found {self.learning_rate}")
-        if not 0 <= self.least_gain < 1:
-            raise InvalidArgument(f"least_gain is a difference of IIA, at least 0 and below 1, found {self.least_gain}")
-        if self.enough is not None and not 0 < self.enough <= 1:
-            raise InvalidArgument(f"enough is an IIA above 0 and at most 1, found {self.enough}")
+    def evaluations(self) -> int:
+        """The number of evaluations of a search that takes all its steps, the one before the first included."""
+        step, evaluations = 0, 1
+        while step < self.max_steps:
+            step, evaluations = self.next_evaluation(step), evaluations + 1
+        return evaluations

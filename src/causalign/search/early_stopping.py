@@ -1,6 +1,6 @@
-"""EarlyStopping at the validation interventions: which maps are the best so far, and whether they still improve.
+"""Early stopping: which maps are the best so far on validation, and whether they still improve.
 
-maps in training --running average--> maps --continuations of validation interventions--> look --> the best so far
+maps in training --running average--> maps --outcomes of validation rows--> evaluation --> the best so far
 """
 
 from collections.abc import Sequence
@@ -14,97 +14,96 @@ from causalign.scoring.iia import AT_ONCE, row_outcomes, worst
 from causalign.search.config import SearchConfig
 from causalign.search.problem import Problem
 
-_CLEARLY = 1e-3  # so much of a loss must be gone for it to count as better
+_CLEARLY = 1e-3  # the smallest relative decrease of a loss that counts as better
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one look at the validation interventions showed."""
+    """The scores of the maps of one step on the validation rows."""
 
     step: int
     loss: float | None
-    """The loss of that step's batch, a mean over directions (equation 6, or 9); none before the first step."""
+    """The training loss of that step's batch (equation 6, or 9). `None` before the first step."""
     worst_iia: float | None
-    """Over the directions whose target may be run; none if there are none."""
+    """The least IIA over the directions whose target may be run. `None` if there are none."""
     mean_iia: float | None
     validation_loss: float | None = None
-    """Equation 9 on the validation interventions, where some targets may not be run: then it makes the choice."""
+    """Equation 9 on the validation rows. It decides where some targets may not be run, and is `None` elsewhere."""
 
     @property
     def figures(self) -> dict[str, float]:
-        """What there is to see of it."""
+        """The score to show beside a progress bar."""
         if self.worst_iia is not None:
             return {"worst IIA": self.worst_iia}
         return {} if self.validation_loss is None else {"validation": self.validation_loss}
 
     def better_than(self, other: "Evaluation") -> bool:
-        """Whether these maps are to be kept instead: the best worst direction, on a tie the mean, or the least loss."""
+        """Whether the worst direction is better (on a tie, the mean), or the validation loss lower where it decides."""
         if self.validation_loss is not None and other.validation_loss is not None:
             return self.validation_loss < other.validation_loss * (1 - _CLEARLY)
         return (self.worst_iia or 0.0, self.mean_iia or 0.0) > (other.worst_iia or 0.0, other.mean_iia or 0.0)
 
-    def gains(self, other: "Evaluation", least: float) -> bool:
-        """Whether a better look is better by so much IIA, or by that share of the loss."""
-        if least == 0:
+    def improves_by(self, min_delta: float, other: "Evaluation") -> bool:
+        """Whether an evaluation that is better is better by so much IIA, or by that share of the loss."""
+        if min_delta == 0:
             return True
         if self.validation_loss is not None and other.validation_loss is not None:
-            return self.validation_loss <= other.validation_loss * (1 - least)
-        return (self.worst_iia or 0.0) >= (other.worst_iia or 0.0) + least
+            return self.validation_loss <= other.validation_loss * (1 - min_delta)
+        return (self.worst_iia or 0.0) >= (other.worst_iia or 0.0) + min_delta
 
 
 class EarlyStopping:
-    """The looks so far, and the maps of the best one."""
+    """The evaluations so far, and the maps of the best one."""
 
-    def __init__(self, problem: Problem, averaged: Sequence[AveragedModel], settings: SearchConfig) -> None:
-        self._problem, self._averaged, self._settings = problem, averaged, settings
+    def __init__(self, problem: Problem, averaged: Sequence[AveragedModel], config: SearchConfig) -> None:
+        self._problem, self._averaged, self._config = problem, averaged, config
         self.history: list[Evaluation] = []
         self.since = 0
-        """The step of the last look that was better by the least gain, or of what else gave the search a new chance."""
-        self.maps = self._now()
-        self.best = self._gained = Evaluation(0, None, None, None)
+        """The step of the last improvement by `min_delta`, or of the last change of the batch size."""
+        self.maps = self._current()
+        self.best = self._improved = Evaluation(0, None, None, None)
 
-    def _now(self) -> tuple[AlignmentMap, ...]:
+    def _current(self) -> tuple[AlignmentMap, ...]:
         with torch.no_grad():
             return tuple(average().frozen() for average in self._averaged)
 
-    def look(self, step: int, loss: float | None) -> None:
-        """Score the maps as they are on validation."""
-        maps = self._now()
-        look = _look(self._problem, maps, step, loss)
-        if not self.history or look.better_than(self.best):
-            self.best, self.maps = look, maps
-            if not self.history or look.gains(self._gained, self._settings.least_gain):
-                self.since, self._gained = step, look
-        self.history.append(look)
+    def evaluate(self, step: int, loss: float | None) -> None:
+        """Score the current maps on validation, and keep them if they are the best."""
+        maps = self._current()
+        evaluation = _evaluation(self._problem, maps, step, loss)
+        if not self.history or evaluation.better_than(self.best):
+            self.best, self.maps = evaluation, maps
+            if not self.history or evaluation.improves_by(self._config.min_delta, self._improved):
+                self.since, self._improved = step, evaluation
+        self.history.append(evaluation)
 
     @property
     def due(self) -> int:
-        """The step of the next look."""
-        return self._settings.look_after(self.history[-1].step)
+        """The step of the next evaluation."""
+        return self._config.next_evaluation(self.history[-1].step)
 
     @property
-    def settled(self) -> bool:
-        """Whether the last look that gained something is long past."""
+    def out_of_patience(self) -> bool:
+        """Whether the last improvement is longer ago than `patience` allows."""
         waited = self.history[-1].step - self.since
-        return waited >= max(self._settings.patience * self._settings.check_every, self._gained.step / 2)
+        return waited >= max(self._config.patience * self._config.eval_every, self._improved.step / 2)
 
     @property
-    def reached(self) -> bool:
-        """Whether the worst direction is as good as was asked for."""
-        enough, worst_iia = self._settings.enough, self.best.worst_iia
-        return not self._settings.to_the_end and enough is not None and worst_iia is not None and worst_iia >= enough
+    def reached_target(self) -> bool:
+        """Whether the worst direction has reached `target_iia`."""
+        target, worst_iia = self._config.target_iia, self.best.worst_iia
+        return self._config.early_stopping and target is not None and worst_iia is not None and worst_iia >= target
 
     @property
     def perfect(self) -> bool:
-        """Whether nothing is left to improve, nor to be done."""
-        nothing = self.best.worst_iia == 1 and self.best.validation_loss is None
-        return nothing and not self._settings.to_the_end
+        """Whether nothing is left to improve."""
+        return self._config.early_stopping and self.best.worst_iia == 1 and self.best.validation_loss is None
 
 
-def _look(problem: Problem, maps: Sequence[AlignmentMap], step: int, loss: float | None) -> Evaluation:
-    run = {d: given for d, given in problem.validation.items() if problem.objectives[d].runs_target}
+def _evaluation(problem: Problem, maps: Sequence[AlignmentMap], step: int, loss: float | None) -> Evaluation:
+    run = {d: rows for d, rows in problem.validation.items() if problem.objectives[d].runs_target}
     correct = row_outcomes(problem.sites, maps, problem.swap, run)
-    mean = float(torch.stack([trials.double().mean() for trials in correct.values()]).mean()) if correct else None
+    mean = float(torch.stack([outcomes.double().mean() for outcomes in correct.values()]).mean()) if correct else None
     return Evaluation(
         step,
         loss,
@@ -119,9 +118,9 @@ def _validation_loss(problem: Problem, maps: Sequence[AlignmentMap]) -> float:
     total = 0.0
     for objective, directions in problem.by_objective(problem.validation):
         for direction in directions:
-            given, site = problem.validation[direction], problem.sites[direction.target]
-            for chunk in torch.arange(len(given)).split(AT_ONCE):
-                batch = given.take(chunk)
+            rows, site = problem.validation[direction], problem.sites[direction.target]
+            for chunk in torch.arange(len(rows)).split(AT_ONCE):
+                batch = rows.take(chunk)
                 loss = objective.loss(site, [batch], problem.swapped([direction], [batch], maps))
-                total += objective.weight / len(directions) * len(chunk) / len(given) * float(loss)
+                total += len(chunk) / len(rows) / len(directions) * float(loss)
     return total

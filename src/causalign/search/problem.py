@@ -1,4 +1,4 @@
-"""What a search is given: sites, interventions, and what is minimised in each direction."""
+"""The optimization problem of a search: sites, objectives and rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,31 +18,31 @@ from causalign.sites.readable import Readable
 
 @dataclass(frozen=True)
 class Problem:
-    """What is searched: maps of these sites under which swapping minimises the objectives."""
+    """The optimization problem: sites, the intervention, the objective of each trained direction, and rows."""
 
     sites: Sequence[Readable]
     swap: Swap
     objectives: Mapping[Direction, Objective]
-    """The trained directions, and what is minimised in each."""
+    """The objective of each trained direction."""
     train: Mapping[Direction, CounterfactualRows]
     validation: Mapping[Direction, CounterfactualRows]
 
     def at(self, precision: str | None) -> "Problem":
-        """The same with copies of the networks at another precision."""
+        """Return the same problem with copies of the networks at another precision."""
         if precision is None:
             return self
         return replace(self, sites=[site.cast(PRECISIONS[precision]) for site in self.sites])
 
     def by_objective(self, of: Mapping[Direction, CounterfactualRows]) -> list[tuple[Objective, list[Direction]]]:
-        """The directions of each objective, of those that are in `of`."""
+        """Return the directions of each objective, of those that are in `of`."""
         kinds = dict.fromkeys(self.objectives.values())
         grouped = [(kind, [d for d in of if self.objectives[d] == kind]) for kind in kinds]
         return [(kind, directions) for kind, directions in grouped if directions]
 
     def swapped(
         self, directions: Sequence[Direction], batches: Sequence[Batch], maps: Sequence[AlignmentMap]
-    ) -> list[Float[Tensor, "trials ... width"]]:
-        """The states that each target goes on from, for a batch of each direction."""
+    ) -> list[Float[Tensor, "rows ... width"]]:
+        """Return the states from which each target is run on, for a batch of each direction."""
         return [
             self.swap(batch.target_states, batch.source_states, maps[target], maps[source])
             for batch, (source, target) in zip(batches, directions, strict=True)

@@ -1,16 +1,23 @@
-"""Which rank: the best of several, or the least whose maps do as well as those of the best, but for a tolerance."""
+"""How the rank of the subspace is chosen: a number, the best of several, or the smallest that is good enough."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from operator import index
+from typing import Any, SupportsIndex
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from causalign.callbacks import Callback
+from causalign.errors import InvalidArgument, unknown
 from causalign.maps.base import AlignmentMap
 from causalign.search.config import SearchConfig
-from causalign.search.search import Search, SearchResult, StopReason
+from causalign.search.search import Search, SearchResult
+from causalign.search.stop_reason import StopReason
+
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -23,102 +30,226 @@ class RankTrial:
     stopped: StopReason
 
 
-Searched = Callable[[Sequence[AlignmentMap]], SearchResult]
-"""A search that begins at given maps, at their rank."""
+@dataclass(frozen=True)
+class RankSearches:
+    """What a rank selection works with: searches from given maps, and the maps to begin at."""
+
+    begin: Callable[[Sequence[AlignmentMap]], Search]
+    """Returns a search, at the rank of these maps, that has taken no step yet."""
+    starting_maps: Callable[[int], list[AlignmentMap]]
+    """Returns the maps of a rank to begin at."""
+    class_means: Callable[[], Sequence[Float[Tensor, "classes _"]]]
+    """Returns the mean states of each class, for every network in one order."""
+    full_rank: int
+    """The least width of the sites."""
+    config: SearchConfig
+    callback: Callback
+
+    def run(self, maps: Sequence[AlignmentMap]) -> SearchResult:
+        """Search from these maps to the end."""
+        return self.begin(maps).go_on(self.config.max_steps, self.callback)
 
 
-def best_rank(
-    new_search: Callable[[Sequence[AlignmentMap]], Search],
-    starts: Sequence[Sequence[AlignmentMap]],
-    settings: SearchConfig,
-    listener: Callback,
-) -> tuple[SearchResult, list[RankTrial]]:
-    """Search at each rank for some steps (`Settings.trial`), and go on at that which is best on validation.
+class RankSelection(ABC):
+    """How the rank is chosen."""
 
-    A rank that is good enough by then (`Settings.enough`), or leaves less to be gained than `Settings.least_gain`,
-    needs no other beside it.
+    compares_iia: bool = False
+    """Whether ranks are compared by their IIA, so that a method without a search, or without a run, has none."""
+    trial_steps: int = 0
+    """Steps that each further rank takes."""
+
+    @abstractmethod
+    def ranks(self, full_rank: int) -> tuple[int, ...]:
+        """Return the ranks that searches begin at, in the order of trial."""
+
+    @abstractmethod
+    def find(self, searches: RankSearches) -> tuple[SearchResult, list[RankTrial]]:
+        """Return what was found at the chosen rank, and the ranks that were tried where there was a choice."""
+
+    @property
+    @abstractmethod
+    def declaration(self) -> int | dict[str, Any]:
+        """The selection as files have it: a number, or a table of its parameters."""
+
+
+@dataclass(frozen=True)
+class FixedRank(RankSelection):
+    """One rank.
+
+    Attributes:
+        rank: The dimensions of the subspace.
+
+    Raises:
+        InvalidArgument: It is not a whole number above 0.
+    """
+
+    rank: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rank", _count("rank", self.rank))
+
+    def ranks(self, full_rank: int) -> tuple[int, ...]:  # noqa: ARG002
+        """Return the rank."""
+        return (self.rank,)
+
+    def find(self, searches: RankSearches) -> tuple[SearchResult, list[RankTrial]]:
+        """Search at this rank."""
+        return searches.run(searches.starting_maps(self.rank)), []
+
+    @property
+    def declaration(self) -> int:
+        """The number."""
+        return self.rank
+
+
+@dataclass(frozen=True)
+class BestRank(RankSelection):
+    """The best of several ranks on validation.
+
+    Each is searched for some steps, and only the best goes on. No further rank is tried once one has reached
+    `SearchConfig.target_iia`, or leaves less to be gained than `SearchConfig.min_delta`.
+
+    Attributes:
+        candidates: The ranks, in the order of trial.
+        trial_steps: Steps after which only the best goes on.
+
+    Raises:
+        InvalidArgument: There is no rank, one is not a whole number above 0, or `trial_steps` is not.
+    """
+
+    candidates: Sequence[int]
+    trial_steps: int = 100
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.candidates, list | tuple) or not self.candidates:
+            raise InvalidArgument(
+                f"BestRank takes a list of ranks, such as BestRank([16, 32]); found {self.candidates!r}"
+            )
+        ranks = tuple(dict.fromkeys(_count("rank", rank) for rank in self.candidates))
+        object.__setattr__(self, "candidates", ranks)
+        object.__setattr__(self, "trial_steps", _count("trial_steps", self.trial_steps))
+
+    def ranks(self, full_rank: int) -> tuple[int, ...]:  # noqa: ARG002
+        """Return the candidates."""
+        return tuple(self.candidates)
+
+    def find(self, searches: RankSearches) -> tuple[SearchResult, list[RankTrial]]:
+        """Search at each rank for `trial_steps`, and go on at the best."""
+        begun, found = list[Search](), list[SearchResult]()
+        config, callback = searches.config, searches.callback
+        for rank in self.candidates:
+            begun.append(searches.begin(searches.starting_maps(rank)))
+            found.append(begun[-1].go_on(self.trial_steps, callback))
+            ends = found[-1].stopped in (StopReason.TARGET_IIA, StopReason.INTERRUPTED)
+            if ends or _little_left(found[-1], config.min_delta):
+                break
+        best = 0
+        for candidate, each in enumerate(found):
+            if each.best.better_than(found[best].best):
+                best = candidate
+        if found[-1].stopped == StopReason.INTERRUPTED:
+            found[best] = replace(found[best], stopped=StopReason.INTERRUPTED)
+        else:
+            found[best] = begun[best].go_on(config.max_steps, callback)
+        tried = [each if candidate == best else _pruned(each, config) for candidate, each in enumerate(found)]
+        return found[best], [_trial(each) for each in tried] if len(self.candidates) > 1 else []
+
+    @property
+    def declaration(self) -> dict[str, Any]:
+        """The parameters."""
+        return {"candidates": list(self.candidates), "trial_steps": self.trial_steps}
+
+
+@dataclass(frozen=True)
+class SmallestRank(RankSelection):
+    """The smallest rank whose worst direction is nearly as good as at the best rank, on validation.
+
+    The rank is halved until the worst direction falls short by more than `tolerance`, and then bisected. The best need
+    not be the full rank: there a swap replaces the whole state, and with it what a single variable leaves alone. Each
+    rank begins at the maps of the least higher one that was good enough, cut to the coordinates that tell the classes
+    apart best. An interrupted search ends the whole.
+
+    Attributes:
+        tolerance: How much lower than at the best rank the worst IIA may be.
+
+    Raises:
+        InvalidArgument: `tolerance` is not a share from 0 to 1.
+    """
+
+    tolerance: float = 0.01
+
+    compares_iia = True
+
+    def __post_init__(self) -> None:
+        number = isinstance(self.tolerance, int | float) and not isinstance(self.tolerance, bool)
+        if not number or not 0 <= self.tolerance <= 1:
+            raise InvalidArgument(f"tolerance is a share from 0 to 1, found {self.tolerance!r}")
+
+    def ranks(self, full_rank: int) -> tuple[int, ...]:
+        """Return the full rank."""
+        return (full_rank,)
+
+    def find(self, searches: RankSearches) -> tuple[SearchResult, list[RankTrial]]:
+        """Halve, then bisect."""
+        found = {searches.full_rank: searches.run(searches.starting_maps(searches.full_rank))}
+        while _last(found).stopped != StopReason.INTERRUPTED:
+            good = _smallest_good(found, self.tolerance)
+            bad = max((rank for rank in found if rank < good), default=0)
+            if good - bad == 1:
+                break
+            rank = good // 2 if bad == 0 else (good + bad) // 2
+            found[rank] = searches.run(cut(found[good].maps, searches.class_means(), rank))
+        best = found[_smallest_good(found, self.tolerance)]
+        if _last(found).stopped == StopReason.INTERRUPTED:
+            best = replace(best, stopped=StopReason.INTERRUPTED)
+        return best, [_trial(each) for each in found.values()]
+
+    @property
+    def declaration(self) -> dict[str, Any]:
+        """The parameters."""
+        return asdict(self)
+
+
+def rank_selection_of(given: object) -> RankSelection:
+    """Return the rank selection that a number, several numbers, a word, a table or an object stands for.
 
     Args:
-        new_search: a search that has not taken a step yet.
-        starts: the maps of each rank to begin at.
-        settings: of the searches.
-        listener: is told how far they are.
+        given: A whole number; several, or a string of several with commas, for `BestRank`; `"auto"` for `SmallestRank`;
+            a table of the parameters of either; or a `RankSelection`.
 
-    Returns:
-        What was found at the best rank, and all ranks that were tried.
+    Raises:
+        InvalidArgument: It is something else.
     """
-    searches, found = list[Search](), list[SearchResult]()
-    for start in starts:
-        searches.append(new_search(start))
-        found.append(searches[-1].go_on(settings.trial, listener))
-        if found[-1].stopped in ("enough", "interrupted") or _little_left(found[-1], settings.least_gain):
-            break
-    best = 0
-    for index, each in enumerate(found):
-        if each.best.better_than(found[best].best):
-            best = index
-    if found[-1].stopped == "interrupted":
-        found[best] = replace(found[best], stopped="interrupted")
-    else:
-        found[best] = searches[best].go_on(settings.most_steps, listener)
-    tried = [_tried(each.maps[0].rank, each if i == best else _outdone(each, settings)) for i, each in enumerate(found)]
-    return found[best], tried
+    if isinstance(given, RankSelection):
+        return given
+    if isinstance(given, Mapping):
+        return _of_table(given)
+    if given == AUTO:
+        return SmallestRank()
+    if isinstance(given, str) and all(part.strip().isdecimal() for part in given.split(",")):
+        ranks = [int(part) for part in given.split(",")]
+        return BestRank(tuple(ranks)) if len(ranks) > 1 else FixedRank(ranks[0])
+    if isinstance(given, list | tuple):
+        return BestRank(tuple(given))
+    if isinstance(given, SupportsIndex):
+        return FixedRank(index(given))
+    raise InvalidArgument(
+        f"rank is a whole number, several such as [16, 32], {AUTO!r}, BestRank(...) or SmallestRank(...); "
+        f"found {given!r}"
+    )
 
 
-def _little_left(found: SearchResult, least_gain: float) -> bool:
-    """Whether no other rank could be better by the least gain, where it is IIA that is gone by."""
-    return found.best.validation_loss is None and (found.best.worst_iia or 0.0) >= 1 - least_gain
+def _of_table(given: Mapping[str, Any]) -> RankSelection:
+    kinds: tuple[type[BestRank] | type[SmallestRank], ...] = (BestRank, SmallestRank)
+    for kind in kinds:
+        if given and set(given) <= {field.name for field in fields(kind)}:
+            return kind(**given)
+    known = [field.name for kind in kinds for field in fields(kind)]
+    raise unknown("parameter of rank", next((name for name in given if name not in known), str(dict(given))), known)
 
 
-def _outdone(found: SearchResult, settings: SearchConfig) -> SearchResult:
-    """A search that another was let go on instead of."""
-    paused = found.stopped == "steps" and found.steps < settings.most_steps
-    return replace(found, stopped="outdone") if paused else found
-
-
-def smallest_rank(
-    run_search: Searched,
-    start: Sequence[AlignmentMap],
-    means: Sequence[Float[Tensor, "values _"]],
-    tolerance: float,
-) -> tuple[SearchResult, list[RankTrial]]:
-    """Halve the rank until the worst direction falls short of the best rank's by more than `tolerance`, then bisect.
-
-    The best need not be the full rank: there a swap replaces the whole state, and with it what a single variable
-    leaves alone. All is decided on validation interventions. Each rank begins at the maps of the least higher one that
-    was good enough, turned and cut to what tells the values apart best. An interrupted search ends the whole.
-
-    Args:
-        run_search: runs a search.
-        start: the maps of full rank to begin at.
-        means: the networks' mean states by value, in one order.
-        tolerance: how much lower the worst IIA may be.
-
-    Returns:
-        What was found at the least rank that was good enough, and all ranks that were tried.
-    """
-    found = {start[0].rank: run_search(start)}
-    while next(reversed(found.values())).stopped != "interrupted":
-        good = _good(found, tolerance)
-        bad = max((rank for rank in found if rank < good), default=0)
-        if good - bad == 1:
-            break
-        rank = good // 2 if bad == 0 else (good + bad) // 2
-        found[rank] = run_search(cut(found[good].maps, means, rank))
-    best = found[_good(found, tolerance)]
-    if next(reversed(found.values())).stopped == "interrupted":
-        best = replace(best, stopped="interrupted")
-    return best, [_tried(rank, each) for rank, each in found.items()]
-
-
-def _good(found: dict[int, SearchResult], tolerance: float) -> int:
-    """The least of the ranks that are within the tolerance of the best."""
-    scores = {rank: each.best.worst_iia or 0.0 for rank, each in found.items()}
-    return min(rank for rank, score in scores.items() if score >= max(scores.values()) - tolerance)
-
-
-def cut(maps: Sequence[AlignmentMap], means: Sequence[Float[Tensor, "values _"]], rank: int) -> list[AlignmentMap]:
-    """The maps at a lower rank: the coordinates along which the mean states differ most, the same for all networks.
+def cut(maps: Sequence[AlignmentMap], means: Sequence[Float[Tensor, "classes _"]], rank: int) -> list[AlignmentMap]:
+    """Return the maps at a lower rank: the coordinates along which the mean states differ most, the same for all maps.
 
     Turning the aligned space of all maps alike changes no interchange; cutting it then loses the least.
     """
@@ -128,5 +259,33 @@ def cut(maps: Sequence[AlignmentMap], means: Sequence[Float[Tensor, "values _"]]
     return [AlignmentMap(each.frame @ turned[:rank].mT.to(each.frame), each.scale) for each in maps]
 
 
-def _tried(rank: int, found: SearchResult) -> RankTrial:
-    return RankTrial(rank=rank, worst_iia=found.best.worst_iia or 0.0, steps=found.steps, stopped=found.stopped)
+def _last(found: Mapping[int, SearchResult]) -> SearchResult:
+    return next(reversed(list(found.values())))
+
+
+def _smallest_good(found: Mapping[int, SearchResult], tolerance: float) -> int:
+    """The least of the ranks that are within the tolerance of the best."""
+    scores = {rank: each.best.worst_iia or 0.0 for rank, each in found.items()}
+    return min(rank for rank, score in scores.items() if score >= max(scores.values()) - tolerance)
+
+
+def _little_left(found: SearchResult, min_delta: float) -> bool:
+    """Whether no other rank could be better by `min_delta`, where the IIA decides."""
+    return found.best.validation_loss is None and (found.best.worst_iia or 0.0) >= 1 - min_delta
+
+
+def _pruned(found: SearchResult, config: SearchConfig) -> SearchResult:
+    """A search that was given up for another."""
+    paused = found.stopped == StopReason.MAX_STEPS and found.steps < config.max_steps
+    return replace(found, stopped=StopReason.PRUNED) if paused else found
+
+
+def _trial(found: SearchResult) -> RankTrial:
+    return RankTrial(found.maps[0].rank, found.best.worst_iia or 0.0, found.steps, found.stopped)
+
+
+def _count(name: str, value: object) -> int:
+    """The value as Python's whole number, which it has to be, above 0."""
+    if not isinstance(value, SupportsIndex) or isinstance(value, bool) or index(value) < 1:
+        raise InvalidArgument(f"{name} must be a whole number, at least 1; found {value!r}")
+    return index(value)

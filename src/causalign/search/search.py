@@ -1,13 +1,12 @@
-"""The search: gradient descent on the maps until they stop improving on validation interventions.
+"""The search: gradient descent on the maps until they stop improving on validation rows.
 
-Everything upstream of the swap is frozen and was computed once; a step gathers recorded states, swaps them, and runs
-the continuations of each target as one batch.
+Everything upstream of the swap is frozen and was computed once. A step gathers stored activations, swaps them, and runs
+each target on from there as one batch.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal
 
 import numpy as np
 import torch
@@ -24,11 +23,10 @@ from causalign.search.early_stopping import EarlyStopping, Evaluation
 from causalign.search.objectives import Objective
 from causalign.search.optimizers import Optimizers
 from causalign.search.problem import Problem
+from causalign.search.stop_reason import StopReason
 from causalign.storage import forget_mapped_pages, release_freed_memory
 
-_MEMORY = 0.9  # of the running average of the parameters: about the last ten steps
-
-StopReason = Literal["settled", "enough", "steps", "interrupted", "diverged", "closed-form", "outdone"]
+_MEMORY = 0.9  # decay of the running average of the parameters: about the last ten steps
 
 
 @dataclass(frozen=True)
@@ -39,110 +37,114 @@ class SearchResult:
     best: Evaluation
     history: tuple[Evaluation, ...]
     steps: int
-    """Steps taken until the search stopped; the maps are from the best look."""
+    """Steps taken until the search stopped. The maps are those of the best evaluation."""
     stopped: StopReason
 
 
 class Search:
     """The maps in training. It goes on for so many steps, and can go on again from there.
 
-    What is looked at and kept is a running average of the last steps' parameters: a constant learning rate leaves the
-    maps jittering about where they would settle. The first steps are of small batches, which go as far in a fraction of
-    the time; where they get no further, larger ones do.
+    A running average of the last steps' parameters is evaluated and kept: a constant learning rate leaves the maps
+    moving about the place where they would settle. The first steps take small batches, which go as far in a fraction of
+    the time.
     """
 
     def __init__(
-        self, problem: Problem, maps: Sequence[TrainableMap], settings: SearchConfig, rng: np.random.Generator
+        self, problem: Problem, maps: Sequence[TrainableMap], config: SearchConfig, rng: np.random.Generator
     ) -> None:
-        self._problem, self._maps, self._settings, self._rng = problem, maps, settings, rng
-        self._learnt = problem.at(settings.precision)
-        self._optimisers = Optimizers(maps, settings.optimizer, settings.learning_rate)
+        self._problem, self._maps, self._config, self._rng = problem, maps, config, rng
+        self._trained = problem.at(config.precision)
+        self._optimizers = Optimizers(maps, config.optimizer, config.learning_rate)
         self._averaged = [AveragedModel(each, multi_avg_fn=get_ema_multi_avg_fn(_MEMORY)) for each in maps]
-        self._looks = EarlyStopping(problem, self._averaged, settings)
-        self._step, self._batch = 0, settings.first_batch
+        self._stopping = EarlyStopping(problem, self._averaged, config)
+        self._step, self._batch_size = 0, config.first_batch_size
         self._stopped: StopReason | None = None
 
-    def go_on(self, until: int, listener: Callback = silent) -> SearchResult:
-        """The best maps once it has ended, or has taken so many steps in all.
+    def go_on(self, until: int, callback: Callback = silent) -> SearchResult:
+        """Return the best maps once the search has stopped, or has taken so many steps in all.
 
-        Ctrl-C ends it as running out of steps does: with the best so far.
+        Ctrl-C stops it with the best maps so far.
         """
-        until, looks = min(until, self._settings.most_steps), self._looks
+        until, stopping = min(until, self._config.max_steps), self._stopping
         try:
-            if not looks.history:
-                looks.look(0, None)
-                self._stopped = "enough" if looks.reached else None
+            if not stopping.history:
+                stopping.evaluate(0, None)
+                self._stopped = StopReason.TARGET_IIA if stopping.reached_target else None
             while self._stopped is None and self._step < until:
-                loss = self._take_a_step()
-                listener(ProgressUpdate("search", self._step, until, {"loss": loss, **looks.best.figures}))
+                loss = self._take_step()
+                callback(ProgressUpdate("search", self._step, until, {"loss": loss, **stopping.best.figures}))
         except KeyboardInterrupt:
-            self._stopped = "interrupted"
-        listener(ProgressUpdate("search", self._step, self._step, looks.best.figures))
-        return SearchResult(looks.maps, looks.best, tuple(looks.history), self._step, self._stopped or "steps")
+            self._stopped = StopReason.INTERRUPTED
+        callback(ProgressUpdate("search", self._step, self._step, stopping.best.figures))
+        stopped = self._stopped or StopReason.MAX_STEPS
+        return SearchResult(stopping.maps, stopping.best, tuple(stopping.history), self._step, stopped)
 
-    def _take_a_step(self) -> float:
-        """Take it, and look where it leads if a look is due; its loss."""
-        settings, looks = self._settings, self._looks
+    def _take_step(self) -> float:
+        """Take a step, evaluate where an evaluation is due, and return the loss."""
         self._step += 1
-        loss = _learn(self._learnt, self._maps, self._batch, settings.passes, self._optimisers, self._rng)
+        batches = BatchPlan(self._batch_size, self._config.directions_per_site, self._rng)
+        loss = _train_step(self._trained, self._maps, batches, self._optimizers)
         for average, each in zip(self._averaged, self._maps, strict=True):
             average.update_parameters(each)
         forget_mapped_pages()
         if not np.isfinite(loss):
-            self._stopped = "diverged"
-        elif self._step == looks.due:
-            looks.look(self._step, loss)
+            self._stopped = StopReason.DIVERGED
+        elif self._step == self._stopping.due:
+            self._stopping.evaluate(self._step, loss)
             release_freed_memory()
-            self._end_or_grow()
+            self._stop_or_grow()
         return loss
 
-    def _end_or_grow(self) -> None:
-        """End if there is no more to be had, or take larger batches if there is no more to be had from small ones."""
-        settings, looks = self._settings, self._looks
-        if looks.reached:
-            self._stopped = "enough"
-        elif looks.perfect:
-            self._stopped = "settled"
-        elif looks.settled and self._batch != settings.batch:
-            self._batch, looks.since = settings.batch, self._step
-        elif looks.settled and not settings.to_the_end:
-            self._stopped = "settled"
+    def _stop_or_grow(self) -> None:
+        """Stop where nothing more is to be gained; take full batches where nothing more is to be gained from small."""
+        config, stopping = self._config, self._stopping
+        if stopping.reached_target:
+            self._stopped = StopReason.TARGET_IIA
+        elif stopping.perfect:
+            self._stopped = StopReason.EARLY_STOPPING
+        elif stopping.out_of_patience and self._batch_size != config.batch_size:
+            self._batch_size, stopping.since = config.batch_size, self._step
+        elif stopping.out_of_patience and config.early_stopping:
+            self._stopped = StopReason.EARLY_STOPPING
 
 
 def search(
     problem: Problem,
     maps: Sequence[TrainableMap],
-    settings: SearchConfig,
+    config: SearchConfig,
     rng: np.random.Generator,
-    listener: Callback = silent,
+    callback: Callback = silent,
 ) -> SearchResult:
-    """Train the maps and keep those of the best look at the validation interventions."""
-    return Search(problem, maps, settings, rng).go_on(settings.most_steps, listener)
+    """Train the maps, and keep those of the best evaluation on validation."""
+    return Search(problem, maps, config, rng).go_on(config.max_steps, callback)
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """How the rows of a step are drawn."""
+
+    size: int
+    """Rows of each direction."""
+    directions_per_site: int
+    rng: np.random.Generator
 
 
 @torch.enable_grad()
-def _learn(
-    problem: Problem,
-    maps: Sequence[TrainableMap],
-    batch: int,
-    passes: int,
-    optimisers: Optimizers,
-    rng: np.random.Generator,
-) -> float:
-    """One step down the loss; what it was.
+def _train_step(problem: Problem, maps: Sequence[TrainableMap], batches: BatchPlan, optimizers: Optimizers) -> float:
+    """Take one gradient step and return the loss.
 
-    Each objective is a mean over its directions, and the loss their weighted sum (equations 6, 7 and 9).
+    Each objective is a mean over its directions, and the loss is their sum (equations 6, 7 and 9).
     """
     current = [trainable() for trainable in maps]
-    chosen = sample_directions(list(problem.train), len(problem.sites), passes, rng)
+    chosen = sample_directions(list(problem.train), len(problem.sites), batches.directions_per_site, batches.rng)
     loss: Float[Tensor, ""] = torch.stack(
         [
-            objective.weight / len(directions) * _loss(problem, objective, into, current, batch, rng)
+            _loss(problem, objective, into, current, batches) / len(directions)
             for objective, directions in problem.by_objective({d: problem.train[d] for d in chosen})
             for into in _by_target(directions)
         ]
     ).sum()
-    optimisers.step(loss)
+    optimizers.step(loss)
     return float(loss.detach())
 
 
@@ -156,12 +158,11 @@ def _loss(
     objective: Objective,
     into: Sequence[Direction],
     maps: Sequence[AlignmentMap],
-    batch: int,
-    rng: np.random.Generator,
+    plan: BatchPlan,
 ) -> Float[Tensor, ""]:
     """The loss of a random batch of each direction into one target, summed over them."""
     batches = []
     for direction in into:
-        given = problem.train[direction]
-        batches.append(given.take(torch.from_numpy(rng.integers(len(given), size=batch))))
+        rows = problem.train[direction]
+        batches.append(rows.take(torch.from_numpy(plan.rng.integers(len(rows), size=plan.size))))
     return objective.loss(problem.sites[into[0].target], batches, problem.swapped(into, batches, maps))

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
-from scipy.stats import zscore
 from torch import Tensor
 
 from causalign.errors import InvalidArgument, lookup
@@ -53,6 +52,8 @@ def _varying(samples: Samples) -> np.ndarray:
 
 
 def _cosine(samples: Samples) -> Features:
+    from scipy.stats import zscore  # takes half a second to import
+
     scored = zscore(samples[:, _varying(samples)], axis=0)
     norms = np.linalg.norm(scored, axis=1, keepdims=True)
     return np.divide(scored, norms, out=np.zeros_like(scored), where=norms > 0)

@@ -22,15 +22,17 @@ ZOO, HUGGING_FACE = "zoo:", "hf:"
 DESCRIPTION = ".toml"
 
 
-def open_site(reference: str) -> Readable:
+def open_site(reference: str, *, with_task: bool = True) -> Readable:
     """The site that a reference names.
 
     `zoo:multi-object/gru/1@hidden`, `path/to/a/saved/network@embedding`, or `hf:PATH@layer.3`, a language model that is
     shown the in-context task. Options follow the network: `zoo:multi-object/gru,counts=1..12` is shown only these
-    quantities of a counting task, and a language model has more, `hf:PATH,dtype=bfloat16,words=nut/seed/stop` and
-    `trust_remote_code=yes`. A file `*.toml` describes a recording.
+    quantities of a counting task, and a language model has more, `hf:PATH,dtype=bfloat16,words=nut/seed/stop`
+    and `trust_remote_code=yes`. A file `*.toml` describes a recording.
 
-    Without a seed the zoo's network of seed 0 is meant; without `@` the hidden state, or a language model's embedding.
+    With `with_task=False` a language model is opened without the in-context task: for data of one's own, whatever its
+    tokens are. Without a seed the zoo's network of seed 0 is meant; without `@` the hidden state, or a language model's
+    embedding.
 
     Raises:
         InvalidArgument: there is no such network, or it has no such site.
@@ -40,7 +42,7 @@ def open_site(reference: str) -> Readable:
     named, at = _parted(reference)
     if named.startswith(HUGGING_FACE):
         path, task, options = _language_model(named)
-        return from_pretrained(path, task, **options).site(at)
+        return from_pretrained(path, task if with_task else None, **options).site(at)
     whole = Path(named).exists()  # a comma may be part of a path
     named, options = (named, {}) if whole else _with_options(named, {"counts": _counts})
     network = _network(named)

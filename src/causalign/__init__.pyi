@@ -1,0 +1,97 @@
+"""The public names, imported when they are first used. `__init__.py` reads this list, and type checkers do."""
+
+from . import networks, sites, tasks
+from .alignment.align import align
+from .alignment.config import AlignmentConfig
+from .alignment.recording_controls import recording_controls
+from .alignment.result import Alignment, load_alignment, score
+from .counterfactuals.dataset import Counterfactuals
+from .counterfactuals.direction import Direction
+from .counterfactuals.from_table import TextPosition
+from .counterfactuals.inputs import PerSite
+from .counterfactuals.interventions import interchange, replace
+from .counterfactuals.rows import CounterfactualRows
+from .errors import CausalignError, FileFormatError, InvalidArgument, MissingDependency, OutOfMemory
+from .maps.base import AlignmentMap
+from .methods.base import Method
+from .methods.clmas import CLMAS
+from .methods.das import DAS
+from .methods.mas import MAS
+from .methods.procrustes import Procrustes
+from .methods.registry import METHODS, register_method
+from .methods.stitch import LatentStitch, Stitch
+from .networks import zoo
+from .networks.base import Network
+from .networks.checkpoint import load_network
+from .networks.training import train
+from .planning.estimate import Estimate, estimate
+from .recordings.preprocessing import Preprocess, Preprocessing
+from .scoring.comparison import compare
+from .scoring.metrics import RowOutputs
+from .search.config import SearchConfig
+from .search.objectives import Objective
+from .search.rank_selection import BestRank, SmallestRank
+from .search.stop_reason import StopReason
+from .similarity.cka import cka
+from .similarity.procrustes import procrustes
+from .similarity.rsa import rsa
+from .sites.base import Site
+from .sites.modules.inventory import sites_of
+from .sites.recordings.recording import Recording
+from .version import __version__
+
+__all__ = [
+    "CLMAS",
+    "DAS",
+    "MAS",
+    "METHODS",
+    "Alignment",
+    "AlignmentConfig",
+    "AlignmentMap",
+    "BestRank",
+    "CausalignError",
+    "CounterfactualRows",
+    "Counterfactuals",
+    "Direction",
+    "Estimate",
+    "FileFormatError",
+    "InvalidArgument",
+    "LatentStitch",
+    "Method",
+    "MissingDependency",
+    "Network",
+    "Objective",
+    "OutOfMemory",
+    "PerSite",
+    "Preprocess",
+    "Preprocessing",
+    "Procrustes",
+    "Recording",
+    "RowOutputs",
+    "SearchConfig",
+    "Site",
+    "SmallestRank",
+    "Stitch",
+    "StopReason",
+    "TextPosition",
+    "__version__",
+    "align",
+    "cka",
+    "compare",
+    "estimate",
+    "interchange",
+    "load_alignment",
+    "load_network",
+    "networks",
+    "procrustes",
+    "recording_controls",
+    "register_method",
+    "replace",
+    "rsa",
+    "score",
+    "sites",
+    "sites_of",
+    "tasks",
+    "train",
+    "zoo",
+]

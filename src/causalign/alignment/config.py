@@ -1,0 +1,125 @@
+"""The configuration of an alignment: the one declaration of its arguments.
+
+The Python call, TOML and JSON files, the command line and `result.json` all read these fields.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, field_validator
+from pydantic import InstanceOf as Instance
+
+from causalign.config_model import ConfigModel
+from causalign.errors import lookup, unknown
+from causalign.maps import DEFAULT, PARAMETRIZATIONS
+from causalign.methods.base import Method
+from causalign.methods.mas import MAS
+from causalign.methods.registry import SHORTHANDS, method_of
+from causalign.search.config import SearchConfig
+from causalign.search.rank_selection import AUTO, FixedRank, RankSelection, rank_selection_of
+from causalign.tasks.variable import FULL, Variable
+
+CLOSED_FORM = "closed-form"
+STARTS = (CLOSED_FORM, "paired", "random")
+SAVED: Mapping[str, bool] = {"saved": True}
+"""The validation context in which a method of an unknown class is read rather than refused."""
+
+
+def _method(given: object, info: Any) -> Method:  # a ValidationInfo, which is not checkable
+    return method_of(given, saved=bool(info.context and info.context.get("saved")))
+
+
+def _variable(given: object) -> object:
+    """The name of a variable, or a tuple of names, each of a form that names one."""
+    if isinstance(given, list | tuple):
+        return tuple(str(Variable.of(each)) for each in given)
+    return str(Variable.of(given)) if isinstance(given, str | Variable) else given
+
+
+_METHOD_SCHEMA = {
+    "anyOf": [
+        {"enum": list(SHORTHANDS)},
+        {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}},
+    ]
+}
+_RANK_SCHEMA = {
+    "anyOf": [
+        {"type": "integer", "minimum": 1},
+        {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1},
+        {"const": AUTO},
+        {
+            "type": "object",
+            "required": ["candidates"],
+            "properties": {"candidates": {"type": "array"}, "trial_steps": {"type": "integer"}},
+            "additionalProperties": False,
+        },
+        {"type": "object", "required": ["tolerance"], "properties": {"tolerance": {"type": "number"}}},
+    ]
+}
+
+MethodField = Annotated[
+    Instance[Method],
+    BeforeValidator(_method),
+    PlainSerializer(lambda method: method.parameters),
+    WithJsonSchema(_METHOD_SCHEMA),
+]
+RankField = Annotated[
+    Instance[RankSelection],
+    BeforeValidator(rank_selection_of),
+    PlainSerializer(lambda selection: selection.declaration),
+    WithJsonSchema(_RANK_SCHEMA),
+]
+
+
+class AlignmentConfig(ConfigModel):
+    """The configuration of an alignment: every argument of `align` but its data and its callbacks."""
+
+    variable: Annotated[str | tuple[str, ...], BeforeValidator(_variable)] = FULL
+    """The variable that is swapped: `full`, a variable of the task such as `count`, or some of its values,
+    `count[1..10]`. Several name one for each site. Only for rows that are drawn from tasks."""
+    method: MethodField = MAS()
+    """The method: an object such as `MAS(latent_weight=1)`, its name, or a table of its name and parameters."""
+    rank: RankField = FixedRank(16)
+    """The dimensions of the aligned subspace: a number; several, of which the best on validation is taken
+    (`BestRank`); or `auto`, the smallest within a tolerance of the best (`SmallestRank`)."""
+    parametrization: str = DEFAULT
+    """The parametrization of the maps: `gram-schmidt`, `expm`, `cayley` or `householder`."""
+    scale: bool = True
+    """Whether each map has a trained positive scalar."""
+    start: Literal["closed-form", "paired", "random"] | None = None
+    """The maps to begin at: `closed-form` (generalized Procrustes on the mean states of each value, or label), `paired`
+    (on states of the same inputs) or `random`. By default `closed-form`, or `random` where the data have no classes. A
+    method that only is its start has its own."""
+    controls: bool = False
+    """Whether to score the controls as well: the same search with the first network untrained, with shuffled
+    counterfactuals, and a random subspace. They take two more searches of as many steps."""
+    seed: int = Field(default=0, ge=0)
+    """The seed of all random draws. The same seed gives the same alignment on the same machine and threads."""
+    n_train: int = Field(default=10_000, ge=1)
+    """Rows of each direction that are trained on. Only for rows that are drawn from tasks."""
+    n_validation: int = Field(default=1_000, ge=1)
+    """Rows of each direction by which the best step is chosen. Only for rows that are drawn from tasks."""
+    n_test: int = Field(default=1_000, ge=1)
+    """Rows of each direction that are scored. Only for rows that are drawn from tasks."""
+    search: SearchConfig = SearchConfig()
+    """How the search runs."""
+    memory: float | None = Field(default=None, ge=0)
+    """GiB that stored activations and rows may take; what exceeds it lies in temporary files. By default 4, or what the
+    dataset was made with."""
+
+    @field_validator("start", mode="before")
+    @classmethod
+    def _known_start(cls, start: object) -> object:
+        if start is not None and start not in STARTS:
+            raise unknown("start", str(start), STARTS)
+        return start
+
+    @field_validator("parametrization")
+    @classmethod
+    def _known_parametrization(cls, name: str) -> str:
+        lookup("parametrization", name, PARAMETRIZATIONS)
+        return name
+
+
+DRAWN = ("variable", "n_train", "n_validation", "n_test")
+"""The fields that only say how rows are drawn from tasks."""

@@ -1,0 +1,108 @@
+"""One swap, carried out: what the target predicts next after it, and what it would have predicted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from causalign.counterfactuals.direction import Direction
+from causalign.counterfactuals.from_arrays import single_row
+from causalign.counterfactuals.from_table import Reader
+from causalign.counterfactuals.interventions import Swap
+from causalign.counterfactuals.row_source import RowRequest
+from causalign.errors import InvalidArgument
+from causalign.maps.base import AlignmentMap
+from causalign.run_context import RunContext
+from causalign.scoring.metrics import row_outputs
+from causalign.sites.base import Site
+
+
+@dataclass(frozen=True, eq=False)
+class SwapOutput:
+    """The next-token logits of a target after a swap, and with nothing swapped."""
+
+    logits: Float[Tensor, " vocabulary"]
+    no_swap_logits: Float[Tensor, " vocabulary"]
+    site: Site
+
+    def top(self, k: int = 5) -> pd.DataFrame:
+        """Return the k most likely tokens after the swap.
+
+        Returns:
+            `id, token, probability, no_swap_probability`, the most likely first; `token` is the text of the id, where
+            the network has a tokenizer, or the token of its task.
+
+        Raises:
+            InvalidArgument: k is not a whole number, at least 1.
+        """
+        if not isinstance(k, int) or isinstance(k, bool) or k < 1:
+            raise InvalidArgument(f"k must be a whole number, at least 1; found {k!r}")
+        after, before = self.logits.softmax(-1), self.no_swap_logits.softmax(-1)
+        ids = after.topk(min(k, len(after))).indices
+        return pd.DataFrame(
+            {
+                "id": ids.cpu().numpy(),
+                "token": [self._text(int(each)) for each in ids],
+                "probability": after[ids].cpu().numpy(),
+                "no_swap_probability": before[ids].cpu().numpy(),
+            }
+        )
+
+    def _text(self, token: int) -> str:
+        tokenizer = getattr(self.site.network, "tokenizer", None)
+        if tokenizer is not None:
+            return str(tokenizer.decode([token]))
+        return {index: name for name, index in self.site.network.ids.items()}.get(token, str(token))
+
+    def __repr__(self) -> str:
+        after, before = int(self.logits.argmax()), int(self.no_swap_logits.argmax())
+        return (
+            f"SwapOutput({self.site.name}: {self._text(after)!r} after the swap, "
+            f"{self._text(before)!r} with nothing swapped)"
+        )
+
+
+@dataclass(frozen=True)
+class SwapInputs:
+    """The two inputs of a swap: text or ids, and the positions that are swapped (-1 is the last)."""
+
+    source: Any
+    target: Any
+    source_position: int = -1
+    target_position: int = -1
+
+
+@torch.no_grad()
+def swap_output(
+    sites: tuple[Site, Site], inputs: SwapInputs, swap: Swap, maps: tuple[AlignmentMap, AlignmentMap], stepwise: bool
+) -> SwapOutput:
+    """Swap the state of the source on one input into the target on another, and read the target's next prediction.
+
+    Args:
+        sites: The source, and the target.
+        inputs: Their inputs.
+        swap: The intervention.
+        maps: The map of the source, and that of the target.
+        stepwise: Whether the states of all positions up to the swap's are swapped.
+
+    Raises:
+        InvalidArgument: An input is text and there is no tokenizer, is not in the vocabulary, or has no such position.
+    """
+    ids = [
+        Reader(site, getattr(site.network, "tokenizer", None)).inputs([_plain(given)], end)[0]
+        for site, given, end in zip(sites, (inputs.source, inputs.target), ("the source", "the target"), strict=True)
+    ]
+    rows = single_row(sites, (ids[0], ids[1]), (inputs.source_position, inputs.target_position))
+    request = RowRequest("test", (Direction(0, 1),), stepwise)
+    (made,) = rows.rows(request, RunContext()).values()
+    outputs = row_outputs(sites[1], made.take(torch.arange(1)), swap, maps)
+    return SwapOutput(outputs.logits[0], outputs.no_swap_logits[0], sites[1])
+
+
+def _plain(given: str | Sequence[int] | Int[Tensor, " time"] | Any) -> Any:
+    """Ids as a list; text as it is."""
+    return given if isinstance(given, str) else [int(each) for each in given]

@@ -1,0 +1,86 @@
+"""A table of counterfactual rows, declared in a file: where it is, and what its columns hold."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from causalign.config_model import ConfigModel
+from causalign.counterfactuals.dataset import Counterfactuals
+from causalign.counterfactuals.from_table import Position, TextPosition
+from causalign.counterfactuals.splits import SHARES
+from causalign.errors import FileFormatError, lookup
+from causalign.sites.readable import Readable
+from causalign.storage import DEFAULT_BUDGET
+
+_READERS: Mapping[str, Callable[[Path], pd.DataFrame]] = {
+    ".csv": lambda path: pd.read_csv(path),
+    ".tsv": lambda path: pd.read_csv(path, sep="\t"),
+    ".json": lambda path: pd.read_json(path),
+    ".jsonl": lambda path: pd.read_json(path, lines=True),
+    ".parquet": lambda path: pd.read_parquet(path),
+}
+
+
+class TableSpec(ConfigModel):
+    """A table with a row for each pair of a source and a target input, as `Counterfactuals.from_table` takes it."""
+
+    table: str
+    """The file: `.csv`, `.tsv`, `.json`, `.jsonl`, or `.parquet`."""
+    source: str = "source"
+    """The column of source inputs, text or ids."""
+    target: str = "target"
+    """The column of target inputs."""
+    label: str = "label"
+    """The column of what should follow the target input after the swap."""
+    position: int | str = -1
+    """Where states are swapped: a number (-1 is the last token), or the column that holds it."""
+    text_position: str | None = None
+    """The column of the piece of text at whose last token states are swapped, in place of `position`."""
+    value: str | None = None
+    """The column with the value of the variable in the source input."""
+    no_swap_label: str | None = None
+    """The column of what is right with nothing swapped."""
+    split: str | None = None
+    """The column that names the split of each row. By default rows are split by the seed, 80, 10 and 10 percent."""
+    variable: str = "full"
+    """The name of the variable, for tables and figures."""
+    loss: str = "scored"
+    """Whether the search minimizes the loss of the `scored` tokens, or of `all` that are read after the swap."""
+
+    def dataset(self, sites: Sequence[Readable], seed: int, memory: float | None) -> Counterfactuals:
+        """Read the table, and make a dataset for these sites.
+
+        Raises:
+            CausalignError: The file cannot be read, or its columns do not fit the sites.
+        """
+        at: Position = self.position if self.text_position is None else TextPosition(self.text_position)
+        return Counterfactuals.from_table(
+            read_table(Path(self.table)),
+            sites,
+            source=self.source,
+            target=self.target,
+            label=self.label,
+            position=at,
+            value=self.value,
+            no_swap_label=self.no_swap_label,
+            split=SHARES if self.split is None else self.split,
+            variable=self.variable,
+            loss=self.loss,
+            seed=seed,
+            memory=DEFAULT_BUDGET if memory is None else memory,
+        )
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table by the ending of its name.
+
+    Raises:
+        FileFormatError: The file cannot be read, or is not a table.
+        InvalidArgument: The ending is unknown.
+    """
+    reader = lookup("ending of a table", path.suffix, _READERS)
+    try:
+        return reader(path)
+    except (OSError, ValueError, ImportError) as error:
+        raise FileFormatError(f"cannot read the table {path}: {error}") from None

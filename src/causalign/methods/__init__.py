@@ -1,0 +1,1 @@
+"""Methods: which directions are trained on which objectives, and by which intervention."""

@@ -1,0 +1,181 @@
+"""Metrics of single rows beside exact match: what the outputs after a swap are, and how the swap changes them.
+
+rows --run with and without the swap--> outputs at the scored tokens --metric--> a number a row
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from causalign.counterfactuals.direction import Direction
+from causalign.counterfactuals.interventions import Swap, keep
+from causalign.counterfactuals.rows import CounterfactualRows
+from causalign.engine.batch import Batch
+from causalign.engine.run import run_interventions
+from causalign.errors import InvalidArgument, lookup
+from causalign.maps.base import AlignmentMap
+from causalign.sites.readable import Readable
+
+_LOGITS_AT_ONCE = 2**25
+_NOTHING = -100
+
+
+@dataclass(frozen=True, eq=False)
+class RowOutputs:
+    """The outputs of a target at the scored tokens of some rows, packed: one entry a token."""
+
+    logits: Float[Tensor, "tokens vocabulary"]
+    """After the swap."""
+    no_swap_logits: Float[Tensor, "tokens vocabulary"]
+    """With nothing swapped."""
+    expected: Int[Tensor, "tokens allowed"]
+    """The ids that count as right; -100 where there are fewer."""
+    row: Int[Tensor, " tokens"]
+    """The row of each token."""
+    n_rows: int
+
+    def sum_by_row(self, values: Float[Tensor, " tokens"]) -> Float[Tensor, " rows"]:
+        """Sum a value of each token over the tokens of each row."""
+        return values.new_zeros(self.n_rows).index_add(0, self.row, values)
+
+    def mean_by_row(self, values: Float[Tensor, " tokens"]) -> Float[Tensor, " rows"]:
+        """Average a value of each token over the tokens of each row."""
+        return self.sum_by_row(values) / self.sum_by_row(torch.ones_like(values))
+
+
+Metric = Callable[[RowOutputs], Float[Tensor, " rows"]]
+"""A function from the outputs of some rows to a number for each row."""
+
+
+def exact_match(outputs: RowOutputs) -> Float[Tensor, " rows"]:
+    """1 where every scored token is the most likely one after the swap, 0 elsewhere: its mean is the IIA."""
+    wrong = (outputs.logits.argmax(-1)[:, None] != outputs.expected).all(1)
+    return (outputs.sum_by_row(wrong.float()) == 0).float()
+
+
+def probability(outputs: RowOutputs) -> Float[Tensor, " rows"]:
+    """The probability of the label after the swap: of all scored tokens together, and of any allowed id."""
+    log_probability = _allowed(outputs.logits.log_softmax(-1), outputs.expected).logsumexp(1)
+    return outputs.sum_by_row(log_probability).exp()
+
+
+def logit_difference(outputs: RowOutputs) -> Float[Tensor, " rows"]:
+    """The logit of the label minus that of the most likely token with nothing swapped, after the swap.
+
+    It is a mean over the scored tokens, and 0 at a token where the unswapped output is the label. Above 0 the swap has
+    made the label likelier than what the target would have said.
+    """
+    unswapped = outputs.no_swap_logits.argmax(-1)
+    label = _allowed(outputs.logits, outputs.expected).amax(1)
+    return outputs.mean_by_row(label - outputs.logits.gather(1, unswapped[:, None]).squeeze(1))
+
+
+def kl_divergence(outputs: RowOutputs) -> Float[Tensor, " rows"]:
+    """KL(unswapped || swapped) of the next-token distributions, in nats: a mean over the scored tokens."""
+    before, after = outputs.no_swap_logits.log_softmax(-1), outputs.logits.log_softmax(-1)
+    terms = torch.where(before > -torch.inf, before.exp() * (before - after), 0.0)  # a banned token adds nothing
+    return outputs.mean_by_row(terms.sum(-1))
+
+
+METRICS: Mapping[str, Metric] = {
+    "iia": exact_match,
+    "probability": probability,
+    "logit_difference": logit_difference,
+    "kl": kl_divergence,
+}
+"""The metrics by name."""
+
+
+def metrics_of(metrics: Sequence[str | Metric] | str | Metric) -> dict[str, Metric]:
+    """Return metrics by name; a function has its own.
+
+    Raises:
+        InvalidArgument: A name is unknown, near matches are named; or two metrics have one name.
+    """
+    given = [metrics] if isinstance(metrics, str) or callable(metrics) else list(metrics)
+    found: dict[str, Metric] = {}
+    for each in given:
+        name = each if isinstance(each, str) else getattr(each, "__name__", type(each).__name__)
+        if name in found:
+            raise InvalidArgument(f"two metrics are called {name!r}")
+        found[name] = lookup("metric", name, METRICS) if isinstance(each, str) else each
+    return found
+
+
+@torch.no_grad()
+def metric_values(
+    site: Readable,
+    rows: CounterfactualRows,
+    swap: Swap,
+    maps: tuple[AlignmentMap, AlignmentMap],
+    metrics: Mapping[str, Metric],
+) -> dict[str, Float[Tensor, " rows"]]:
+    """Return the value of every metric for each row of one direction.
+
+    Args:
+        site: The target.
+        rows: The rows.
+        swap: The intervention.
+        maps: The map of the source, and that of the target.
+        metrics: The metrics by name.
+
+    Raises:
+        InvalidArgument: A metric does not give a number for each row.
+    """
+    parts: dict[str, list[Tensor]] = {name: [] for name in metrics}
+    scored = int(rows.determined.sum(1).max())
+    at_once = max(1, _LOGITS_AT_ONCE // (2 * scored * site_vocabulary(site)))
+    for chunk in torch.arange(len(rows)).split(at_once):
+        outputs = row_outputs(site, rows.take(chunk), swap, maps)
+        for name, metric in metrics.items():
+            values = metric(outputs)
+            if values.shape != (len(chunk),):
+                raise InvalidArgument(
+                    f"the metric {name} gives a number for each of {len(chunk)} rows, found {list(values.shape)}"
+                )
+            parts[name].append(values.double().cpu())
+    return {name: torch.cat(values) for name, values in parts.items()}
+
+
+def row_outputs(site: Readable, batch: Batch, swap: Swap, maps: tuple[AlignmentMap, AlignmentMap]) -> RowOutputs:
+    """Run one batch with and without the swap, and read out the scored tokens."""
+    source, target = maps
+    logits = []
+    for each in (swap, keep):
+        run = run_interventions(site, [batch], [each(batch.target_states, batch.source_states, target, source)])
+        logits.append(run.site.read_out(run.features[run.scored]).float())
+    expected = run.expected(run.scored)
+    expected = expected[:, None] if expected.dim() == 1 else expected
+    return RowOutputs(logits[0], logits[1], expected, run.trial[run.scored], run.trials)
+
+
+def site_vocabulary(site: Readable) -> int:
+    """The number of logits of a site's network; 1 of a recording, which has none."""
+    network = getattr(site, "network", None)
+    return 1 if network is None else int(network.known)
+
+
+def _allowed(
+    values: Float[Tensor, "tokens vocabulary"], expected: Int[Tensor, "tokens allowed"]
+) -> Float[Tensor, "tokens allowed"]:
+    """The values of the allowed ids; minus infinity where there are fewer."""
+    return values.gather(1, expected.clamp(min=0)).masked_fill(expected == _NOTHING, -torch.inf)
+
+
+def direction_metrics(
+    sites: Sequence[Readable],
+    maps: Sequence[AlignmentMap],
+    swap: Swap,
+    rows: Mapping[Direction, CounterfactualRows],
+    metrics: Mapping[str, Metric],
+) -> dict[Direction, dict[str, Float[Tensor, " rows"]]]:
+    """Return the value of every metric for each row of every direction."""
+    return {
+        direction: metric_values(
+            sites[direction.target], each, swap, (maps[direction.source], maps[direction.target]), metrics
+        )
+        for direction, each in rows.items()
+    }
