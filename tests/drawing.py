@@ -40,7 +40,7 @@ def draw_rows(
     **_: Any,
 ) -> dict[Direction, CounterfactualRows]:
     request = RowRequest(split, tuple(directions), activations[0].stepwise, frozenset(latent_directions))
-    return from_task.draw_rows(sites, variables, activations, count, request, RunContext(seed))
+    return from_task.draw_rows(sites, variables, activations, count=count, request=request, context=RunContext(seed))
 
 
 def record(site: Site, trials: int, rng: np.random.Generator) -> Activations:

@@ -18,7 +18,12 @@ def state_at(module: nn.Module, path: str, tokens: list[int], position: int) -> 
 def swapped_logits(
     module: nn.Module, path: str, tokens: list[int], position: int, state: Tensor, projector: Tensor
 ) -> Tensor:
-    """The logits `[time, vocabulary]` of one input, its state at one position given part of another."""
+    """The logits `[time, vocabulary]` of one input, its state at one position given part of another.
+
+    The state of a recurrence is what it carries on: it is run up to the swap, and on from there.
+    """
+    if isinstance(module.get_submodule(path), nn.GRU):
+        return _recurrent_logits(module, tokens, position % len(tokens), state, projector)
 
     def swap(_: Any, __: Any, out: Any) -> Any:
         changed = _tensor(out).clone()
@@ -29,6 +34,18 @@ def swapped_logits(
     logits = plain_logits(module, tokens)
     hook.remove()
     return logits
+
+
+@torch.no_grad()
+def _recurrent_logits(module: Any, tokens: list[int], position: int, state: Tensor, projector: Tensor) -> Tensor:
+    embedded = module.embedding(torch.tensor([tokens]))
+    outputs, hidden = module.rnn(embedded[:, : position + 1])
+    hidden = hidden + (projector @ (state - hidden[0, 0]))[None, None]
+    parts = [outputs[:, :position], hidden]
+    if position + 1 < len(tokens):
+        parts.append(module.rnn(embedded[:, position + 1 :], hidden)[0])
+    logits: Tensor = module.head(torch.cat(parts, dim=1))
+    return logits[0]
 
 
 @torch.no_grad()

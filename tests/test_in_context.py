@@ -62,7 +62,7 @@ def test_only_the_counts_that_are_asked_for_occur_and_are_uniform(counts: range 
 def test_a_count_that_the_model_fails_means_nothing_in_its_task() -> None:
     task, source = InContext(range(1, 6)), MultiObject()
     of = {"phase": np.array([0, 0, 1]), "count": np.array([5, 6, 6])}
-    values = counterfactual(source, "full", of, task, "full", task.start(3))
+    values = counterfactual(source, "full", of, target=task, target_variable="full", target_values=task.start(3))
     assert task.meaningful(values).tolist() == [True, False, False]
     assert task.summary.endswith("Counts: 1, 2, 3, 4, 5.")
 

@@ -5,6 +5,7 @@ import importlib.metadata
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,21 @@ def test_every_command_is_in_the_overview() -> None:
 
     commands = {command.callback.__name__: command.help for command in app.registered_commands if command.callback}
     assert commands == COMMANDS
+
+
+def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", node
+
+
+def test_a_function_takes_at_most_five_positional_parameters_and_discards_none() -> None:
+    for where, function in functions():
+        named = [each.arg for each in (*function.args.posonlyargs, *function.args.args)]
+        positional = [name for name in named if name not in ("self", "cls", "ctx")]
+        assert len(positional) <= 5, where
+        every = {*named, *(each.arg for each in function.args.kwonlyargs)}
+        for node in ast.walk(function):
+            if isinstance(node, ast.Delete):
+                assert not every & {each.id for each in node.targets if isinstance(each, ast.Name)}, where

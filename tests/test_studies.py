@@ -23,6 +23,7 @@ import causalign as ca
 from causalign.alignment.spec import AlignmentSpec, read_spec
 from causalign.cli import main
 from causalign.networks.checkpoint import Card, save_network
+from causalign.reproduction import points
 from causalign.reproduction.figures import draw
 from causalign.reproduction.paper import CITED, cited
 from causalign.reproduction.points import AlignmentOutcome
@@ -30,6 +31,7 @@ from causalign.reproduction.reproduce import COMPARISONS, STUDIES, TABLE, VERDIC
 from causalign.reproduction.runner import run_all
 from causalign.reproduction.study import BUDGETS, Protocol, Values, sem
 from causalign.reproduction.table import BORNE_OUT, COLUMNS, LEFT_OUT, NOT_BORNE_OUT
+from causalign.source_hash import _code, source_hash
 
 FEW = {"n_train": 30, "n_validation": 20, "n_test": 20}
 SETTLED = BUDGETS["settled"]
@@ -256,6 +258,32 @@ def test_a_finished_comparison_can_be_run_alone_from_its_file(tiny: Protocol, tm
     spec = AlignmentSpec.read(read_spec(tmp_path / "spec.json"), "spec.json")
     alone = ca.align(spec.open_sites(), spec.config).record
     assert alone.model_dump(mode="json")["iia"] == found["record"]["iia"]
+
+
+def test_a_stored_comparison_is_of_its_configuration_networks_and_code(
+    tiny: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sites = [tiny.site("multi-object/gru", seed, "hidden") for seed in (0, 1)]
+    point = tiny.align(sites, [2])
+    assert point.key == tiny.align(sites, [2]).key
+    other = [tiny.align(sites, [4]), tiny.align(sites[::-1], [2]), tiny.align(sites, [2], n_test=21)]
+    assert len({point.key, *(each.key for each in other)}) == 4
+    assert '"scale":true' in point.model_dump_json()  # a default is part of what is hashed
+    key = point.key
+    with monkeypatch.context() as changed:
+        changed.setattr(points, "source_hash", lambda: "of other code")
+        assert point.key != key
+    with monkeypatch.context() as changed:
+        changed.setattr(points, "_site_fingerprint", lambda reference, with_task: "of other weights")
+        assert point.key != key
+    assert point.key == key
+
+
+def test_the_hash_of_the_sources_is_of_what_computes() -> None:
+    with_comment = 'def f(x):\n    """A docstring."""\n    return x  # a comment\n'
+    assert _code(with_comment) == _code("def f(x):\n    return x")
+    assert _code(with_comment) != _code("def f(x):\n    return -x")
+    assert len(source_hash()) == 16
 
 
 def test_controls_go_on_from_what_was_found_without_them(tiny: Protocol, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_counting_counterfactuals_are_those_of_a_naive_simulator(task: Counting,
         columns = ("phase", "count", "raw_count", "said")
         return {name: np.array([PHASES.get(pair[side][name], pair[side][name]) for pair in pairs]) for name in columns}
 
-    found = counterfactual(task, variable, values(0), task, variable, values(1))
+    found = counterfactual(task, variable, values(0), target=task, target_variable=variable, target_values=values(1))
     meaningful = task.meaningful(found)
     written = task.continue_from({name: value[meaningful] for name, value in found.items()}, np.random.default_rng(3))
     row = 0
@@ -101,7 +101,7 @@ def test_arithmetic_counterfactuals_are_those_of_a_naive_simulator(variable: str
     source, target = np.random.default_rng(1).integers(len(trial), size=(2, 2000))
     at = {name: value[trial, position] for name, value in trials.values.items()}
     of_source, of_target = ({name: value[side] for name, value in at.items()} for side in (source, target))
-    found = counterfactual(task, variable, of_source, task, variable, of_target)
+    found = counterfactual(task, variable, of_source, target=task, target_variable=variable, target_values=of_target)
     assert task.meaningful(found).all()
     written = task.continue_from(found, np.random.default_rng(3))
     for row in range(2000):
@@ -249,9 +249,9 @@ def test_bad_names_are_refused_with_what_is_near() -> None:
 def test_variables_that_do_not_fit_each_other_are_refused() -> None:
     values = TASK.start(1)
     with pytest.raises(CausalignError, match=r"'count' of multi-object \(count\) cannot be set as 'full'"):
-        counterfactual(TASK, "count", values, TASK, "full", values)
+        counterfactual(TASK, "count", values, target=TASK, target_variable="full", target_values=values)
     with pytest.raises(CausalignError, match="'full' of multi-object"):
-        counterfactual(TASK, "full", values, Echo(), "full", Echo().start(1))
+        counterfactual(TASK, "full", values, target=Echo(), target_variable="full", target_values=Echo().start(1))
 
 
 def test_a_reading_that_nothing_sets_is_refused() -> None:
@@ -265,7 +265,7 @@ def test_a_reading_that_nothing_sets_is_refused() -> None:
     values = {name: value[:, 2] for name, value in task.trials(3, np.random.default_rng(0)).values.items()}
     assert task.keys("length") == ("length",)
     with pytest.raises(CausalignError, match="echo reads 'length', but its `set` does not say how it is set"):
-        counterfactual(task, "length", values, task, "length", values)
+        counterfactual(task, "length", values, target=task, target_variable="length", target_values=values)
 
 
 def test_a_task_that_never_ends_is_stopped() -> None:

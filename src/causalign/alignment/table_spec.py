@@ -1,5 +1,6 @@
 """A table of counterfactual rows, declared in a file: where it is, and what its columns hold."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -47,6 +48,18 @@ class TableSpec(ConfigModel):
     """The name of the variable, for tables and figures."""
     loss: str = "scored"
     """Whether the search minimizes the loss of the `scored` tokens, or of `all` that are read after the swap."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The first 16 hexadecimal digits of the SHA-256 of the file.
+
+        Raises:
+            FileFormatError: The file cannot be read.
+        """
+        try:
+            return hashlib.sha256(Path(self.table).read_bytes()).hexdigest()[:16]
+        except OSError as error:
+            raise FileFormatError(f"cannot read the table {self.table}: {error.strerror}") from None
 
     def dataset(self, sites: Sequence[Readable], seed: int, memory: float | None) -> Counterfactuals:
         """Read the table, and make a dataset for these sites.

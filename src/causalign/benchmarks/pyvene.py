@@ -49,19 +49,26 @@ def against_pyvene(quick: bool) -> Iterator[Row]:
         generator = torch.Generator().manual_seed(0)
         theirs.load_state_dict(ours.state_dict())
         site = HuggingFace(ours, task, tokens).site(f"layer.{_SWAP_AFTER}")
-        rival = PyveneDAS(theirs, block, _POSITION, _WIDTH, _RANK)
+        rival = PyveneDAS(theirs, block, _POSITION, width=_WIDTH, rank=_RANK)
         trials = torch.randint(1000, (2, _POOL, _TIME), generator=generator)
         case = f"{name} shape, {_LAYERS} layers of {_WIDTH}, swap after {_SWAP_AFTER} at {_POSITION} of {_TIME}"
-        yield _compared(case, _DAS(site, _POSITION, trials), rival, 16, 6.0 if name == "Llama" else None, quick)
+        yield _compared(
+            case, _DAS(site, _POSITION, trials), rival, batch=16, goal=6.0 if name == "Llama" else None, quick=quick
+        )
     tapped = TappedGRU(128, len(task.vocabulary), 40).eval()
     trials = torch.randint(1, len(task.vocabulary), (2, 512, 40), generator=torch.Generator().manual_seed(0))
-    rival = PyveneDAS(tapped, {"layer": 0, "component": "taps[20].output"}, 20, 128, _RANK, whole=True)
+    rival = PyveneDAS(tapped, {"layer": 0, "component": "taps[20].output"}, 20, width=128, rank=_RANK, whole=True)
     yield _compared(
-        "pyvene's GRU of 128, swap at 20 of 40", _DAS(_as_ours(tapped), 20, trials), rival, 128, None, quick
+        "pyvene's GRU of 128, swap at 20 of 40",
+        _DAS(_as_ours(tapped), 20, trials),
+        rival,
+        batch=128,
+        goal=None,
+        quick=quick,
     )
 
 
-def _compared(case: str, ours: "_DAS", rival: "PyveneDAS", batch: int, goal: float | None, quick: bool) -> Row:
+def _compared(case: str, ours: "_DAS", rival: "PyveneDAS", *, batch: int, goal: float | None, quick: bool) -> Row:
     generator = torch.Generator().manual_seed(1)
 
     def draw() -> Int[Tensor, " batch"]:

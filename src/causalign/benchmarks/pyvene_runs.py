@@ -29,6 +29,7 @@ class PyveneDAS:
         model: nn.Module,
         where: dict[str, Any],
         position: int,
+        *,
         width: int,
         rank: int,
         whole: bool = False,

@@ -49,7 +49,9 @@ class Swaps:
         )
         source_values = {name: sources.values[name][row, s] for name in task.variables}
         target_values = {name: targets.values[name][row, t] for name in task.variables}
-        values = counterfactual(task, FULL, source_values, task, FULL, target_values)
+        values = counterfactual(
+            task, FULL, source_values, target=task, target_variable=FULL, target_values=target_values
+        )
         continuation = task.continue_from(values, rng)
         prefix, rest = targets.tokens.shape[1], continuation.tokens.shape[1]
         tokens = np.zeros((count, prefix + rest), dtype=np.int64)
@@ -97,6 +99,7 @@ class Textbook:
         self,
         networks: Sequence[Network],
         rank: int,
+        *,
         train: int = 10_000,
         validation: int = 1000,
         seed: int = 0,

@@ -106,6 +106,7 @@ def estimate(spec: Spec = None, **options: Any) -> None:
 @app.command(help=COMMANDS["score"])
 def score(
     folder: Annotated[Path, typer.Argument(help="The folder of a saved alignment.")],
+    *,
     sites: Sites = None,
     data: Annotated[
         Path | None, typer.Option(help="A TOML file that describes a table, with the fields of [data] in a spec.")
@@ -193,6 +194,7 @@ def reproduce(
     studies: Annotated[
         list[str] | None, typer.Argument(metavar="[STUDY]...", help=f"{', '.join(STUDIES)}, or all.")
     ] = None,
+    *,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes, which share the processor's threads; one for each core.")
     ] = None,

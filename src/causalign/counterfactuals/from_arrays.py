@@ -257,7 +257,7 @@ def _check(site: Site, inputs: Inputs, labels: Labels, seed: int, stepwise: bool
     ends = np.argsort(inputs.lengths + labels.lengths, kind="stable")
     some = np.unique(np.concatenate([ends[: _CHECKED // 2], ends[-_CHECKED // 2 :]]))
     whole, position, remaining = _whole(inputs.take(some), labels.take(some))
-    check_rows(site, torch.from_numpy(whole).to(site.device), position, remaining, seed, stepwise)
+    check_rows(site, torch.from_numpy(whole).to(site.device), position, remaining, seed=seed, stepwise=stepwise)
 
 
 def _expected(

@@ -128,9 +128,9 @@ class TaskRows(RowSource):
                 self.sites,
                 self.variables,
                 read,
-                self.counts[request.split],
-                request,
-                replace(context, seed=self.seed),
+                count=self.counts[request.split],
+                request=request,
+                context=replace(context, seed=self.seed),
             )
 
     @override
@@ -172,6 +172,7 @@ def draw_rows(
     sites: Sequence[Readable],
     variables: Sequence[Variable],
     activations: Sequence[Activations],
+    *,
     count: int,
     request: RowRequest,
     context: RunContext,
@@ -223,8 +224,14 @@ def _matched(source: _End, target: _End, count: int, rng: np.random.Generator) -
         of, into = (source.activations.trial[s], source.activations.position[s]), target.activations.trial[t]
         position = of[1] if source.activations.stepwise else target.activations.position[t]
         given, receiving = source.activations.values_at(*of), target.activations.values_at(into, position)
-        ends = (source.site.task, source.variable.name, given, target.site.task, target.variable.name, receiving)
-        values = counterfactual(*ends)
+        values = counterfactual(
+            source.site.task,
+            source.variable.name,
+            given,
+            target=target.site.task,
+            target_variable=target.variable.name,
+            target_values=receiving,
+        )
         meant = target.site.task.meaningful(values) & (target.activations.row(into, position) >= 0)
         pairs: dict[str, Any] = {"source_trial": of[0], "source_position": of[1], "trial": into, "position": position}
         pairs |= {f"{names.VALUE}{name}": value for name, value in values.items()}

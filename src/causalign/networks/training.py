@@ -64,6 +64,7 @@ def train(
     architecture: str,
     seed: int,
     out: Path | str,
+    *,
     width: int = 128,
     recipe: Recipe | None = None,
     listener: Callback = silent,
@@ -87,7 +88,7 @@ def train(
     about = {"task": task.name, "architecture": architecture, "seed": str(seed), "width": str(width)}
     if (out / CARD).exists() and not (out / UNFINISHED).exists():
         return _finished(out, about, task)
-    run = _Run(network, task, seed, recipe, out / UNFINISHED, about | {"recipe": recipe.how})
+    run = _Run(network, task, seed, recipe, file=out / UNFINISHED, about=about | {"recipe": recipe.how})
     run.resume()
     while run.step < recipe.max_steps and run.streak < recipe.checks:
         run.advance(listener)
@@ -126,7 +127,7 @@ class _Run:
     """A training under way: the network, its optimiser, and where it stands."""
 
     def __init__(
-        self, network: Network, task: Task, seed: int, recipe: Recipe, file: Path, about: dict[str, str]
+        self, network: Network, task: Task, seed: int, recipe: Recipe, *, file: Path, about: dict[str, str]
     ) -> None:
         self.network, self.seed, self.recipe = network.requires_grad_(), seed, recipe
         self.task = network.trained_on(task)

@@ -31,6 +31,7 @@ class Session:
 
 def read_nwb(
     path: Path,
+    *,
     series: str | None,
     bin: float | None,  # noqa: A002 (what it is called everywhere)
     align: str,
@@ -59,9 +60,9 @@ def read_nwb(
     trials, event = trials[happened].reset_index(drop=True), event[happened]
     stop = trials["stop_time"].to_numpy(dtype=np.float64)
     if series is None:
-        states, windows = _of_units(file, path, bin, event, trials, window)
+        states, windows = _of_units(file, path, bin, event=event, trials=trials, window=window)
     else:
-        states, windows = _of_series(file, path, series, bin, event, stop, window)
+        states, windows = _of_series(file, path, series, width=bin, event=event, stop=stop, window=window)
     if columns is None:
         columns = [name for name in trials.columns if name not in {*_OF_NWB, align, split}]
     table = _table(trials, columns, windows, path)
@@ -109,6 +110,7 @@ def _of_units(
     file: Any,
     path: Path,
     width: float | None,
+    *,
     event: np.ndarray,
     trials: pd.DataFrame,
     window: tuple[float, float] | None,
@@ -118,7 +120,7 @@ def _of_units(
     if width is None or not width > 0:
         raise FileFormatError(f"spikes are counted in bins: bin is their width in seconds, found {width}")
     start, stop = (trials[name].to_numpy(dtype=np.float64) for name in ("start_time", "stop_time"))
-    windows = Windows.of(event, stop, window, width, "bin", span(file.units, start, stop))
+    windows = Windows.of(event, stop, window, step=width, what="bin", recorded=span(file.units, start, stop))
     return SpikeStates(file.units, windows), windows
 
 
@@ -126,6 +128,7 @@ def _of_series(
     file: Any,
     path: Path,
     name: str,
+    *,
     width: float | None,
     event: np.ndarray,
     stop: np.ndarray,
@@ -137,7 +140,7 @@ def _of_series(
     if name not in known:
         raise unknown(f"series of {path.name}", name, known)
     begins, ends, step = clock(known[name], name)
-    windows = Windows.of(event, stop, window, step, "sample", (begins, ends))
+    windows = Windows.of(event, stop, window, step=step, what="sample", recorded=(begins, ends))
     return SeriesStates(known[name], windows, name), windows
 
 

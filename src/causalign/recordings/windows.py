@@ -29,6 +29,7 @@ class Windows:
         event: Float[np.ndarray, " trials"],
         stop: Float[np.ndarray, " trials"],
         window: tuple[float, float] | None,
+        *,
         step: float,
         what: str,
         recorded: tuple[float, float],

@@ -1,7 +1,9 @@
-"""What studies are made of: declarations of single comparisons, and what comes of them."""
+"""Single comparisons: their declarations, and their outcomes."""
 
 import hashlib
 import time
+from abc import ABC, abstractmethod
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,25 +12,49 @@ from causalign.alignment.align import align, controls_of
 from causalign.alignment.schema import AlignmentSummary
 from causalign.alignment.spec import AlignmentSpec
 from causalign.callbacks import Callback, silent
+from causalign.counterfactuals.dataset import Counterfactuals
 from causalign.scoring.comparison import compare
 from causalign.sites.uri import open_site
-from causalign.version import __version__
+from causalign.source_hash import source_hash
 
 
 class _Point(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+
+class _Declaration(_Point, ABC):
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """What tells the networks and the data from others."""
+
     @property
     def key(self) -> str:
-        """The name of its file: a hash of what is declared beyond the defaults, and of the version it is run with."""
-        return hashlib.sha256(f"{__version__} {self.model_dump_json(exclude_defaults=True)}".encode()).hexdigest()[:24]
+        """The name of its file: a hash of the declaration with its defaults, of networks and data, and of the code."""
+        declared = f"{self.model_dump_json()} {self.fingerprint} {source_hash()}"
+        return hashlib.sha256(declared.encode()).hexdigest()[:24]
 
 
-class AlignmentPoint(_Point):
+@lru_cache(maxsize=1024)
+def _site_fingerprint(reference: str, with_task: bool) -> str:
+    """The fingerprint of a site's network, or recording, and of its task."""
+    site = open_site(reference, with_task=with_task)
+    data = "" if not with_task else Counterfactuals.from_task(site, n_train=1, n_validation=1, n_test=1).fingerprint
+    return f"{site.fingerprint} {data}"
+
+
+class AlignmentPoint(_Declaration):
     """An alignment, and its controls if the spec asks for them."""
 
     kind: Literal["alignment"] = "alignment"
     spec: AlignmentSpec
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprints of the sites and, of a table, of its rows."""
+        own = self.spec.data is not None
+        sites = [_site_fingerprint(reference, not own) for reference in self.spec.sites]
+        return " ".join([*sites, self.spec.data.fingerprint] if self.spec.data else sites)
 
     @property
     def alone(self) -> "AlignmentPoint":
@@ -54,7 +80,7 @@ class AlignmentPoint(_Point):
         return AlignmentOutcome(asked=self, record=record, seconds=found.seconds, control_seconds=seconds)
 
 
-class SimilarityPoint(_Point):
+class SimilarityPoint(_Declaration):
     """The correlational measures of two sites (appendices A.3 and A.4)."""
 
     kind: Literal["similarity"] = "similarity"
@@ -64,11 +90,16 @@ class SimilarityPoint(_Point):
     samples: int = 1000
     trials_each: int = 15
 
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprints of the sites."""
+        return " ".join(_site_fingerprint(reference, True) for reference in self.sites)
+
     def run(self, _: Callback = silent) -> "SimilarityOutcome":
         """Measure them."""
         began = time.perf_counter()
         a, b = (open_site(reference) for reference in self.sites)
-        table = compare(a, b, self.seed, self.draws, self.samples, self.trials_each)
+        table = compare(a, b, seed=self.seed, draws=self.draws, samples=self.samples, trials_each=self.trials_each)
         measures = dict(zip(table["measure"], table["value"], strict=True))
         return SimilarityOutcome(asked=self, measures=measures, seconds=time.perf_counter() - began)
 

@@ -35,6 +35,7 @@ _MOST_TRIALS = 200_000
 def compare(
     a: Readable,
     b: Readable,
+    *,
     seed: int = 0,
     draws: int = 10,
     samples: int = 1000,
@@ -65,7 +66,7 @@ def compare(
             f"found {seed}, {draws}, {samples}, {trials_each} and {resamples}"
         )
     if not isinstance(a, Site) or not isinstance(b, Site):
-        return compare_averages(a, b, MEASURES, variable, seed, resamples)
+        return compare_averages(a, b, MEASURES, variable=variable, seed=seed, resamples=resamples)
     require_same_trials([a, b])
     trials = stratified(a.task, trials_each, numpy_stream(seed, "similarity", "trials"))
     seen = torch.from_numpy(_positions(a.task, trials))

@@ -34,6 +34,7 @@ def latent_table(
     variables: Sequence[Variable],
     maps: Sequence[AlignmentMap],
     swap: Swap,
+    *,
     interventions: Mapping[Direction, CounterfactualRows],
     seed: int,
 ) -> pd.DataFrame:

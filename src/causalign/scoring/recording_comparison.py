@@ -31,7 +31,7 @@ _PART = 2**14
 
 
 def compare_averages(
-    a: Readable, b: Readable, measures: Mapping[str, Measure], variable: str, seed: int, resamples: int
+    a: Readable, b: Readable, measures: Mapping[str, Measure], *, variable: str, seed: int, resamples: int
 ) -> pd.DataFrame:
     """Each measure of the mean states by value of the variable, over the values that both sides have.
 

@@ -197,7 +197,6 @@ class Site(Readable, metaclass=SiteType):
     @override
     def draw(self, count: int, split: str, rng: np.random.Generator) -> Sequences:
         """New trials of the task; a split's are its own because its generator is."""
-        del split
         return self.task.trials(count, rng)
 
     @override
@@ -233,17 +232,16 @@ class Site(Readable, metaclass=SiteType):
 
     def run_from_steps(
         self,
-        prefix: Prefix,
-        places: Places,
-        states: Float[Tensor, "trials steps width"],
-        continuation: Continuation,
+        prefix: Prefix,  # noqa: ARG002
+        places: Places,  # noqa: ARG002
+        states: Float[Tensor, "trials steps width"],  # noqa: ARG002
+        continuation: Continuation,  # noqa: ARG002
     ) -> Float[Tensor, "tokens features"]:
         """The same with the states of all positions up to the places' given; columns beyond them are not looked at.
 
         Raises:
             InvalidArgument: the site cannot be swapped stepwise.
         """
-        del prefix, places, states, continuation
         raise InvalidArgument(
             f"{self.name} cannot be swapped stepwise: each state replaces all that the ones before it carried; "
             "swap it at one position"
@@ -252,13 +250,17 @@ class Site(Readable, metaclass=SiteType):
     feeds: bool = False
     """Whether a continuation's tokens take work before they reach this site: `feed` does it for all swaps alike."""
 
-    def feed(self, prefix: Prefix, places: Places, continuation: Continuation) -> Float[Tensor, "fed width"]:
+    def feed(
+        self,
+        prefix: Prefix,  # noqa: ARG002
+        places: Places,  # noqa: ARG002
+        continuation: Continuation,  # noqa: ARG002
+    ) -> Float[Tensor, "fed width"]:
         """The continuation's tokens as they reach this site, all but the last of every trial; no swap changes them.
 
         Raises:
             InvalidArgument: nothing that could be kept is fed here.
         """
-        del prefix, places, continuation
         raise InvalidArgument(f"{self.name} is fed nothing that could be kept")
 
     def read_out(self, features: Float[Tensor, "tokens features"]) -> Float[Tensor, "tokens vocabulary"]:

@@ -112,6 +112,7 @@ def check_rows(
     tokens: Int[Tensor, "trials time"],
     position: Int[np.ndarray, " trials"],
     remaining: Int[np.ndarray, " trials"],
+    *,
     seed: int = 0,
     stepwise: bool = False,
 ) -> None:

@@ -89,9 +89,11 @@ class Task(CausalModel, ABC):
     def read(self, values: Values, tokens: Int[np.ndarray, " trials"]) -> Values:
         """The values once `tokens` have been read, as new arrays."""
 
-    def read_back(self, tokens: Int[np.ndarray, "trials time"]) -> dict[str, Int[np.ndarray, "trials time"]]:
+    def read_back(
+        self,
+        tokens: Int[np.ndarray, "trials time"],  # noqa: ARG002
+    ) -> dict[str, Int[np.ndarray, "trials time"]]:
         """What else can be read off a trial after every token; what is yet to come does not depend on it."""
-        del tokens
         return {}
 
     def strata(self, trials: Sequences) -> Int[np.ndarray, " trials"]:

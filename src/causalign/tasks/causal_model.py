@@ -83,6 +83,7 @@ def counterfactual(
     source: CausalModel,
     source_variable: str,
     source_values: Values,
+    *,
     target: CausalModel,
     target_variable: str,
     target_values: Values,

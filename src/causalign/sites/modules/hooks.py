@@ -112,7 +112,6 @@ class ModuleSite(Site):
 
     @override
     def prefix(self, tokens: Int[Tensor, "trials time"], stepwise: bool = False) -> Prefix:
-        del stepwise
         return Prefix.padded({"tokens": tokens})
 
     @override

@@ -38,7 +38,7 @@ def open_place(
     trainable = [weight for weight in module.parameters() if weight.requires_grad]
     try:
         if is_supported(module):
-            return _in_hugging_face(module, at, task, tokens, name, tolerance)
+            return _in_hugging_face(module, at, task=task, tokens=tokens, name=name, tolerance=tolerance)
         return ModuleNetwork(module, task, tokens, name, tolerance).site(at)
     except CausalignError:
         for weight in trainable:  # what is refused is left as it was
@@ -49,6 +49,7 @@ def open_place(
 def _in_hugging_face(
     model: nn.Module,
     at: str,
+    *,
     task: Task | None,
     tokens: Mapping[str, int] | None,
     name: str | None,

@@ -165,7 +165,9 @@ class Recording(Readable):
         """
         path = Path(path)
         columns = task.variables if columns is None and task is not None else columns
-        session = read_nwb(path, series, bin, align, window, columns, where or {}, split)
+        session = read_nwb(
+            path, series=series, bin=bin, align=align, window=window, columns=columns, where=where or {}, split=split
+        )
         named = {"name": path.name, "at": session.at, "left_out": session.left_out} | options
         return cls(session.states, session.table, task=task, split=session.split, **named)
 
@@ -230,13 +232,11 @@ class Recording(Readable):
     @override
     def cast(self, dtype: torch.dtype) -> "Recording":
         """Itself: precision is a matter of what is run."""
-        del dtype
         return self
 
     @override
     def draw(self, count: int, split: str, rng: np.random.Generator) -> RecordedTrials:
         """The first `count` trials of the split; nothing is random, they were drawn before."""
-        del rng
         index = self.splits[split][:count]
         return RecordedTrials({name: value[index] for name, value in self._values.items()}, self._used[index], index)
 
@@ -249,7 +249,6 @@ class Recording(Readable):
         self, trials: Trials, time: int, stepwise: bool = False
     ) -> tuple[Float[Tensor, "trials time width"], Prefix]:
         """The states, zero where there is no sample; nothing precedes a swap in what is never run."""
-        del stepwise
         some = _recorded(trials)
         activity = self._states.read(some.index)[:, :time]
         activity[~self._present[some.index, :time]] = 0

@@ -65,14 +65,12 @@ class HiddenState(_Recurrent):
 
     @override
     def prefix(self, tokens: Int[Tensor, "trials time"], stepwise: bool = False) -> Prefix:
-        del tokens, stepwise
         return Prefix.empty()
 
     @override
     def run_from(
         self, prefix: Prefix, places: Places, state: Float[Tensor, "trials width"], continuation: Continuation
     ) -> Float[Tensor, "tokens hidden"]:
-        del prefix, places
         return self._features(state, continuation)
 
 
@@ -107,7 +105,6 @@ class Embedding(_Recurrent):
         states: Float[Tensor, "trials steps width"],
         continuation: Continuation,
     ) -> Float[Tensor, "tokens hidden"]:
-        del prefix
         longest_first = places.position.argsort(descending=True, stable=True)
         lengths = places.position[longest_first] + 1
         steps = torch.arange(states.shape[1], device=states.device)

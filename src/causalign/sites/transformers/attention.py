@@ -86,7 +86,9 @@ class FullAttention:
             )
         else:
             visible = _visible(time[None, -query.shape[2] :], time[None], call.window)
-            attended = _attend(query, key, value, _hidden(visible, call.groups, query.dtype), call.scale, call.cap)
+            attended = _attend(
+                query, key, value, _hidden(visible, call.groups, query.dtype), scale=call.scale, cap=call.cap
+            )
         return attended.transpose(1, 2)
 
 
@@ -104,7 +106,7 @@ class PackedAttention:
         keys, values = _joined([*self._earlier(call.layer, own[0]), (own[0], own[1])])
         hidden = self._mask(call.window, call.groups, queries.dtype).to(queries.device)
         queries, keys, values = (each.transpose(1, 2) for each in (queries, keys, values))
-        attended = _attend(queries, keys, values, hidden, call.scale, call.cap)
+        attended = _attend(queries, keys, values, hidden, scale=call.scale, cap=call.cap)
         return self._rows.packed(attended.transpose(1, 2))[None]
 
     def _earlier(self, layer: int, like: Float[Tensor, "trials _ kv_heads head"]) -> Iterator[KeysValues]:
@@ -163,6 +165,7 @@ def _attend(
     key: Float[Tensor, "trials kv_heads keys head"],
     value: Float[Tensor, "trials kv_heads keys head"],
     hidden: Float[Tensor, "#trials 1 rows keys"],
+    *,
     scale: float,
     cap: float | None,
 ) -> Float[Tensor, "trials heads columns head"]:

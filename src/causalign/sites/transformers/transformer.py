@@ -43,7 +43,6 @@ class Residual(ResidualStream):
 
     @override
     def embed(self, tokens: Int[Tensor, "*rows"], positions: Int[Tensor, "*rows"]) -> Float[Tensor, "*rows width"]:
-        del positions  # they turn keys and queries
         embedded: Tensor = self.network.embedding(tokens)
         return embedded
 
