@@ -371,13 +371,28 @@ def test_a_task_without_anything_determined_cannot_be_scored() -> None:
 def test_arguments_of_the_wrong_kind_are_refused() -> None:
     # In a process of its own, because the tests' type checks would be first to refuse them.
     code = """
-import numpy as np, causalign as ca
+import numpy as np, torch, causalign as ca
 network = ca.networks.build("multi-object", "gru", seed=0, width=5)
-site = network.site("hidden")
+site, columns = network.site("hidden"), ("source", "target", "label")
 assert ca.align(site, method="das", rank=np.int64(2), n_train=9, n_validation=9, n_test=9).record.rank == 2
 for sites, rank in (([network, network], 2), (network, 2), ("zoo:multi-object/gru", 2), (site, "most"), (site, 1.5)):
     try:
         ca.align(sites, method="das", rank=rank)
+    except ca.CausalignError as error:
+        print(error)
+for wrong in (
+    lambda: ca.align(site, {"rank": 2}),
+    lambda: ca.align(site, method="das", rank=2, n_train=9, n_validation=9, n_test=9, callbacks=print),
+    lambda: ca.align(ca.Site),
+    lambda: ca.align(site, seed=1.5),
+    lambda: ca.Site("rnn", network),
+    lambda: ca.Counterfactuals.from_table({name: [[1, 2]] * 9 for name in columns}, site, position=None),
+    lambda: ca.Site(network, {"B": 1}),
+    lambda: ca.Site(type(network), "hidden"),
+    lambda: ca.Site(torch.nn.GRU(4, 4), "0"),
+):
+    try:
+        wrong()
     except ca.CausalignError as error:
         print(error)
 """
@@ -388,3 +403,19 @@ for sites, rank in (([network, network], 2), (network, 2), ("zoo:multi-object/gr
     assert all("such as network.site('hidden')" in line for line in lines[:3])
     assert "found 'most'" in lines[3]
     assert "found 1.5" in lines[4]
+    for line, said in zip(
+        lines[5:],
+        (
+            "config is an AlignmentConfig, found dict: give its fields as keyword arguments",
+            "callbacks is a list of functions, found a function: give it as callbacks=[function]",
+            "found the class Site: give an instance",
+            "seed: Input should be a valid integer, found '1.5'",
+            "at is the path of a submodule, such as 'layers.2'; found GRU: Site(module, at)",
+            "found None",
+            "at is the path of a submodule, such as 'layers.2'; found dict: Site(module, at)",
+            "found the class GRU: give an instance of it",
+            "is in training mode (GRU); call its .eval() first",
+        ),
+        strict=True,
+    ):
+        assert said in line

@@ -48,7 +48,7 @@ class Recurrent(nn.Module):
 def language_model(kind: str, **more: Any) -> Any:
     sizes = {"vocab_size": VOCABULARY, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2}
     heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 64}
-    config = getattr(transformers, f"{kind}Config")(**sizes, **heads, pad_token_id=None, **more)
+    config = getattr(transformers, f"{kind}Config")(**(sizes | heads | {"pad_token_id": None} | more))
     return getattr(transformers, f"{kind}ForCausalLM")(config).eval()
 
 
@@ -483,11 +483,44 @@ def other_site() -> Any:
     return held
 
 
-def test_a_network_that_depends_on_the_longest_row_beside_it_is_refused() -> None:
-    """Dynamic rotary positions turn all of a batch otherwise once one row is longer than the model was made for."""
-    rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}
-    sizes = {"num_local_experts": 2, "num_experts_per_tok": 1, "head_dim": 8}
-    model = seeded(lambda: language_model("Mixtral", **sizes, rope_parameters=rope))
+def test_pads_without_a_mask_are_refused() -> None:
+    """A tokenizer's pads, to the left of a row, would be read as tokens."""
+    config = transformers.LlamaConfig(
+        vocab_size=VOCABULARY, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, pad_token_id=0,
+    )  # fmt: skip
+    site = ca.Site(seeded(lambda: transformers.LlamaForCausalLM(config)), "layer.1")
+    padded = [[0, 0, 3, 4 + row % 9] for row in range(30)]
+    given: dict[str, Any] = {"target_inputs": [[5, 6 + row % 9] for row in range(30)], "labels": list(range(20)) * 2}
+    given["labels"] = given["labels"][:30]
+    with pytest.raises(ca.InvalidArgument, match=r"row 0: source_inputs begins with the pad 0.*source_mask"):
+        ca.Counterfactuals.from_arrays(site, source_inputs=padded, **given)
+    masked = [[0, 0, 1, 1]] * 30
+    assert ca.Counterfactuals.from_arrays(site, source_inputs=padded, source_mask=masked, **given).counts["train"] == 24
+
+
+ROPES: dict[str, Any] = {
+    "longest row beside": ("Mixtral", {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}),
+    "trials of 91 tokens are too long, it has 40 positions": (
+        "Phi3",
+        {
+            "rope_type": "longrope",
+            "rope_theta": 100.0,
+            "short_factor": [1.0, 1.5, 2.0, 3.0],
+            "long_factor": [1.0, 2.0, 4.0, 8.0],
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("rope", ROPES)
+def test_a_network_that_depends_on_the_longest_row_beside_it_is_refused(rope: str) -> None:
+    """Such rotary positions turn all of a batch otherwise once one row is longer than the model was made for."""
+    family, parameters = ROPES[rope]
+    sizes = {"num_local_experts": 2, "num_experts_per_tok": 1, "head_dim": 8} if family == "Mixtral" else {}
+    if family == "Phi3":
+        sizes = {"original_max_position_embeddings": 40, "max_position_embeddings": 160}
+    model = seeded(lambda: language_model(family, **sizes, rope_parameters=parameters))
     with torch.no_grad():
         for name, weight in model.model.layers.named_parameters():
             if "norm" not in name:
@@ -503,5 +536,5 @@ def test_a_network_that_depends_on_the_longest_row_beside_it_is_refused() -> Non
         target_positions=0,
         split=["validation", "test", *["train"] * 39],
     )
-    with pytest.raises(ca.CausalignError, match="longest row beside"):
+    with pytest.raises(ca.CausalignError, match=rope):
         ca.align(data, method="das", rank=2, search=QUICK)

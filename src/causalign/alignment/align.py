@@ -22,7 +22,7 @@ from causalign.alignment.summary import Findings, summarize
 from causalign.callbacks import Callback, chain
 from causalign.config_model import with_fields
 from causalign.counterfactuals.dataset import Counterfactuals
-from causalign.errors import OutOfMemory, SearchWarning
+from causalign.errors import InvalidArgument, OutOfMemory, SearchWarning
 from causalign.maps.base import AlignmentMap
 from causalign.progress import progress_bars
 from causalign.run_context import RunContext
@@ -107,8 +107,12 @@ def config_of(config: AlignmentConfig | None, fields: dict[str, Any]) -> Alignme
     """Return the configuration with these fields changed.
 
     Raises:
-        InvalidArgument: A field is unknown or wrong.
+        InvalidArgument: A field is unknown or wrong, or the configuration is something else.
     """
+    if config is not None and not isinstance(config, AlignmentConfig):
+        raise InvalidArgument(
+            f"config is an AlignmentConfig, found {type(config).__name__}: give its fields as keyword arguments"
+        )
     return AlignmentConfig(**fields) if config is None else config.replace(**fields)
 
 
@@ -131,6 +135,8 @@ def _search(request: Request, splits: Splits, context: RunContext) -> tuple[Sear
 @contextmanager
 def _callback(progress: bool, callbacks: Sequence[Callback]) -> Iterator[Callback]:
     """One callback that tells all of them, and draws progress bars if asked to."""
+    if callable(callbacks):
+        raise InvalidArgument("callbacks is a list of functions, found a function: give it as callbacks=[function]")
     if progress:
         with progress_bars() as bars:
             yield chain([bars, *callbacks])
