@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn import decomposition, pipeline, preprocessing
 
 import causalign as ca
 from brains import Brain, brain_of
@@ -169,6 +170,53 @@ def test_preprocessing_is_what_numpy_makes_of_the_training_trials_and_is_undone(
     recorded, _ = recording.states_and_prefix(recording.draw(5, "test", np.random.default_rng(0)), 3)
     from_test = torch.from_numpy(states[recording.splits["test"][:5]])
     torch.testing.assert_close(recorded, done.apply(from_test).float(), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["scaler", "pca", "pipeline", "factors"])
+def test_a_fitted_transformer_of_scikit_learn_takes_the_place_of_the_steps(
+    tiny_pair: Pair, brain: Brain, tmp_path: Path, kind: str
+) -> None:
+    samples = brain.states[np.isfinite(brain.states).all(axis=2)]
+    transformer = {
+        "scaler": preprocessing.StandardScaler(),
+        "pca": decomposition.PCA(4, whiten=True),
+        "pipeline": pipeline.make_pipeline(preprocessing.StandardScaler(), decomposition.PCA(5)),
+        "factors": preprocessing.MinMaxScaler(),
+    }[kind].fit(samples)
+    recording = recording_of(brain, preprocess=transformer)
+    states, width = torch.from_numpy(samples[:20]), transformer.transform(samples[:1]).shape[1]
+    assert recording.width == width
+    np.testing.assert_allclose(recording.preprocessing.apply(states), transformer.transform(states), atol=1e-5)
+    found = ca.align([tiny_pair[0].site("hidden"), recording], method="clmas", **QUICK)
+    again = ca.load_alignment(found.save(tmp_path))
+    coordinates = again.project(1, samples[:20])
+    expected = again.maps[1].project(transformer.transform(samples[:20]))
+    np.testing.assert_allclose(coordinates, expected, atol=1e-4)
+    there = transformer.inverse_transform(again.maps[1].lift(coordinates))
+    np.testing.assert_allclose(again.lift(1, coordinates), there, atol=1e-4)
+    assert type(transformer).__name__ in str(again.record.sites[1].recording)
+    assert "its map is of" not in repr(again)
+
+
+@pytest.mark.parametrize(
+    ("transformer", "message"),
+    [
+        (
+            preprocessing.StandardScaler(),
+            "StandardScaler.transform cannot be applied to 9 columns: This Standard",
+        ),
+        (preprocessing.StandardScaler().fit(np.eye(4)), "cannot be applied to 9 columns: X has 9 features, but"),
+        (
+            preprocessing.FunctionTransformer(np.square, inverse_func=np.sqrt, validate=True).fit(np.eye(9)),
+            "FunctionTransformer.transform is not affine: it is off by",
+        ),
+        (decomposition.KernelPCA(2), "KernelPCA"),
+        (3, "preprocess is a Preprocess, or a fitted transformer as scikit-learn has them; int has no transform"),
+    ],
+)
+def test_a_transformer_that_cannot_be_saved_is_refused(brain: Brain, transformer: Any, message: str) -> None:
+    with pytest.raises(ca.InvalidArgument, match=message):
+        recording_of(brain, preprocess=transformer)
 
 
 def test_preprocessing_is_saved_with_the_alignment(tiny_pair: Pair, brain: Brain, tmp_path: Any) -> None:

@@ -1,7 +1,13 @@
 """What an alignment keeps of a recording."""
 
 from causalign.alignment.schema import Counts, RecordingSummary, ValueCount
+from causalign.recordings.preprocessing import Preprocess
 from causalign.sites.recordings.recording import Recording
+
+
+def _declaration(preprocess: object) -> dict[str, bool | int | str | None]:
+    """The steps that were asked for, or the transformer that was given."""
+    return vars(preprocess) if isinstance(preprocess, Preprocess) else {"transformer": str(preprocess)}
 
 
 def summary_of(recording: Recording) -> RecordingSummary:
@@ -16,7 +22,7 @@ def summary_of(recording: Recording) -> RecordingSummary:
     ]
     return RecordingSummary(
         units=recording.units,
-        preprocess=vars(recording.preprocess),
+        preprocess=_declaration(recording.preprocess),
         trials=Counts(**{split: len(trials) for split, trials in recording.splits.items()}),
         fewest=recording.fewest,
         left_out=recording.left_out,

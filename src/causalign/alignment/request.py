@@ -19,6 +19,7 @@ from causalign.maps import parametrization
 from causalign.maps.base import AlignmentMap, TrainableMap, random_frame, require_rank
 from causalign.methods.base import Method
 from causalign.random_streams import torch_stream
+from causalign.recordings.affine_transformer import AffineTransformer
 from causalign.recordings.preprocessing import Preprocessing
 from causalign.run_context import RunContext
 from causalign.search.config import SearchConfig
@@ -110,7 +111,7 @@ class Request:
         return RunContext(self.seed, self.data.store, callback, timer)
 
     @property
-    def preprocessing(self) -> tuple[Preprocessing | None, ...]:
+    def preprocessing(self) -> tuple[Preprocessing | AffineTransformer | None, ...]:
         """What was done to each site's states first, where they are a recording's."""
         return tuple(site.preprocessing if isinstance(site, Recording) else None for site in self.sites)
 

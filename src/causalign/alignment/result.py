@@ -32,6 +32,7 @@ from causalign.counterfactuals.dataset import Counterfactuals, as_sites
 from causalign.errors import FileFormatError, InvalidArgument, invalid
 from causalign.files import output_folder, read_tensors, write_tensors, write_text
 from causalign.maps.base import AlignmentMap, Array, like
+from causalign.recordings.affine_transformer import AffineTransformer
 from causalign.recordings.preprocessing import Preprocessing
 from causalign.scoring.metrics import Metric
 from causalign.sites.base import require_site
@@ -56,7 +57,7 @@ class Alignment:
     maps: tuple[AlignmentMap, ...]
     record: AlignmentSummary
     outcomes: RowOutcomes
-    preprocessing: tuple[Preprocessing | None, ...] = ()
+    preprocessing: tuple[Preprocessing | AffineTransformer | None, ...] = ()
     sites: tuple[Readable, ...] = ()
 
     @property
@@ -385,13 +386,14 @@ def _read_record(folder: Path) -> AlignmentSummary:
 
 def _preprocessing(
     tensors: Mapping[str, Tensor], record: AlignmentSummary, folder: Path
-) -> tuple[Preprocessing | None, ...]:
-    found: list[Preprocessing | None] = []
+) -> tuple[Preprocessing | AffineTransformer | None, ...]:
+    found: list[Preprocessing | AffineTransformer | None] = []
     for index, site in enumerate(record.sites):
         prefix = f"preprocessing.{index}."
         given = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
         try:
-            found.append(None if site.recording is None else Preprocessing.of_tensors(given))
+            kind = AffineTransformer if "forward" in given else Preprocessing
+            found.append(None if site.recording is None else kind.of_tensors(given))
         except KeyError as missing:
             raise FileFormatError(f"{folder / MAPS}: what was done to {site.name} first lacks {missing}") from None
     return tuple(found)

@@ -47,7 +47,7 @@ class RecordingSummary(_Part):
     """What there was of a recording, and what was done to it first."""
 
     units: tuple[str, ...]
-    preprocess: dict[str, bool | int | None]
+    preprocess: dict[str, bool | int | str | None]
     trials: Counts
     fewest: int
     """Trials of a split that must have a value for it to be used."""

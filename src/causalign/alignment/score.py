@@ -16,6 +16,7 @@ from causalign.counterfactuals.rows import CounterfactualRows
 from causalign.errors import InvalidArgument
 from causalign.maps.base import AlignmentMap
 from causalign.methods.base import every_direction
+from causalign.recordings.affine_transformer import AffineTransformer
 from causalign.recordings.preprocessing import Preprocessing
 from causalign.run_context import RunContext
 from causalign.scoring.iia import iia_table, row_outcomes
@@ -34,7 +35,7 @@ class MapSet:
 
     maps: Sequence[AlignmentMap]
     summary: AlignmentSummary
-    preprocessing: Sequence[Preprocessing | None]
+    preprocessing: Sequence[Preprocessing | AffineTransformer | None]
 
     def require_sites(self, sites: Sequence[Readable], same_networks: bool) -> None:
         """Check that every map can be applied to its site, and was found for its network.

@@ -15,9 +15,10 @@ from typing_extensions import override
 
 from causalign.errors import InvalidArgument
 from causalign.random_streams import numpy_stream
+from causalign.recordings.affine_transformer import AffineTransformer
 from causalign.recordings.coverage import covered
 from causalign.recordings.nwb_reader import read_nwb
-from causalign.recordings.preprocessing import Preprocess, fit
+from causalign.recordings.preprocessing import Preprocess, Preprocessing, fit
 from causalign.recordings.splits import SPLITS, Splits
 from causalign.recordings.splits import drawn as drawn_splits
 from causalign.recordings.splits import given as given_splits
@@ -74,7 +75,9 @@ class Recording(Readable):
         columns: which columns are variables; by default the task's variables, or without a task all.
         units: their names.
         name, at: what it is called: `name@at`.
-        preprocess: what is done to the activity first: nothing, unless it is said.
+        preprocess: what is done to the activity first, by default nothing: the steps of a `Preprocess`, or a
+            transformer of scikit-learn (or the like) that was fitted to training trials, such as a scaler, PCA, or a
+            pipeline.
         split: of each trial, `train`, `validation` or `test`; by default 60, 20 and 20 % of the trials at random.
         fewest: trials of a split that must have the same values for a sample to be used.
         seed: of the random split.
@@ -96,7 +99,7 @@ class Recording(Readable):
         units: Sequence[str] | None = None,
         name: str = "recording",
         at: str = "states",
-        preprocess: Preprocess = _AS_RECORDED,
+        preprocess: Preprocess | Any = _AS_RECORDED,
         split: Sequence[str] | None = None,
         fewest: int = 2,
         seed: int = 0,
@@ -118,8 +121,13 @@ class Recording(Readable):
             raise InvalidArgument(f"{name}: {self.task.name} has the variable {missing[0]!r} too: name its column")
         self.splits = self._split(split, noted, seed)
         training = np.isin(np.arange(self._states.trials), self.splits["train"])
-        found = survey(self._states, training, preprocess)
-        self.preprocessing = fit(preprocess, self.units, found.fired, found.moments)
+        steps = preprocess if isinstance(preprocess, Preprocess) else _AS_RECORDED
+        found = survey(self._states, training, steps)
+        self.preprocessing: Preprocessing | AffineTransformer
+        if isinstance(preprocess, Preprocess):
+            self.preprocessing = fit(preprocess, self.units, found.fired, found.moments)
+        else:
+            self.preprocessing = AffineTransformer.of(preprocess, self.units)
         self.width, self._fingerprint = self.preprocessing.width, found.fingerprint
         self._values, self._known, self._present = (
             noted.variables,
