@@ -95,3 +95,15 @@ def greedy_gru(
             break
         output, hidden = gru(embed(torch.tensor([[token]], device=hidden.device)), hidden)
     return written
+
+
+def interchange_rotated(
+    target_states: Tensor, source_states: Tensor, target: Tensor, source: Tensor, rank: int
+) -> Tensor:
+    """The interchange in the aligned space, from whole maps W = a Q (equation 4); the widths may differ.
+
+    h' = W_t^-1 ((1 - D) W_t h_t + D W_s h_s), with D selecting the first `rank` coordinates.
+    """
+    aligned = target_states @ target.mT
+    swapped = torch.cat([(source_states @ source.mT)[:, :rank], aligned[:, rank:]], dim=1)
+    return torch.linalg.solve(target, swapped.mT).mT

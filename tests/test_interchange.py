@@ -9,7 +9,7 @@ from torch import Tensor
 
 import causalign as ca
 from causalign.counterfactuals.direction import Direction
-from causalign.counterfactuals.interventions import interchange, interchange_rotated, keep, replace
+from causalign.counterfactuals.interventions import interchange, keep, replace
 from causalign.counterfactuals.rows import CounterfactualRows
 from causalign.engine.chunked_readout import next_token_loss, predictions, rows_at_once
 from causalign.engine.run import run_interventions
@@ -22,7 +22,7 @@ from causalign.tasks.base import Sequences
 from causalign.tasks.counting import MultiObject
 from causalign.tasks.variable import Variable
 from drawing import class_means, draw_rows, read_activations, record
-from naive_interchange import greedy_gru
+from naive_interchange import greedy_gru, interchange_rotated
 from naive_tasks import Counting as NaiveCounting
 
 FULL, COUNT, PHASE = (Variable.of(name) for name in ("full", "count", "phase"))

@@ -72,7 +72,10 @@ def test_the_loss_is_the_engines(tiny_pair: Pair) -> None:
     textbook = Textbook(tiny_pair, rank=3, train=40, validation=1, learning_rate=0.1)
     for _ in range(3):
         textbook.step()
-    maps = [AlignmentMap(*each) for each in textbook.frames_and_scales()]
+    maps = [  # V of equation 13, the first columns of the transpose of Q, and a
+        AlignmentMap(each.rotation.weight[:3].detach().T.clone(), float(each.log_scale.detach().exp()))
+        for each in textbook.maps
+    ]
     assert all(m.scale != 1 for m in maps)
     engines = 0.0
     interventions = drawn(tiny_pair, 50)

@@ -156,11 +156,6 @@ class Textbook:
             shares.append(float((right | ~swaps.determined[:, 1:]).all(1).float().mean()))
         return min(shares)
 
-    @torch.no_grad()
-    def frames_and_scales(self) -> list[tuple[Float[Tensor, "width rank"], float]]:
-        """Of each network, V of equation 13 (the first columns of the transpose of Q) and a."""
-        return [(m.rotation.weight[: self.rank].T.clone(), float(m.log_scale.exp())) for m in self.maps]
-
     def logits(self, source: int, target: int, swaps: Swaps) -> Float[Tensor, "trials time vocabulary"]:
         """The target's logits after every token, with the interchange of equation 4 made in its hidden state."""
         network = self.networks[source]

@@ -285,11 +285,6 @@ class Counterfactuals:
         """What was left out, assumed or filled in, a sentence each."""
         return self._source.notes
 
-    @property
-    def has_task(self) -> bool:
-        """Whether a causal model draws the rows."""
-        return isinstance(self._source, TaskRows)
-
     def with_sites(self, sites: Sequence[Readable]) -> "Counterfactuals":
         """Return the same data for other sites, in the same store: for controls."""
         return self._changed(self._source.with_sites(sites))

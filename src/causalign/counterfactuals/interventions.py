@@ -6,7 +6,6 @@ target states after the swap; stepwise, states are `[trials, steps, width]`.
 
 from collections.abc import Callable
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -51,19 +50,3 @@ def keep(
 ) -> Float[Tensor, "*rows target"]:
     """Nothing is swapped: the floor, scored by a target that goes on from its own state."""
     return target_states
-
-
-def interchange_rotated(
-    target_states: Float[Tensor, "trials target"],
-    source_states: Float[Tensor, "trials source"],
-    target: Float[Tensor, "target target"],
-    source: Float[Tensor, "source source"],
-    rank: int,
-) -> Float[Tensor, "trials target"]:
-    """The interchange in the aligned space, from whole maps W = a Q (equation 4).
-
-    h' = W_t^-1 ((1 - D) W_t h_t + D W_s h_s), with D selecting the first `rank` coordinates. The widths may differ.
-    """
-    aligned = target_states @ target.mT
-    swapped = torch.cat([(source_states @ source.mT)[:, :rank], aligned[:, rank:]], dim=1)
-    return torch.linalg.solve(target, swapped.mT).mT
