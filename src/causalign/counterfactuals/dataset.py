@@ -3,7 +3,7 @@
 tasks, a table, or arrays --RowSource--> rows of a split and a direction --> search, scores, controls, estimates
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,20 +11,18 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from causalign.counterfactuals.direction import Direction
-from causalign.counterfactuals.from_arrays import ArrayRows, SplitRows
-from causalign.counterfactuals.from_table import Position, Reader, Table, key_of
-from causalign.counterfactuals.from_task import TaskRows
-from causalign.counterfactuals.inputs import Inputs, Labels, PerSite, Rows
-from causalign.counterfactuals.row_source import SPLITS, RowRequest, RowSource
+from causalign.counterfactuals.from_arrays import ArrayRows
+from causalign.counterfactuals.from_table import Position, Table, TableColumns, readers_of
+from causalign.counterfactuals.from_task import TaskRows, variables_of
+from causalign.counterfactuals.inputs import PerSite, Rows
+from causalign.counterfactuals.row_source import RowRequest, RowSource
 from causalign.counterfactuals.rows import CounterfactualRows
-from causalign.counterfactuals.splits import SHARES, Split, split_rows
-from causalign.errors import InvalidArgument, unknown
+from causalign.counterfactuals.splits import SHARES, Split
+from causalign.counterfactuals.user_arrays import UserArrays
+from causalign.errors import InvalidArgument
 from causalign.run_context import RunContext
-from causalign.sites.base import Site, require_site
 from causalign.sites.readable import Readable
-from causalign.sites.recordings.recording import Recording
 from causalign.storage import DEFAULT_BUDGET, Store
-from causalign.tasks.causal_model import require_settable
 from causalign.tasks.variable import FULL, Variable
 
 
@@ -75,7 +73,7 @@ class Counterfactuals:
             InvalidArgument: A site has no task, or the variables do not fit the tasks or each other.
         """
         checked = as_sites(sites)
-        variables = _one_each(variable, checked)
+        variables = variables_of(variable, checked)
         sizes = {"train": n_train, "validation": n_validation, "test": n_test}
         for split, size in sizes.items():
             if not isinstance(size, int) or size < 1:
@@ -138,36 +136,21 @@ class Counterfactuals:
             InvalidArgument: Arrays are not of one length, an id is not in a vocabulary, a position is not in its row, a
                 label scores nothing, or the same row is in two splits; the row is named.
         """
-        checked = tuple(require_site(site, "counterfactuals from arrays are run") for site in as_sites(sites))
         require_seed(seed)
-        if loss not in ("scored", "all"):
-            raise unknown("loss", str(loss), ("scored", "all"))
-        of = _ForSites(checked)
-        sources = of.inputs("source", source_inputs, source_positions, source_mask)
-        targets = of.inputs("target", target_inputs, target_positions, target_mask)
-        expected = of.labels(labels, continuations)
-        plain = None if no_swap_labels is None else of.labels(no_swap_labels, None)
-        named = _of_site(labels, 0)
-        sizes = {
-            "source_inputs": len(sources[0]),
-            "target_inputs": len(targets[0]),
-            "labels": len(expected[0].ids),
-            "values": len(sources[0]) if values is None else len(values),
-            "no_swap_labels": len(sources[0]) if plain is None else len(plain[0].ids),
-        }
-        if len(set(sizes.values())) != 1:
-            found = ", ".join(f"{size} {name}" for name, size in sizes.items())
-            raise InvalidArgument(f"all arrays have a row for each row; found {found}")
-        keys = [key_of(each) for each in (named if values is None else values)]
-        names = list(dict.fromkeys(keys))
-        index = {name: number for number, name in enumerate(names)}
-        classes = np.array([index[key] for key in keys], dtype=np.int64)
-        whole = SplitRows(sources, targets, expected, classes, np.arange(len(keys)), plain)
-        chosen, notes = split_rows(_row_keys(whole), split, seed)
-        rows = ArrayRows(
-            checked, {name: whole.take(chosen[name]) for name in SPLITS}, tuple(names), loss == "scored", notes
+        arrays = UserArrays(
+            source_inputs=source_inputs,
+            target_inputs=target_inputs,
+            labels=labels,
+            source_positions=source_positions,
+            target_positions=target_positions,
+            source_mask=source_mask,
+            target_mask=target_mask,
+            continuations=continuations,
+            values=values,
+            no_swap_labels=no_swap_labels,
         )
-        return cls(rows, [Variable.of(variable)] * len(checked), memory)
+        rows = ArrayRows.checked(as_sites(sites), arrays, split, loss, seed)
+        return cls(rows, [Variable.of(variable)] * len(rows.sites), memory)
 
     @classmethod
     def from_table(
@@ -185,7 +168,10 @@ class Counterfactuals:
         no_swap_label: str | None = None,
         tokenizer: Any = None,
         split: Split | str = SHARES,
-        **options: Any,
+        variable: str = FULL,
+        loss: str = "scored",
+        seed: int = 0,
+        memory: float = DEFAULT_BUDGET,
     ) -> "Counterfactuals":
         """Make a dataset from a table with a row for each pair of a source and a target input.
 
@@ -207,53 +193,30 @@ class Counterfactuals:
             no_swap_label: The column of what is right with nothing swapped.
             tokenizer: The tokenizer of text, or one for each site; by default that of each network.
             split: Three shares, a column that names the split of each row, or a name for each row.
-            **options: `variable`, `loss`, `seed` and `memory` of `from_arrays`.
+            variable: The name of the variable, for tables and figures.
+            loss: `"scored"`, or `"all"`, as in `from_arrays`.
+            seed: The seed of the split.
+            memory: GiB that the tables may take; what exceeds it lies in temporary files.
 
         Raises:
             InvalidArgument: A column is missing (near matches are named), text has no tokenizer or a token that it does
                 not know, or as in `from_arrays`.
         """
+        require_seed(seed)
         checked = as_sites(sites)
-        if (
-            isinstance(table, Mapping)
-            and set(table) == set(SPLITS)
-            and not isinstance(next(iter(table.values())), list)
-        ):
-            parts = {name: Table.of(table[name]) for name in SPLITS}
-            split = [name for name, part in parts.items() for _ in range(len(part))]
-            table = {
-                column: [row for part in parts.values() for row in part.column(column, "of every split")]
-                for column in parts["train"].columns
-            }
-        columns = Table.of(table)
-        if isinstance(split, str):
-            split = [str(name) for name in columns.column(split, "split")]
-        readers = _readers(checked, tokenizer)
-        ends = {
-            end: _read_end(readers, columns, named, given if given is not None else position, end)
-            for end, named, given in (("source", source, source_position), ("target", target, target_position))
-        }
-        expected = [
-            reader.labels(columns.column(_of_site(label, index), "label"), "a label")
-            for index, reader in enumerate(readers)
-        ]
-        if no_swap_label is not None:
-            plain = [reader.labels(columns.column(no_swap_label, "no_swap_label"), "a label") for reader in readers]
-            options["no_swap_labels"] = PerSite(plain)
-        values = None if value is None else columns.column(value, "value")
-        if values is None and isinstance(label, str):
-            values = [("label", key_of(each)) for each in columns.column(label, "label")]
-        return cls.from_arrays(
-            checked,
-            source_inputs=PerSite([inputs for inputs, _ in ends["source"]]),
-            target_inputs=PerSite([inputs for inputs, _ in ends["target"]]),
-            source_positions=PerSite([positions for _, positions in ends["source"]]),
-            target_positions=PerSite([positions for _, positions in ends["target"]]),
-            labels=PerSite(expected),
-            values=values,
-            split=split,
-            **options,
+        named = TableColumns(
+            source=source,
+            target=target,
+            label=label,
+            source_position=position if source_position is None else source_position,
+            target_position=position if target_position is None else target_position,
+            value=value,
+            no_swap_label=no_swap_label,
         )
+        columns, split_of_rows = Table.with_split(table, split)
+        arrays = named.arrays(columns, readers_of(checked, tokenizer))
+        rows = ArrayRows.checked(checked, arrays, split_of_rows, loss, seed)
+        return cls(rows, [Variable.of(variable)] * len(rows.sites), memory)
 
     @property
     def sites(self) -> tuple[Readable, ...]:
@@ -393,90 +356,3 @@ def require_seed(seed: object) -> None:
     """
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise InvalidArgument(f"seed must be a whole number, at least 0; found {seed!r}")
-
-
-class _ForSites:
-    """Checks a user's arrays for every site."""
-
-    def __init__(self, sites: Sequence[Site]) -> None:
-        self._sites = sites
-
-    def inputs(self, end: str, ids: Any, positions: Any, mask: Any) -> tuple[Inputs, ...]:
-        return tuple(
-            Inputs.checked(end, site, _of_site(ids, index), _of_site(positions, index), _of_site(mask, index))
-            for index, site in enumerate(self._sites)
-        )
-
-    def labels(self, labels: Any, continuations: Any) -> tuple[Labels, ...]:
-        return tuple(
-            Labels.checked(site, _of_site(labels, index), _of_site(continuations, index))
-            for index, site in enumerate(self._sites)
-        )
-
-
-def _of_site(given: Any, index: int) -> Any:
-    """What is given for one site: its own, or the same for all."""
-    if isinstance(given, PerSite) or (isinstance(given, list | tuple) and all(isinstance(each, str) for each in given)):
-        if index >= len(given):
-            raise InvalidArgument(f"site {index} has no entry of its own among {len(given)}")
-        return given[index]
-    return given
-
-
-def _readers(sites: Sequence[Readable], tokenizer: Any) -> list[Reader]:
-    given = tokenizer if isinstance(tokenizer, list | tuple) else [tokenizer] * len(sites)
-    if len(given) != len(sites):
-        raise InvalidArgument(f"give one tokenizer, or one for each of {len(sites)} sites; found {len(given)}")
-    run = [require_site(site, "counterfactuals from a table are run") for site in sites]
-    return [Reader(site, own or getattr(site.network, "tokenizer", None)) for site, own in zip(run, given, strict=True)]
-
-
-def _read_end(
-    readers: Sequence[Reader], table: Table, named: str | Sequence[str], position: Position, end: str
-) -> list[tuple[Any, Any]]:
-    """The inputs of one end and their positions, for each site."""
-    found = []
-    for index, reader in enumerate(readers):
-        column = table.column(_of_site(named, index), end)
-        inputs = reader.inputs(column, f"a {end} input")
-        found.append((inputs, reader.positions(position, table, column, end)))
-    return found
-
-
-def _row_keys(rows: SplitRows) -> list[Hashable]:
-    """What makes a row, as the first site's network reads it."""
-    sources, targets, labels = rows.sources[0], rows.targets[0], rows.labels[0]
-    return [
-        (
-            sources.ids[row].tobytes(),
-            int(sources.positions[row]),
-            targets.ids[row].tobytes(),
-            int(targets.positions[row]),
-            labels.ids[row].tobytes(),
-        )
-        for row in range(len(rows))
-    ]
-
-
-def _one_each(variable: Any, sites: Sequence[Readable]) -> list[Variable]:
-    """One variable a site, each known to its task, and each settable from every other."""
-    named = [variable] * len(sites) if isinstance(variable, str | Variable) else list(variable)
-    variables = [Variable.of(each) for each in named]
-    if len(variables) != len(sites):
-        raise InvalidArgument(f"name one variable, or one for each of the {len(sites)} sites; found {len(variables)}")
-    for site, each in zip(sites, variables, strict=True):
-        if not site.task.variables:
-            raise InvalidArgument(
-                f"{site.name} has no task to draw counterfactuals from: name one for the site, or make a dataset by "
-                "Counterfactuals.from_table or from_arrays"
-            )
-        if isinstance(site, Recording) and each.name not in (FULL, *site.task.variables):
-            raise unknown(f"variable of {site.name}", each.name, (FULL, *site.task.variables))
-        try:
-            require_settable(sites[0].task, variables[0].name, site.task, each.name)
-        except InvalidArgument as error:
-            differ = isinstance(variable, str | Variable) and site.task.name != sites[0].task.name
-            raise InvalidArgument(
-                f"{error}; tasks differ: name one variable for each" if differ else str(error)
-            ) from None
-    return variables

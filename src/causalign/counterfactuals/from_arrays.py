@@ -25,45 +25,19 @@ from causalign.counterfactuals.from_task import draw_of_class
 from causalign.counterfactuals.inputs import Inputs, Labels, Rows
 from causalign.counterfactuals.row_source import SPLITS, RowRequest, RowSource
 from causalign.counterfactuals.rows import CounterfactualRows
+from causalign.counterfactuals.splits import Split, split_rows
+from causalign.counterfactuals.user_arrays import SplitRows, UserArrays, row_keys
 from causalign.engine.activation_cache import Activations, Reading, fill_tables
-from causalign.errors import InvalidArgument
+from causalign.errors import InvalidArgument, unknown
 from causalign.run_context import RunContext
-from causalign.sites.base import Site
+from causalign.sites.base import Site, require_site
 from causalign.sites.checks import check_rows
 from causalign.sites.prefix import Prefix
 from causalign.sites.readable import Readable
 from causalign.tasks.base import Sequences
 
 _CHECKED = 16  # rows that a site is checked on
-
-
-@dataclass(frozen=True, eq=False)
-class SplitRows:
-    """A user's rows of one split: for each site the inputs of both ends, and the labels as its network reads them."""
-
-    sources: tuple[Inputs, ...]
-    targets: tuple[Inputs, ...]
-    labels: tuple[Labels, ...]
-    classes: Int[np.ndarray, " rows"]
-    """The class of each row: that of its value or, where there is none, of its label."""
-    index: Int[np.ndarray, " rows"]
-    """The place of each row in the user's arrays."""
-    plain_labels: tuple[Labels, ...] | None = None
-    """The outputs that are right with nothing swapped, where the user gave them."""
-
-    def __len__(self) -> int:
-        return len(self.classes)
-
-    def take(self, rows: Int[np.ndarray, " chosen"]) -> "SplitRows":
-        """Return some rows."""
-        return SplitRows(
-            tuple(each.take(rows) for each in self.sources),
-            tuple(each.take(rows) for each in self.targets),
-            tuple(each.take(rows) for each in self.labels),
-            self.classes[rows],
-            self.index[rows],
-            None if self.plain_labels is None else tuple(each.take(rows) for each in self.plain_labels),
-        )
+_LOSSES = ("scored", "all")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +51,21 @@ class ArrayRows(RowSource):
     loss_on_scored: bool
     remarks: tuple[str, ...] = ()
     _read: dict[tuple[str, int, str, bool], Activations] = field(default_factory=dict)
+
+    @classmethod
+    def checked(cls, sites: Sequence[Readable], arrays: UserArrays, split: Split, loss: str, seed: int) -> "ArrayRows":
+        """Check a user's arrays, and split their rows.
+
+        Raises:
+            InvalidArgument: As `Counterfactuals.from_arrays`.
+        """
+        if loss not in _LOSSES:
+            raise unknown("loss", str(loss), _LOSSES)
+        run = tuple(require_site(site, "counterfactuals from arrays are run") for site in sites)
+        whole, names_of_classes = arrays.rows(run)
+        chosen, remarks = split_rows(row_keys(whole), split, seed)
+        splits = {name: whole.take(chosen[name]) for name in SPLITS}
+        return cls(run, splits, names_of_classes, loss == "scored", remarks)
 
     @property
     def _run(self) -> list[Site]:

@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from causalign.counterfactuals.inputs import PerSite, key_of, of_site
+from causalign.counterfactuals.row_source import SPLITS
+from causalign.counterfactuals.splits import Split
+from causalign.counterfactuals.user_arrays import UserArrays
 from causalign.errors import InvalidArgument, unknown
-from causalign.sites.base import Site
+from causalign.sites.base import Site, require_site
+from causalign.sites.readable import Readable
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,27 @@ class Table:
         if len(set(lengths.values())) != 1 or not next(iter(lengths.values())):
             raise InvalidArgument(f"the columns of a table have the same number of rows, at least one; found {lengths}")
         return cls(columns)
+
+    @classmethod
+    def with_split(cls, table: Any, split: Split | str) -> tuple["Table", Split]:
+        """Take the columns of a table, or of three, and the split of its rows.
+
+        Raises:
+            InvalidArgument: It is not a table, or lacks the column of the split.
+        """
+        if (
+            isinstance(table, Mapping)
+            and set(table) == set(SPLITS)
+            and not isinstance(next(iter(table.values())), list)
+        ):
+            parts = {name: cls.of(table[name]) for name in SPLITS}
+            split = [name for name, part in parts.items() for _ in range(len(part))]
+            table = {
+                column: [row for part in parts.values() for row in part.column(column, "of every split")]
+                for column in parts["train"].columns
+            }
+        found = cls.of(table)
+        return found, [str(name) for name in found.column(split, "split")] if isinstance(split, str) else split
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -135,10 +159,70 @@ class Reader:
         return covering[0]
 
 
-def key_of(value: Any) -> Any:
-    """A value of a table as something that can be compared and hashed."""
-    if isinstance(value, set | frozenset):
-        return ("any of", tuple(sorted(map(str, value))))
-    if np.ndim(value) or isinstance(value, list | tuple):
-        return tuple(key_of(each) for each in value)
-    return value.item() if isinstance(value, np.generic) else value
+@dataclass(frozen=True)
+class TableColumns:
+    """Which columns of a table hold what, as `Counterfactuals.from_table` takes them."""
+
+    source: str | Sequence[str] = "source"
+    target: str | Sequence[str] = "target"
+    label: str | Sequence[str] = "label"
+    source_position: Position = -1
+    target_position: Position = -1
+    value: str | None = None
+    no_swap_label: str | None = None
+
+    def arrays(self, table: Table, readers: Sequence[Reader]) -> UserArrays:
+        """Read the columns for every site.
+
+        Raises:
+            InvalidArgument: A column is missing, or holds what a site's network cannot read.
+        """
+        sources = _read_end(readers, table, self.source, self.source_position, "source")
+        targets = _read_end(readers, table, self.target, self.target_position, "target")
+        labels = [
+            reader.labels(table.column(of_site(self.label, index), "label"), "a label")
+            for index, reader in enumerate(readers)
+        ]
+        values = None if self.value is None else table.column(self.value, "value")
+        if values is None and isinstance(self.label, str):
+            values = [("label", key_of(each)) for each in table.column(self.label, "label")]
+        return UserArrays(
+            source_inputs=PerSite([inputs for inputs, _ in sources]),
+            target_inputs=PerSite([inputs for inputs, _ in targets]),
+            source_positions=PerSite([positions for _, positions in sources]),
+            target_positions=PerSite([positions for _, positions in targets]),
+            labels=PerSite(labels),
+            values=values,
+            no_swap_labels=self._plain_labels(table, readers),
+        )
+
+    def _plain_labels(self, table: Table, readers: Sequence[Reader]) -> PerSite | None:
+        if self.no_swap_label is None:
+            return None
+        column = table.column(self.no_swap_label, "no_swap_label")
+        return PerSite([reader.labels(column, "a label") for reader in readers])
+
+
+def readers_of(sites: Sequence[Readable], tokenizer: Any) -> list[Reader]:
+    """Return how each site's network reads text: by the tokenizer that is given, or by its own.
+
+    Raises:
+        InvalidArgument: A site is a recording, or there are tokenizers for fewer sites.
+    """
+    given = tokenizer if isinstance(tokenizer, list | tuple) else [tokenizer] * len(sites)
+    if len(given) != len(sites):
+        raise InvalidArgument(f"give one tokenizer, or one for each of {len(sites)} sites; found {len(given)}")
+    run = [require_site(site, "counterfactuals from a table are run") for site in sites]
+    return [Reader(site, own or getattr(site.network, "tokenizer", None)) for site, own in zip(run, given, strict=True)]
+
+
+def _read_end(
+    readers: Sequence[Reader], table: Table, named: str | Sequence[str], position: Position, end: str
+) -> list[tuple[Any, Any]]:
+    """The inputs of one end and their positions, for each site."""
+    found = []
+    for index, reader in enumerate(readers):
+        column = table.column(of_site(named, index), end)
+        inputs = reader.inputs(column, f"a {end} input")
+        found.append((inputs, reader.positions(position, table, column, end)))
+    return found

@@ -23,18 +23,19 @@ from causalign.counterfactuals.direction import Direction
 from causalign.counterfactuals.row_source import RowRequest, RowSource
 from causalign.counterfactuals.rows import CounterfactualRows
 from causalign.engine.activation_cache import Activations, read_activations, read_paired_activations
-from causalign.errors import InvalidArgument
+from causalign.errors import InvalidArgument, unknown
 from causalign.networks.accuracy import accuracy
 from causalign.random_streams import numpy_stream
 from causalign.run_context import RunContext
 from causalign.sites.base import Site
 from causalign.sites.checks import check
 from causalign.sites.readable import Readable
+from causalign.sites.recordings.recording import Recording
 from causalign.storage import Store
 from causalign.tasks.base import Sequences
-from causalign.tasks.causal_model import Values, counterfactual
+from causalign.tasks.causal_model import Values, counterfactual, require_settable
 from causalign.tasks.checks import check as check_task
-from causalign.tasks.variable import Variable
+from causalign.tasks.variable import FULL, Variable
 
 _ATTEMPTS = 50
 _CHUNK = 20_000  # rows drawn at a time
@@ -327,3 +328,31 @@ def draw_of_class(
     there = many[wanted] > 0
     pick = np.where(there, first[wanted] + rng.integers(np.maximum(many[wanted], 1)), 0)
     return order[pick], there
+
+
+def variables_of(variable: Any, sites: Sequence[Readable]) -> list[Variable]:
+    """Return a variable for each site, each known to its task, and each settable from every other.
+
+    Raises:
+        InvalidArgument: A site has no task, or a variable does not fit its task or the others.
+    """
+    named = [variable] * len(sites) if isinstance(variable, str | Variable) else list(variable)
+    variables = [Variable.of(each) for each in named]
+    if len(variables) != len(sites):
+        raise InvalidArgument(f"name one variable, or one for each of the {len(sites)} sites; found {len(variables)}")
+    for site, each in zip(sites, variables, strict=True):
+        if not site.task.variables:
+            raise InvalidArgument(
+                f"{site.name} has no task to draw counterfactuals from: name one for the site, or make a dataset by "
+                "Counterfactuals.from_table or from_arrays"
+            )
+        if isinstance(site, Recording) and each.name not in (FULL, *site.task.variables):
+            raise unknown(f"variable of {site.name}", each.name, (FULL, *site.task.variables))
+        try:
+            require_settable(sites[0].task, variables[0].name, site.task, each.name)
+        except InvalidArgument as error:
+            differ = isinstance(variable, str | Variable) and site.task.name != sites[0].task.name
+            raise InvalidArgument(
+                f"{error}; tasks differ: name one variable for each" if differ else str(error)
+            ) from None
+    return variables

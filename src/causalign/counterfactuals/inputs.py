@@ -260,3 +260,25 @@ def _require_no_pads(end: str, site: Site, rows: Sequence[Int[np.ndarray, " _"]]
                 f"row {index}: {end}_inputs begins with the pad {pad} of {site.network.name}, and there is no mask: "
                 f"give {end}_mask, the tokenizer's attention_mask, or rows without pads"
             )
+
+
+def key_of(value: Any) -> Any:
+    """A value of a table as something that can be compared and hashed."""
+    if isinstance(value, set | frozenset):
+        return ("any of", tuple(sorted(map(str, value))))
+    if np.ndim(value) or isinstance(value, list | tuple):
+        return tuple(key_of(each) for each in value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def of_site(given: Any, index: int) -> Any:
+    """Return what is given for one site: its own, or the same for all.
+
+    Raises:
+        InvalidArgument: There are entries for fewer sites.
+    """
+    if isinstance(given, PerSite) or (isinstance(given, list | tuple) and all(isinstance(each, str) for each in given)):
+        if index >= len(given):
+            raise InvalidArgument(f"site {index} has no entry of its own among {len(given)}")
+        return given[index]
+    return given

@@ -1,0 +1,110 @@
+"""A user's arrays, checked for every site: the inputs of both ends, the labels, and the class of each row."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from causalign.counterfactuals.inputs import Inputs, Labels, PerSite, Rows, key_of, of_site
+from causalign.errors import InvalidArgument
+from causalign.sites.base import Site
+
+
+@dataclass(frozen=True, eq=False)
+class SplitRows:
+    """A user's rows of one split: for each site the inputs of both ends, and the labels as its network reads them."""
+
+    sources: tuple[Inputs, ...]
+    targets: tuple[Inputs, ...]
+    labels: tuple[Labels, ...]
+    classes: Int[np.ndarray, " rows"]
+    """The class of each row: that of its value or, where there is none, of its label."""
+    index: Int[np.ndarray, " rows"]
+    """The place of each row in the user's arrays."""
+    plain_labels: tuple[Labels, ...] | None = None
+    """The outputs that are right with nothing swapped, where the user gave them."""
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def take(self, rows: Int[np.ndarray, " chosen"]) -> "SplitRows":
+        """Return some rows."""
+        return SplitRows(
+            tuple(each.take(rows) for each in self.sources),
+            tuple(each.take(rows) for each in self.targets),
+            tuple(each.take(rows) for each in self.labels),
+            self.classes[rows],
+            self.index[rows],
+            None if self.plain_labels is None else tuple(each.take(rows) for each in self.plain_labels),
+        )
+
+
+@dataclass(frozen=True)
+class UserArrays:
+    """A user's arrays, row by row, as `Counterfactuals.from_arrays` takes them."""
+
+    source_inputs: Rows | PerSite
+    target_inputs: Rows | PerSite
+    labels: Rows | PerSite
+    source_positions: Any = -1
+    target_positions: Any = -1
+    source_mask: Rows | PerSite | None = None
+    target_mask: Rows | PerSite | None = None
+    continuations: Rows | PerSite | None = None
+    values: Sequence[Hashable] | None = None
+    no_swap_labels: Rows | PerSite | None = None
+
+    def rows(self, sites: Sequence[Site]) -> tuple[SplitRows, tuple[Hashable, ...]]:
+        """Check the arrays for every site, and return the rows and the names of their classes.
+
+        Raises:
+            InvalidArgument: As `Counterfactuals.from_arrays`.
+        """
+        sources = _inputs("source", sites, self.source_inputs, self.source_positions, self.source_mask)
+        targets = _inputs("target", sites, self.target_inputs, self.target_positions, self.target_mask)
+        expected = _labels(sites, self.labels, self.continuations)
+        plain = None if self.no_swap_labels is None else _labels(sites, self.no_swap_labels, None)
+        sizes = {
+            "source_inputs": len(sources[0]),
+            "target_inputs": len(targets[0]),
+            "labels": len(expected[0].ids),
+            "values": len(sources[0]) if self.values is None else len(self.values),
+            "no_swap_labels": len(sources[0]) if plain is None else len(plain[0].ids),
+        }
+        if len(set(sizes.values())) != 1:
+            found = ", ".join(f"{size} {name}" for name, size in sizes.items())
+            raise InvalidArgument(f"all arrays have a row for each row; found {found}")
+        keys = [key_of(each) for each in (of_site(self.labels, 0) if self.values is None else self.values)]
+        index = {name: number for number, name in enumerate(dict.fromkeys(keys))}
+        classes = np.array([index[key] for key in keys], dtype=np.int64)
+        return SplitRows(sources, targets, expected, classes, np.arange(len(keys)), plain), tuple(index)
+
+
+def _inputs(end: str, sites: Sequence[Site], ids: Any, positions: Any, mask: Any) -> tuple[Inputs, ...]:
+    return tuple(
+        Inputs.checked(end, site, of_site(ids, index), of_site(positions, index), of_site(mask, index))
+        for index, site in enumerate(sites)
+    )
+
+
+def _labels(sites: Sequence[Site], labels: Any, continuations: Any) -> tuple[Labels, ...]:
+    return tuple(
+        Labels.checked(site, of_site(labels, index), of_site(continuations, index)) for index, site in enumerate(sites)
+    )
+
+
+def row_keys(rows: SplitRows) -> list[Hashable]:
+    """Return what makes each row, as the first site's network reads it."""
+    sources, targets, labels = rows.sources[0], rows.targets[0], rows.labels[0]
+    return [
+        (
+            sources.ids[row].tobytes(),
+            int(sources.positions[row]),
+            targets.ids[row].tobytes(),
+            int(targets.positions[row]),
+            labels.ids[row].tobytes(),
+        )
+        for row in range(len(rows))
+    ]
