@@ -154,7 +154,7 @@ def ctrl_c() -> Iterator[None]:
 
 @contextmanager
 def interrupting() -> Iterator[Callback]:
-    """A listener at whose third step of the search the process gets a Ctrl-C."""
+    """A callback at whose third step of the search the process gets a Ctrl-C."""
 
     def listen(update: ProgressUpdate) -> None:
         if update.stage == "search" and update.step == 3 and update.total != 3:
@@ -180,14 +180,14 @@ def test_ctrl_c_in_a_search_keeps_the_best_and_says_where(
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_in_a_training_says_how_to_go_on(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
-    def listener() -> Iterator[Callback]:
+    def callback() -> Iterator[Callback]:
         def listen(update: ProgressUpdate) -> None:
             if update.step == 2:
                 os.kill(os.getpid(), signal.SIGINT)
 
         yield listen
 
-    monkeypatch.setattr(commands, "progress_bars", listener)
+    monkeypatch.setattr(commands, "progress_bars", callback)
     code, _, err = run("train", "multi-object", "gru", "--width", 4, "--out", tmp_path)
     assert code == 130
     assert "the same command goes on" in err

@@ -37,7 +37,7 @@ def in_turn(work: Mapping[str, Work], repeats: int) -> Seconds:
 
 
 class Steps:
-    """A listener that times the steps of a search or training, and after each of them its rivals."""
+    """A callback that times the steps of a search or training, and after each of them its rivals."""
 
     def __init__(self, stage: str, rivals: Mapping[str, Work]) -> None:
         self._stage, self._rivals = stage, rivals

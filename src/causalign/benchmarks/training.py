@@ -22,7 +22,7 @@ def training(quick: bool) -> Iterator[Row]:
     work, operations = matrix_multiply()
     timer = Steps("training", {"multiply": work})
     with tempfile.TemporaryDirectory() as folder:
-        network, card = train(task, "gru", 0, Path(folder), recipe=recipe, listener=timer)
+        network, card = train(task, "gru", 0, Path(folder), recipe=recipe, callback=timer)
     taken = timer.medians()
     # A trial of n tokens is padded to the longest of its batch; what is asked for is the n - 1 predictions.
     tokens = recipe.batch * float((task.trials(10_000, np.random.default_rng(0)).lengths - 1).mean())

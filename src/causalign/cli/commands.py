@@ -173,8 +173,8 @@ def train(
 ) -> None:
     """Train a network until it makes no mistake. A training that was stopped goes on when the command is repeated."""
     try:
-        with progress_bars() as listener:
-            network, card = networks.train(task, architecture, seed, out, width=width, listener=listener)
+        with progress_bars() as callback:
+            network, card = networks.train(task, architecture, seed, out, width=width, callback=callback)
     except KeyboardInterrupt:
         errors.print(f"stopped; the same command goes on from the last check, kept in {out}", soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
@@ -213,8 +213,8 @@ def reproduce(
         controls=controls, budget=lookup("budget", budget, BUDGETS), language_model=_there(language_model)
     )
     try:
-        with progress_bars() as listener:
-            found = run_studies(names, out, protocol, workers, listener)
+        with progress_bars() as callback:
+            found = run_studies(names, out, protocol, workers, callback)
     except KeyboardInterrupt:
         errors.print(f"stopped; the same command goes on, from what is in {out / COMPARISONS}", soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None

@@ -67,7 +67,7 @@ def train(
     *,
     width: int = 128,
     recipe: Recipe | None = None,
-    listener: Callback = silent,
+    callback: Callback = silent,
 ) -> tuple[Network, Card]:
     """Train a network on next-token prediction over all tokens until its accuracy has stayed 1, and save it in `out`.
 
@@ -91,7 +91,7 @@ def train(
     run = _Run(network, task, seed, recipe, file=out / UNFINISHED, about=about | {"recipe": recipe.how})
     run.resume()
     while run.step < recipe.max_steps and run.streak < recipe.checks:
-        run.advance(listener)
+        run.advance(callback)
     card = Card(
         task=task.name,
         architecture=architecture,
@@ -140,7 +140,7 @@ class _Run:
         self.step = self.streak = 0
         self.accuracy = self.seconds = 0.0
 
-    def advance(self, listener: Callback) -> None:
+    def advance(self, callback: Callback) -> None:
         """Train up to the next check, check, and save where the run stands."""
         started = time.perf_counter()
         recent: list[Sequences] = []
@@ -151,7 +151,7 @@ class _Run:
             recent = [*recent[-7:], trials]  # an epoch of the paper is 8 steps
             loss = self._learn(trials)
             figures = {"loss": loss, "accuracy": self.accuracy}
-            listener(ProgressUpdate("training", self.step, self.recipe.max_steps, figures))
+            callback(ProgressUpdate("training", self.step, self.recipe.max_steps, figures))
         self.accuracy = accuracy(self.network, self.held_out)
         perfect = self.accuracy == 1 and all(accuracy(self.network, trials) == 1 for trials in recent)
         self.streak = self.streak + 1 if perfect else 0

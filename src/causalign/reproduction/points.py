@@ -61,20 +61,20 @@ class AlignmentPoint(_Declaration):
         """The same without its controls."""
         return self.model_copy(update={"spec": self.spec.replace(controls=False)})
 
-    def run(self, listener: Callback = silent) -> "AlignmentOutcome":
+    def run(self, callback: Callback = silent) -> "AlignmentOutcome":
         """Search, and score the controls beside what is found."""
         if self.spec.controls:
-            return self.beside(self.alone.run(listener), listener)
+            return self.beside(self.alone.run(callback), callback)
         began = time.perf_counter()
         data = self.spec.dataset(self.spec.open_sites())
-        record = align(data, self.spec.config, callbacks=[listener]).record
+        record = align(data, self.spec.config, callbacks=[callback]).record
         return AlignmentOutcome(asked=self, record=record, seconds=time.perf_counter() - began)
 
-    def beside(self, found: "AlignmentOutcome", listener: Callback = silent) -> "AlignmentOutcome":
+    def beside(self, found: "AlignmentOutcome", callback: Callback = silent) -> "AlignmentOutcome":
         """What was found without them, and the controls beside it."""
         began, record = time.perf_counter(), found.record
         data = self.spec.dataset(self.spec.open_sites())
-        controls = controls_of(data, self.spec.config.replace(rank=record.rank), record.steps, listener)
+        controls = controls_of(data, self.spec.config.replace(rank=record.rank), record.steps, callback)
         seconds = time.perf_counter() - began
         record = record.model_copy(update={"controls": controls})
         return AlignmentOutcome(asked=self, record=record, seconds=found.seconds, control_seconds=seconds)

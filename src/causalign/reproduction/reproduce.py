@@ -40,7 +40,7 @@ class Reproduction:
 
 
 def reproduce(
-    names: Sequence[str], folder: Path, protocol: Protocol, workers: int | None = None, listener: Callback = silent
+    names: Sequence[str], folder: Path, protocol: Protocol, workers: int | None = None, callback: Callback = silent
 ) -> Reproduction:
     """Run studies, and write `table.csv`, `verdicts.csv`, a PNG and a PDF for each panel, and a page.
 
@@ -54,7 +54,7 @@ def reproduce(
     output_folder(folder, TABLE, VERDICTS, PAGE)
     measured = {study.name: study.measured(protocol) for study in studies}
     comparisons = [each for rows in measured.values() for row in rows for each in row.comparisons]
-    outcomes = run_all(comparisons, folder / COMPARISONS, workers or cores(), listener)
+    outcomes = run_all(comparisons, folder / COMPARISONS, workers or cores(), callback)
     verdicts = {study.name: judged(study, measured[study.name], outcomes) for study in studies}
     tables = [table(study, measured[study.name], outcomes, verdicts[study.name]) for study in studies]
     whole = pd.concat(tables, ignore_index=True)

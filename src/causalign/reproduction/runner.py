@@ -33,7 +33,7 @@ def cores() -> int:
 
 
 def run_all(
-    comparisons: Sequence[Comparison], folder: Path, workers: int, listener: Callback = silent
+    comparisons: Sequence[Comparison], folder: Path, workers: int, callback: Callback = silent
 ) -> dict[str, Outcome]:
     """The outcome of every comparison, by its key; those that have a file in `folder` are not run again.
 
@@ -45,13 +45,13 @@ def run_all(
     output_folder(folder)
     asked = {comparison.key: comparison for comparison in comparisons}
     outcomes = {key: found for key in asked if (found := _finished(folder, key)) is not None}
-    listener(ProgressUpdate("comparisons", len(outcomes), len(asked)))
+    callback(ProgressUpdate("comparisons", len(outcomes), len(asked)))
     left = {key: comparison for key, comparison in asked.items() if key not in outcomes}
     for key in _run(left, folder, workers):
         found = _finished(folder, key)
         assert found is not None  # it has just been written
         outcomes[key] = found
-        listener(ProgressUpdate("comparisons", len(outcomes), len(asked)))
+        callback(ProgressUpdate("comparisons", len(outcomes), len(asked)))
     return outcomes
 
 
