@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test lint zoo recorded clean
+.PHONY: quickstart test lint zoo recorded readme clean
 
 quickstart: .venv/.installed
 	$(BIN)/causalign quickstart --out runs/quickstart
@@ -30,6 +30,12 @@ runs/zoo/%/card.json: .venv/.installed-dev
 recorded: .venv/.installed
 	rm -f docs/images/recorded.json
 	$(BIN)/python docs/figures/recorded.py
+
+# The figure and the table of the README, the table of docs/own-data.md, and the schema of specs: two minutes.
+readme: .venv/.installed-dev
+	$(BIN)/python docs/figures/quickstart.py
+	$(BIN)/python docs/examples/ioi_scores.py
+	$(BIN)/causalign schema > docs/alignment.schema.json
 
 .venv/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -446,6 +446,8 @@ def test_the_schema_is_published_and_every_field_is_an_option(run: Run) -> None:
     schema = json.loads(out)
     assert code == 0
     assert set(schema["properties"]) == set(AlignmentSpec.model_fields)
+    published = json.loads((Path(__file__).parent.parent / "docs/alignment.schema.json").read_text())
+    assert schema == published  # causalign schema > docs/alignment.schema.json
     assert "clmas" in str(schema["properties"]["method"])
     fields = {*AlignmentConfig.model_fields, *SearchConfig.model_fields} - {"search"}
     described = [*schema["properties"].values(), *schema["$defs"]["SearchConfig"]["properties"].values()]

@@ -1,7 +1,9 @@
 """What holds for the project as a whole."""
 
 import ast
+import contextlib
 import importlib.metadata
+import inspect
 import re
 import subprocess
 import sys
@@ -25,27 +27,48 @@ def test_a_room_imports_only_from_the_rooms_below_it() -> None:
 
 
 BANNED = {
-    "given",
-    "written",
-    "searched",
-    "recorded",
-    "scored",
-    "described",
-    "hooked",
-    "carried",
-    "alone",
-    "looks",
-    "wrapped",
+    *("given", "written", "searched", "recorded", "scored", "described", "hooked", "carried", "alone", "looks"),
+    *("wrapped", "asked", "said", "told", "found", "swapped", "chained", "overridden", "configured", "unregistered"),
+    *("look", "floor", "listener", "settings", "plan", "unswapped", "departures", "optimiser", "behaviour", "friends"),
 }
-"""Participles and pronouns that no file is named by."""
+"""Participles, pronouns, and words that the glossary has another word for."""
+
+
+def words_of(name: str) -> set[str]:
+    """The words of a name in snake_case or CamelCase."""
+    return {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)}
 
 
 def test_files_are_named_by_nouns() -> None:
     package = Path(ca.__file__).parent
     for path in package.rglob("*.py"):
-        words = path.stem.strip("_").split("_")
-        assert not BANNED & set(words), path
+        assert not BANNED & words_of(path.stem), path
         assert path.stem.startswith("__") or not path.stem.startswith("_"), path
+
+
+def test_public_names_are_those_of_the_glossary() -> None:
+    """No class, function, method, parameter or field that a user meets is named by a banned word."""
+    for name in ca.__all__:
+        assert not BANNED & words_of(name), name
+        value = getattr(ca, name)
+        if not callable(value):
+            continue
+        names = [each for each in vars(value) if not each.startswith("_")] if isinstance(value, type) else []
+        functions = [value, *(member for each in names if callable(member := getattr(value, each)))]
+        for function in functions:
+            with contextlib.suppress(ValueError, TypeError):
+                names += [each for each in inspect.signature(function).parameters if not each.startswith("_")]
+        for each in names:
+            assert not (BANNED - {"scored"}) & words_of(each), f"{name}: {each}"  # tokens are scored, or not
+
+
+def test_every_word_of_the_contract_is_in_the_glossary() -> None:
+    text = (ROOT / "docs/glossary.md").read_text()
+    entries = set(", ".join(re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE)).split(", "))
+    words = "network site activation source target direction row variable intervention objective method alignment IIA"
+    words += " baseline control evaluation configuration callback estimate recording fingerprint"
+    assert set(words.split()) <= entries
+    assert {"counterfactual dataset", "alignment map", "early stopping", "causal model"} <= entries
 
 
 def test_the_readme_s_example_runs(

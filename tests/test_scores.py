@@ -170,4 +170,5 @@ def test_a_network_that_cannot_do_the_task_is_said_beside_its_scores() -> None:
     assert "untrained:multi-object/gru/0@hidden completes only 0 % of the test inputs correctly" in said
     assert "does not rise above 0.000, the score with nothing swapped" in said
     assert "0.000 with no swap, which it does not exceed" in repr(found)
-    assert len(found.iia) == len(Direction._fields) ** 2
+    assert "does not rise above 0.000" in found._repr_html_()
+    assert found._repr_html_().count("<tr") == 1 + len(Direction._fields) ** 2

@@ -1,5 +1,6 @@
 """The result of an alignment: its maps, its scores, its rows, and how they came about."""
 
+import html
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -322,6 +323,13 @@ class Alignment:
         interval = f"[{worst.ci_low:.3f}, {worst.ci_high:.3f}]"
         baseline = f"{worst.no_swap:.3f} with no swap" + ("" if worst.above_baseline else ", which it does not exceed")
         return f"Alignment({self.record.method} of {names}: worst IIA {worst.iia:.3f} {interval}, {baseline})"
+
+
+    def _repr_html_(self) -> str:
+        """The alignment in a notebook: its line, its table, and its caveats."""
+        caveats = "".join(f"<li>{html.escape(each)}</li>" for each in self.caveats)
+        table = self.iia.round(3).to_html(index=False)
+        return f"<p>{html.escape(repr(self))}</p>{table}<ul>{caveats}</ul>"
 
 
 score = Alignment.score

@@ -51,32 +51,32 @@ class Objective:
         return self.latent > 0
 
     def loss(
-        self, site: Readable, batches: Sequence[Batch], swapped: Sequence[Float[Tensor, "rows ... width"]]
+        self, site: Readable, batches: Sequence[Batch], states: Sequence[Float[Tensor, "rows ... width"]]
     ) -> Float[Tensor, ""]:
         """Return the weighted loss of batches of rows into one site, one batch a direction, summed over directions.
 
-        It is differentiable in the swapped states.
+        `states` are those after the swap; the loss is differentiable in them.
         """
-        total = swapped[0].new_zeros(())
+        total = states[0].new_zeros(())
         if self.runs_target:
-            total = total + self.behavior * behavior_loss(site, batches, swapped)
+            total = total + self.behavior * behavior_loss(site, batches, states)
         if self.uses_latents:
-            total = total + self.latent * latent_loss(site, batches, swapped)
+            total = total + self.latent * latent_loss(site, batches, states)
         return total
 
 
 def behavior_loss(
-    site: Readable, batches: Sequence[Batch], swapped: Sequence[Float[Tensor, "rows ... width"]]
+    site: Readable, batches: Sequence[Batch], states: Sequence[Float[Tensor, "rows ... width"]]
 ) -> Float[Tensor, ""]:
     """Return the cross-entropy on the expected output, equation 5: a sum over its tokens, a mean over rows.
 
     The batches have the same size, so that one sum over their tokens serves all directions.
     """
-    return run_interventions(site, batches, swapped).loss() / len(batches[0])
+    return run_interventions(site, batches, states).loss() / len(batches[0])
 
 
 def latent_loss(
-    site: Readable, batches: Sequence[Batch], swapped: Sequence[Float[Tensor, "rows width"]]
+    site: Readable, batches: Sequence[Batch], states: Sequence[Float[Tensor, "rows width"]]
 ) -> Float[Tensor, ""]:
     """Return the distance to counterfactual latents, equation 8: half the mean squared error and half of 1 - cosine.
 
@@ -85,9 +85,9 @@ def latent_loss(
     Raises:
         InvalidArgument: A batch has no counterfactual latents.
     """
-    total = swapped[0].new_zeros(())
-    for batch, states in zip(batches, swapped, strict=True):
+    total = states[0].new_zeros(())
+    for batch, swapped in zip(batches, states, strict=True):
         if batch.latents is None:
             raise InvalidArgument(f"{site.name}: its rows have no counterfactual latents")
-        total = total + latent_distance(batch.latents, states).mean()
+        total = total + latent_distance(batch.latents, swapped).mean()
     return total
