@@ -207,7 +207,7 @@ def test_a_broken_alignment_is_refused(rough: ca.Alignment, tmp_path: Path) -> N
     maps.write_bytes(whole)
     given = json.loads(result.read_text())
     for wrong, message in (
-        ({"iia": []}, "iia must score at least one direction, or latent"),
+        ({"iia": []}, "iia must score at least one direction, or latent must"),
         ({"sites": given["sites"][:1]}, "a site that is not listed"),
         ({"rank": 2}, r"the map of .* is \[6, 3\], and result.json says \[6, 2\]"),
     ):
@@ -225,8 +225,8 @@ def test_a_broken_alignment_is_refused(rough: ca.Alignment, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("name", "factor", "message"),
     [
-        ("maps.0.frame", 1.1, "the columns of the map are not orthonormal, they are off by 0.21"),
-        ("maps.1.scale", -1.0, "the scale of the map is -.*, and must be positive"),
+        ("maps.0.frame", 1.1, "the columns of the map are not orthonormal; the largest error is 0.21"),
+        ("maps.1.scale", -1.0, "the scale of the map must be positive; found -"),
         ("maps.1.scale", float("inf"), "has NaN or infinite entries"),
     ],
 )
@@ -408,12 +408,12 @@ for wrong in (
         (
             "config is an AlignmentConfig, found dict: give its fields as keyword arguments",
             "callbacks is a list of functions, found a function: give it as callbacks=[function]",
-            "found the class Site: give an instance",
+            "found the class Site; pass an instance",
             "seed: Input should be a valid integer, found '1.5'",
             "at is the path of a submodule, such as 'layers.2'; found GRU: Site(module, at)",
             "found None",
             "at is the path of a submodule, such as 'layers.2'; found dict: Site(module, at)",
-            "found the class GRU: give an instance of it",
+            "found the class GRU; pass an instance of it",
             "is in training mode (GRU); call its .eval() first",
         ),
         strict=True,

@@ -450,9 +450,9 @@ def test_the_places_of_a_module_are_listed_with_their_widths() -> None:
         "rnn": "carried",
         "out": "output",
         "never": "none: never is not called in a run of the module: it has no state to be swapped",
-        "twice": "none: twice is called 2 times in a run of the module: its state is not one",
-        "flat": "none: flat gives no tensor [trials, time, width], but Tensor of shape [126]",
-        "both": "none: both is bidirectional: it reads later tokens before it gives a state",
+        "twice": "none: twice is called 2 times in a run of the module: it has no single state",
+        "flat": "none: flat returns no tensor [trials, time, width]; found Tensor of shape [126]",
+        "both": "none: both is bidirectional: its states depend on later tokens",
     }
     with pytest.raises(ca.CausalignError, match=r"^Odd: twice is called 2 times in a run of the module"):
         site(seeded(Odd), "twice")
@@ -512,20 +512,20 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str, str]] = {
     "mixed up rnn": (lambda: MixedUp(nn.GRU, batch_first=False), "rnn", "batch_first=False.*trials are not where"),
     "random": (lambda: Noisy(nn.GRU), "rnn", "two runs of Noisy on the same trials differ; is something still random"),
     "without effect": (Deaf, "aside", "Deaf@aside: swapping its state leaves every output unchanged"),
-    "without gradient": (lambda: Deaf(still=True), "rnn", "Deaf@rnn: no gradient comes back to its state"),
+    "without gradient": (lambda: Deaf(still=True), "rnn", "Deaf@rnn: no gradient reaches its state"),
     "NaN": (Masked, "blocks.0", "the logits of Masked are NaN or infinite"),
     "few embeddings": (lambda: nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 10)), "0", "ids 0 to 4, found 9 for R"),
     "few logits": (lambda: nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 5)), "0", "ids 0 to 4, found 9 for R"),
     "no logits": (
         lambda: Transformer(give=lambda x: {"scores": x}),
         "blocks.0",
-        "Transformer gives dict; expect",
+        "Transformer returns dict; expect",
     ),
-    "last only": (lambda: Transformer(give=lambda x: x[:, -1]), "blocks.0", r"gives \[3, 10\] for \[3, 7\] token ids"),
+    "last only": (lambda: Transformer(give=lambda x: x[:, -1]), "blocks.0", r"returns \[3, 10\] for \[3, 7\] token"),
     "not on ids": (lambda: nn.Linear(7, 7), "weight", "Linear cannot be run on token ids .3, 7. alone: RuntimeError"),
     "no weights": (nn.Identity, "x", "Identity has no weights"),
-    "quantised": (quantised, "embed", r"Recurrent is quantised \(out\); load it in"),
-    "whole numbers": (of_whole_numbers, "rnn", r"Recurrent is quantised \(out.weight is torch.int8\); load it in"),
+    "quantised": (quantised, "embed", r"Recurrent is quantized \(out\); load it in"),
+    "whole numbers": (of_whole_numbers, "rnn", r"Recurrent is quantized \(out.weight is torch.int8\); load it in"),
     "elsewhere": (lambda: Recurrent(nn.GRU).to("meta"), "rnn", "the weights of Recurrent are on meta"),
     "scripted": (lambda: torch.jit.trace(Recurrent(nn.GRU), torch.ones(1, 4).long()), "rnn", "compiled by torch.jit"),
 }
@@ -575,7 +575,7 @@ def test_tokens_that_do_not_fit_are_refused() -> None:
     ):
         with pytest.raises(ca.CausalignError, match=message):
             ca.Site(seeded(Transformer), "embed", task=TASK, tokens=tokens)
-    with pytest.raises(ca.CausalignError, match=r"^tokens gives an id of mine by token, \{\"B\": 1, ...\}; found list"):
+    with pytest.raises(ca.CausalignError, match=r"^tokens must map each token to its id in mine, .*; found list"):
         with_pad(["B", "E"], "mine")
     with pytest.raises(ca.CausalignError, match=r"^mine has the token ids 0 to 9, found '3' for R"):
         require_distinct({**TOKENS, "R": "3"}, 10, "mine")

@@ -114,7 +114,7 @@ def test_a_users_module_is_drawn_anew_too() -> None:
     network = ca.Site(Small(False).eval(), "rnn", task="multi-object", tokens=tokens).network
     assert network.untrained(1).fingerprint == network.untrained(1).fingerprint != network.fingerprint
     scaled = ca.Site(Small(True).eval(), "rnn", task="multi-object", tokens=tokens).network
-    with pytest.raises(ca.CausalignError, match="how Small is before it is trained is not known: scale has no reset"):
+    with pytest.raises(ca.CausalignError, match="Small cannot be re-initialized: the layer of scale has no reset"):
         scaled.untrained(0)
     torch.random.set_rng_state(state)
 

@@ -410,27 +410,27 @@ GOOD: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"source_positions": [3, 0, 0, 0]}, "row 0: there is no token at source_positions 3 of 3"),
-        ({"target_positions": [1, -3, 0, 0]}, "row 1: there is no token at target_positions -3 of 2"),
-        ({"source_positions": None}, "source_positions are a whole number .* found None"),
-        ({"source_positions": [2]}, "4 rows of source_inputs, and 1 source_positions"),
-        ({"source_positions": [0.5] * 4}, "source_positions are a whole number, or one a row"),
-        ({"source_inputs": [[1, 99]] * 4}, "row 0: source_inputs has the id 99, and .* has the token ids 0 to 23"),
-        ({"source_inputs": "text"}, "source_inputs are rows of ids, found str"),
-        ({"source_inputs": [[1, 2.5]] * 4}, "source_inputs, row 0: whole numbers in a row are needed"),
+        ({"source_positions": [3, 0, 0, 0]}, "row 0: there is no token at source_positions 3; the row has length 3"),
+        ({"target_positions": [1, -3, 0, 0]}, "row 1: there is no token at target_positions -3; the row has length 2"),
+        ({"source_positions": None}, "source_positions must be a whole number .* found None"),
+        ({"source_positions": [2]}, "source_positions needs one entry for each of 4 rows of source_inputs; found 1"),
+        ({"source_positions": [0.5] * 4}, "source_positions must be a whole number, or one per row"),
+        ({"source_inputs": [[1, 99]] * 4}, "row 0: source_inputs has the id 99, but .* has the token ids 0 to 23"),
+        ({"source_inputs": "text"}, "source_inputs must be rows of ids, found str"),
+        ({"source_inputs": [[1, 2.5]] * 4}, "source_inputs, row 0: a row must be a sequence of whole numbers"),
         ({"source_mask": [[1, 1, 0], [1, 1], [1, 1], [1, 1]], "source_positions": 2}, "row 0: there is no token"),
         ({"labels": [4, 1, 2, 99]}, "row 3: labels has the id 99"),
         ({"labels": [4, 1, 2, "R"]}, "row 3: the label 'R' is text: give a tokenizer, or ids"),
-        ({"labels": [4, 1, 2, [-100]]}, "row 3: the label scores nothing"),
+        ({"labels": [4, 1, 2, [-100]]}, "row 3: no token of the label is scored"),
         ({"labels": [4, 1, 2, [-100, 3]]}, "row 3: the label is -100 before a scored id: give continuations"),
-        ({"labels": [4, 1, 2, [-1, 3]]}, "row 3: labels has the id -1; -100 leaves one out"),
-        ({"labels": [4, 1, 2]}, "all arrays have a row for each row; found 4 source_inputs, 4 target_inputs, 3 labels"),
+        ({"labels": [4, 1, 2, [-1, 3]]}, "row 3: labels has the id -1; use -100 for a token that is not scored"),
+        ({"labels": [4, 1, 2]}, "same number of rows; found 4 source_inputs, 4 target_inputs, 3 labels"),
         ({"split": ["train", "train", "test", "tset"]}, "unknown split 'tset'; did you mean 'test'"),
         ({"split": ["train", "train", "test", "test"]}, "the split validation has no rows"),
-        ({"split": (0.5, 0.5, 0.5)}, "split is three positive shares"),
+        ({"split": (0.5, 0.5, 0.5)}, "split must be three positive shares"),
         ({"seed": -1}, "seed must be a whole number, at least 0; found -1"),
         ({"loss": "some"}, "unknown loss 'some'"),
-        ({"memory": -1.0}, "memory is a number of GiB"),
+        ({"memory": -1.0}, "memory must be a number of GiB"),
     ],
 )
 def test_rows_that_cannot_be_are_named(changes: dict[str, Any], message: str) -> None:
@@ -463,7 +463,7 @@ def test_what_a_dataset_lacks_is_said_in_a_line() -> None:
     assert found.record.notes[-1].startswith("The start is random: a closed-form start needs two values")
     with pytest.raises(ca.CausalignError, match="a closed-form start needs two values, or labels"):
         ca.align(data, method="das", rank=2, start="closed-form", search=QUICK)
-    with pytest.raises(ca.CausalignError, match="variable says how a dataset is drawn from tasks, and one is given"):
+    with pytest.raises(ca.CausalignError, match="variable configures how a dataset is drawn from tasks, but one is"):
         ca.align(data, method="das", variable="count")
     with pytest.raises(ca.CausalignError, match="has no task to draw counterfactuals from: name one for the site, or"):
         ca.align(site, method="das", rank=2)
@@ -501,7 +501,7 @@ def test_pads_without_a_mask_are_refused() -> None:
 
 ROPES: dict[str, Any] = {
     "longest row beside": ("Mixtral", {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}),
-    "trials of 91 tokens are too long, it has 40 positions": (
+    "trials of 91 tokens are too long; the model has 40 positions": (
         "Phi3",
         {
             "rope_type": "longrope",

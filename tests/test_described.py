@@ -70,7 +70,7 @@ def test_it_is_not_loaded_where_a_plan_says_that_it_is_too_large(
     monkeypatch.setattr(ModelConfiguration, "nbytes", of_size)
     code, out, err = run("estimate", "--site", f"hf:{described}@layer.2", "--site", GRU)
     assert code == 0
-    assert f"in the place of hf:{described}, {DEPTH} layers." in out.replace("\n", "")
+    assert f"in place of hf:{described}, {DEPTH} layers." in out.replace("\n", "")
     assert "GiB of memory, and the machine has" in err
     assert "networks in half precision" in err
 

@@ -142,7 +142,7 @@ def test_sites_of_different_tasks_cannot_be_compared(zoo_pair: tuple[ca.networks
 def test_numbers_that_are_too_small_are_refused(zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
     a, b = (network.site("embedding") for network in zoo_pair)
     for wrong in ({"seed": -1}, {"draws": 1}, {"samples": 2}, {"trials_each": 0}):
-        with pytest.raises(ca.CausalignError, match="compare takes a seed of at least 0, 2 draws"):
+        with pytest.raises(ca.CausalignError, match="compare needs seed >= 0, draws >= 2"):
             ca.compare(a, b, **wrong)  # type: ignore[arg-type]
 
 

@@ -135,7 +135,7 @@ def test_encoders_are_refused_by_name() -> None:
     sizes = {**SIZES, "num_hidden_layers": 1, "intermediate_size": 16}
     for kind, message in (
         ("ForMaskedLM", r"BertForMaskedLM change by .* with later tokens \(is it an encoder\?\)"),
-        ("Model", "BertModel gives BaseModelOutput.*; expected logits"),
+        ("Model", "BertModel returns BaseModelOutput.*; expected logits"),
     ):
         with pytest.raises(ca.CausalignError, match=message):
             ca.Site(transformers_model("Bert", sizes, kind), "bert.encoder", task=TASK, tokens=TOKENS)

@@ -231,7 +231,7 @@ def test_encoders_quantised_and_offloaded_models_are_refused() -> None:
         HuggingFace(bert, MultiObject(), TOKENS)
     quantised: Any = model("llama")
     quantised.config.quantization_config = {"quant_method": "gptq", "bits": 4}
-    with pytest.raises(ca.CausalignError, match=r"is quantised \(gptq\): load it as bfloat16"):
+    with pytest.raises(ca.CausalignError, match=r"is quantized \(gptq\); load it as bfloat16"):
         HuggingFace(quantised, MultiObject(), TOKENS)
     with pytest.raises(ca.CausalignError, match="has weights that are offloaded"):
         HuggingFace(model("llama").to("meta"), MultiObject(), TOKENS)
@@ -289,7 +289,7 @@ def test_trials_beyond_the_positions_of_a_model_are_refused(name: str, monkeypat
     prefix, state = site.prefix(tokens), torch.randn(len(tokens), site.width)
     found = site.resume(prefix, places, state, continuation)
     assert_alike(found, whole_run(site, tokens, places, state, continuation))
-    with pytest.raises(ca.CausalignError, match="trials of 41 tokens are too long, it has 40 positions"):
+    with pytest.raises(ca.CausalignError, match="trials of 41 tokens are too long; the model has 40 positions"):
         site.read(torch.ones(1, 41, dtype=torch.long))
-    with pytest.raises(ca.CausalignError, match="are too long, it has 40 positions"):
+    with pytest.raises(ca.CausalignError, match="are too long; the model has 40 positions"):
         site.resume(prefix, Places(places.trial, places.position + 30), state, continuation)

@@ -70,11 +70,11 @@ def test_a_count_that_the_model_fails_means_nothing_in_its_task() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"counts": ()}, "quantities are from 1 to 20, found none"),
-        ({"counts": (0, 3)}, r"quantities are from 1 to 20, found \(0, 3\)"),
+        ({"counts": ()}, "quantities must be from 1 to 20, found none"),
+        ({"counts": (0, 3)}, r"quantities must be from 1 to 20, found \(0, 3\)"),
         ({"counts": (21,)}, r"found \(21,\)"),
-        ({"words": ("nut", "nut", "stop")}, "words are three different ones"),
-        ({"words": ("nut", "seed ", "stop")}, "words are three different ones"),
+        ({"words": ("nut", "nut", "stop")}, "words must be three different words"),
+        ({"words": ("nut", "seed ", "stop")}, "words must be three different words"),
     ],
 )
 def test_what_no_task_can_be_made_of_is_refused(arguments: dict[str, tuple[object, ...]], message: str) -> None:

@@ -472,8 +472,8 @@ def test_procrustes_of_a_network_with_itself_is_exact(zoo_pair: tuple[ca.network
         ({"variable": "count[25..30]"}, r"no value of 'count' in .* is within count\[25..30\].*; found 0 to 20"),
         ({"method": "clmass"}, "unknown method 'clmass'; did you mean 'clmas'"),
         ({"method": "mas-stepwise"}, "cannot be swapped stepwise"),
-        ({"variable": "count[3"}, "a variable is named as"),
-        ({"variable": "full[1..3]"}, "only a single variable has a range"),
+        ({"variable": "count[3"}, "a variable must be written as"),
+        ({"variable": "full[1..3]"}, "only a single variable can have a range"),
     ],
 )
 def test_what_does_not_fit_a_method_is_refused(wrong: dict[str, Any], message: str) -> None:

@@ -99,7 +99,7 @@ def test_a_finished_training_is_not_done_again_nor_taken_for_another(tmp_path: P
         callback=lambda update: pytest.fail("it was trained again"),
     )
     assert again.fingerprint == first.fingerprint
-    with pytest.raises(ca.CausalignError, match=r"holds another network \(.*seed 3.*\), asked for .*seed 4"):
+    with pytest.raises(ca.CausalignError, match=r"holds another network .*seed 3.*, not the requested one .*seed 4"):
         train("multi-object", "gru", 4, tmp_path, width=8, recipe=QUICK)
 
 
@@ -222,7 +222,7 @@ def test_a_training_that_ran_out_of_steps_goes_on_with_more(tmp_path: Path) -> N
     assert card.steps == 25
     whole, _ = train("multi-object", "gru", 3, tmp_path / "b", width=8, recipe=longer)
     assert more.fingerprint == whole.fingerprint
-    with pytest.raises(ca.CausalignError, match="is another training"):
+    with pytest.raises(ca.CausalignError, match="is of another training"):
         train("multi-object", "gru", 3, tmp_path / "a", width=8, recipe=Recipe(batch=8, eval_every=5, max_steps=30))
 
 

@@ -161,13 +161,16 @@ def test_a_model_in_half_precision_is_aligned_with_a_network_in_single() -> None
         (f"hf:{LLAMA.parent}", "no Hugging Face model .it has no config.json"),
         (f"hf:{LLAMA},dtyp=float16", "unknown option of .* 'dtyp'; did you mean 'dtype'"),
         (f"hf:{LLAMA},dtype=int8", "unknown dtype 'int8'; known: float32"),
-        ("zoo:arithmetic/gru,counts=1..3", "counts are of counting tasks, and arithmetic/gru/0 is of arithmetic"),
+        (
+            "zoo:arithmetic/gru,counts=1..3",
+            "counts apply to counting tasks; the task of arithmetic/gru/0 is arithmetic",
+        ),
         ("zoo:multi-object/gru,count=1..3", "unknown option of zoo:multi-object/gru 'count'; did you mean 'counts'"),
-        (f"hf:{LLAMA},counts=12", "counts are given as 1..12, found '12'"),
-        (f"hf:{LLAMA},counts=5..3", "quantities are from 1 to 20, found none"),
-        (f"hf:{LLAMA},trust_remote_code=maybe", "unknown answer to trust_remote_code 'maybe'"),
+        (f"hf:{LLAMA},counts=12", "counts are a range such as 1..12, found '12'"),
+        (f"hf:{LLAMA},counts=5..3", "quantities must be from 1 to 20, found none"),
+        (f"hf:{LLAMA},trust_remote_code=maybe", "unknown value of trust_remote_code 'maybe'"),
         (f"hf:{LLAMA},words=nut/acorn/stop", "the tokenizer of hf:.* does not know ' acorn'; use other words"),
-        (f"hf:{LLAMA},words=nut/stop", "words are three different ones"),
+        (f"hf:{LLAMA},words=nut/stop", "words must be three different words"),
         (f"hf:{LLAMA}@layer.3", "unknown site of hf:.* 'layer.3'; did you mean"),
         (f"hf:{LLAMA}@hidden", "unknown site of hf:.* 'hidden'"),
     ],
@@ -205,7 +208,7 @@ def test_a_name_that_the_hub_cannot_be_asked_about_is_refused(monkeypatch: pytes
 
 def test_a_model_that_fails_at_every_count_is_refused(tmp_path: Path) -> None:
     ca.networks.build("in-context", "llama", seed=0, width=32).save(tmp_path)
-    with pytest.raises(ca.CausalignError, match="does in-context at none of the counts 1, 2, 3, "):
+    with pytest.raises(ca.CausalignError, match="solves in-context at none of the counts 1, 2, 3, "):
         from_pretrained(tmp_path, InContext())
 
 
@@ -218,13 +221,13 @@ def test_a_model_larger_than_the_memory_is_refused_with_what_would_do(monkeypatc
 
 
 def test_a_task_that_is_not_text_needs_ids(tmp_path: Path) -> None:
-    with pytest.raises(ca.CausalignError, match=r"multi-object does not say how its tokens are written"):
+    with pytest.raises(ca.CausalignError, match=r"multi-object does not define the texts of its tokens"):
         from_pretrained(LLAMA, MultiObject())
     tokens = {name: index for index, name in enumerate(MultiObject().vocabulary.tokens)}
     assert from_pretrained(LLAMA, MultiObject(), tokens=tokens).prompt == ()
-    with pytest.raises(ca.CausalignError, match="a llama reads text, and multi-object does not say"):
+    with pytest.raises(ca.CausalignError, match="a llama reads text, and multi-object does not define"):
         ca.networks.build("multi-object", "llama", seed=0)
-    with pytest.raises(ca.CausalignError, match="heads of 32 units: its width must be a multiple, found 48"):
+    with pytest.raises(ca.CausalignError, match="heads of 32 units; its width must be a multiple, found 48"):
         ca.networks.build("in-context", "llama", seed=0, width=48)
 
 

@@ -144,7 +144,7 @@ def test_a_labelled_array_is_read_whatever_the_order_of_its_dimensions(brain: Br
     np.testing.assert_allclose(recording.states_and_prefix(trials, 5)[0].numpy(), expected, rtol=1e-6)
     counted = array.assign_coords(step=(("time", "trial"), np.arange(5)[:, None] + np.zeros((5, 20), int)))
     assert set(ca.Recording.from_xarray(counted).coverage["step"]) == set(range(5))
-    with pytest.raises(ca.CausalignError, match="has the dimensions trial, time and unit; found trial, time, neuron"):
+    with pytest.raises(ca.CausalignError, match="must have the dimensions trial, time and unit; found .*, neuron"):
         ca.Recording.from_xarray(array.transpose("trial", "time", "unit").rename(unit="neuron"))
     with pytest.raises(ca.CausalignError, match="unknown coordinate along trials 'sid'; did you mean 'side'"):
         ca.Recording.from_xarray(array, columns=["sid"])
@@ -185,7 +185,7 @@ def aside(file: Any) -> None:
         (no_trials, {"bin": 0.1}, "has no table of trials"),
         (jittered, {"series": "rates"}, "unequal clocks: in trial 4 the samples of 'rates' are not 0.01 s apart"),
         (jittered, {"series": "rats"}, "unknown series of x.nwb 'rats'; did you mean 'rates'"),
-        (jittered, {"series": "rates", "bin": 0.1}, "bin is for spikes"),
+        (jittered, {"series": "rates", "bin": 0.1}, "bin applies to spikes only"),
         (jittered, {"bin": 0.1}, "has no units; its series are rates"),
         (
             aside,
@@ -195,12 +195,12 @@ def aside(file: Any) -> None:
         (aside, {"bin": 0.1, "align": "gone"}, "unknown column of the trials of x.nwb 'gone'; did you mean 'go'"),
         (aside, {"bin": 0.1, "columns": ["sied"]}, "unknown column of the trials of x.nwb 'sied'; did you mean 'side'"),
         (aside, {"bin": 1.5}, "a bin of 1.5 s is longer than trial 0, which has 1 s"),
-        (aside, {"bin": 0.1, "window": (0.3, 0.2)}, "a window goes from one time to a later one"),
+        (aside, {"bin": 0.1, "window": (0.3, 0.2)}, "window must go from one time to a later one"),
         (aside, {"bin": 0.1, "where": {"side": 3}}, "there is no trial with side = 3"),
         (aside, {"bin": 0.1, "where": {"sied": 3}}, "unknown column of the trials of x.nwb 'sied'"),
         (aside, {"bin": 0.1, "split": "spilt"}, "unknown column of the trials of x.nwb 'spilt'"),
-        (aside, {}, "bin is their width in seconds, found None"),
-        (aside, {"bin": -1.0}, "bin is their width in seconds, found -1.0"),
+        (aside, {}, "bin must be the width in seconds .*, found None"),
+        (aside, {"bin": -1.0}, "bin must be the width in seconds .*, found -1.0"),
     ],
 )
 def test_a_file_that_lacks_what_is_asked_for_is_refused(
@@ -226,7 +226,7 @@ def test_what_is_no_nwb_file_is_refused(tmp_path: Path) -> None:
         broken.attrs["nwb_version"] = "2.7"
     for name, message in (
         ("none.nwb", "none.nwb: no such file"),
-        ("text.nwb", "not an NWB file .it is no HDF5 file"),
+        ("text.nwb", "not an NWB file .it is not an HDF5 file"),
         ("plain.nwb", "not an NWB file .an HDF5 file without nwb_version"),
         ("broken.nwb", "cannot be read as NWB"),
     ):
@@ -304,7 +304,7 @@ def test_a_file_that_describes_a_recording_can_be_aligned_and_compared(file: Pat
     assert "A -> B is not run: latent distance" in done.output
     assert "needs stimulation" in done.output
     assert "ceiling" in (tmp_path / "out" / "similarity.csv").read_text()
-    assert "Directions into what cannot be run" in (tmp_path / "out" / "report.html").read_text()
+    assert "Directions into recordings" in (tmp_path / "out" / "report.html").read_text()
     assert "No direction can be run" in done.output
 
 

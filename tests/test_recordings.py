@@ -77,7 +77,7 @@ def test_the_latent_objective_is_equation_8_on_held_out_trials(alignment: ca.Ali
     assert (table["ci_low"] < table["distance"]).all()
     assert (table["distance"] < table["ci_high"]).all()
     assert (table["trials"] <= COUNTS["test"]).all()
-    assert table["interventions"].tolist() == [80, 80]
+    assert table["rows"].tolist() == [80, 80]
 
 
 def test_what_the_scores_do_not_show_is_said(alignment: ca.Alignment, rough: ca.Alignment) -> None:
@@ -208,10 +208,10 @@ def test_a_fitted_transformer_of_scikit_learn_takes_the_place_of_the_steps(
         (preprocessing.StandardScaler().fit(np.eye(4)), "cannot be applied to 9 columns: X has 9 features, but"),
         (
             preprocessing.FunctionTransformer(np.square, inverse_func=np.sqrt, validate=True).fit(np.eye(9)),
-            "FunctionTransformer.transform is not affine: it is off by",
+            "FunctionTransformer.transform is not affine .it is off by",
         ),
         (decomposition.KernelPCA(2), "KernelPCA"),
-        (3, "preprocess is a Preprocess, or a fitted transformer as scikit-learn has them; int has no transform"),
+        (3, "preprocess must be a Preprocess or a fitted transformer like those of scikit-learn; int has no transform"),
     ],
 )
 def test_a_transformer_that_cannot_be_saved_is_refused(brain: Brain, transformer: Any, message: str) -> None:
@@ -293,7 +293,7 @@ def test_the_splits_share_no_trial() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"states": np.ones((4, 3))}, r"a recording is an array \[trials, time, units\], found the shape \[4, 3\]"),
+        ({"states": np.ones((4, 3))}, r"must be an array \[trials, time, units\], found the shape \[4, 3\]"),
         ({"states": np.ones((0, 3, 2))}, "a recording of 0 trials, 3 samples and 2 units is empty"),
         ({"table": pd.DataFrame({"side": [0, 1]})}, "has 2 rows for 30 trials"),
         ({"columns": ["sid"]}, "unknown variable 'sid'; did you mean 'side'"),
@@ -315,8 +315,8 @@ def test_the_splits_share_no_trial() -> None:
             "none of the 4 units ever",
         ),
         ({"states": np.ones((30, 3, 4)), "preprocess": Preprocess(zscore=True)}, "4 units never vary in the training"),
-        ({"preprocess": Preprocess(pca=5)}, "pca=5 of states that vary in 4 dimensions"),
-        ({"split": ["train"] * 30}, "no usable trial is said to be of the split 'validation'"),
+        ({"preprocess": Preprocess(pca=5)}, "pca=5 is too many for states that vary in 4 dimensions"),
+        ({"split": ["train"] * 30}, "no usable trial is assigned to the split 'validation'"),
         ({"split": ["tarin"] * 30}, "unknown split 'tarin'; did you mean 'train'"),
         ({"fewest": 40}, "has no value that at least 40 trials have"),
         ({"states": np.full((30, 3, 4), np.nan)}, "has no value that"),

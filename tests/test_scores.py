@@ -83,7 +83,7 @@ def test_a_metric_of_ones_own_is_a_function() -> None:
 
     table = found.score(data, [entropy, "iia"])
     assert 0 < table["entropy"].item() < np.log(24)
-    with pytest.raises(ca.InvalidArgument, match=r"the metric of_tokens gives a number for each of \d rows, found \["):
+    with pytest.raises(ca.InvalidArgument, match=r"of_tokens must return one number for each of \d rows"):
         found.score(data, of_tokens)
     with pytest.raises(ca.InvalidArgument, match="unknown metric 'probabilty'; did you mean 'probability'"):
         found.score(data, ["probabilty"])
@@ -105,8 +105,8 @@ def test_a_swap_is_a_hooked_run_of_the_plain_module(kind: str) -> None:
     torch.testing.assert_close(swapped.no_swap_logits, plain_logits(module, target)[-1], atol=1e-5, rtol=1e-5)
     assert swapped.top(1)["id"].item() == int(expected.argmax())
     for wrong, message in (
-        ({"target_position": 4}, "no token at target_positions 4 of 4"),
-        ({"source_position": -9}, "no token at source_positions -9 of 5"),
+        ({"target_position": 4}, "no token at target_positions 4; the row has length 4"),
+        ({"source_position": -9}, "no token at source_positions -9; the row has length 5"),
     ):
         with pytest.raises(ca.InvalidArgument, match=message):
             found.swap(source, target, **wrong)
@@ -155,9 +155,9 @@ def test_maps_take_numpy_and_torch(kind: Any) -> None:
     assert type(projected) is type(given)
     np.testing.assert_allclose(np.asarray(projected), 1.5 * states @ a_map.frame.numpy(), atol=1e-5)
     np.testing.assert_allclose(np.asarray(a_map.project(a_map.lift(projected))), np.asarray(projected), atol=1e-5)
-    with pytest.raises(ca.InvalidArgument, match=r"states have the width of the map, 6, .*; found \[3, 4, 5\]"):
+    with pytest.raises(ca.InvalidArgument, match=r"of states must be the width of the map, 6; found \[3, 4, 5\]"):
         a_map.project(given[..., :5])
-    with pytest.raises(ca.InvalidArgument, match=r"coordinates have the rank of the map, 2"):
+    with pytest.raises(ca.InvalidArgument, match=r"of coordinates must be the rank of the map, 2"):
         a_map.lift(given)
 
 
@@ -168,7 +168,7 @@ def test_a_network_that_cannot_do_the_task_is_said_beside_its_scores() -> None:
     assert [site.accuracy for site in found.record.sites] == [1.0, 0.0]
     said = " ".join(found.caveats)
     assert "untrained:multi-object/gru/0@hidden completes only 0 % of the test inputs correctly" in said
-    assert "does not rise above 0.000, the score with nothing swapped" in said
+    assert "does not exceed the baseline of 0.000 with nothing swapped" in said
     assert "0.000 with no swap, which it does not exceed" in repr(found)
-    assert "does not rise above 0.000" in found._repr_html_()
+    assert "does not exceed the baseline of 0.000" in found._repr_html_()
     assert found._repr_html_().count("<tr") == 1 + len(Direction._fields) ** 2

@@ -213,7 +213,7 @@ class Tampered(HiddenState):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ("noise", "two readings of the same trials differ"),
+        ("noise", "two reads of the same trials differ"),
         ("nan", "@hidden: the states of trial 5 are NaN or infinite"),
         ("no-op", "swapping its state leaves every output unchanged"),
         (

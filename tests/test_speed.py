@@ -260,8 +260,8 @@ def test_good_enough_needs_an_iia_and_one_rank(zoo_pair: Pair) -> None:
     sites, settings = [network.site("hidden") for network in zoo_pair], ca.SearchConfig(target_iia=0.9)
     with pytest.raises(
         ca.CausalignError,
-        match="latent-stitch chooses by the validation loss, as a target is not run: leave out target_iia",
+        match="latent-stitch selects maps by the validation loss, as a target is not run: leave out target_iia",
     ):
         ca.align(sites, method="latent-stitch", search=settings)
-    with pytest.raises(ca.CausalignError, match="compares how good ranks can be: leave out target_iia"):
+    with pytest.raises(ca.CausalignError, match="compares the best IIA of each rank: leave out target_iia"):
         ca.estimate(sites, rank="auto", search=settings)

@@ -1,4 +1,4 @@
-"""The paper's figures: every study through the same code on small networks, killed and resumed, judged and drawn."""
+"""The paper's figures: every study through the same code on small networks, killed and resumed, judge and drawn."""
 
 import ast
 import html
@@ -254,7 +254,7 @@ def test_a_finished_comparison_can_be_run_alone_from_its_file(tiny: Protocol, tm
     asked = plain.align([plain.site("multi-object/gru", seed, "hidden") for seed in (0, 1)], [1, 8])
     run_all([asked], tmp_path, workers=1)
     (found,) = outcomes(tmp_path).values()
-    (tmp_path / "spec.json").write_text(json.dumps(found["asked"]["spec"]))
+    (tmp_path / "spec.json").write_text(json.dumps(found["point"]["spec"]))
     spec = AlignmentSpec.read(read_spec(tmp_path / "spec.json"), "spec.json")
     alone = ca.align(spec.open_sites(), spec.config).record
     assert alone.model_dump(mode="json")["iia"] == found["record"]["iia"]
@@ -288,15 +288,17 @@ def test_the_hash_of_the_sources_is_of_what_computes() -> None:
 
 def test_controls_go_on_from_what_was_found_without_them(tiny: Protocol, tmp_path: Path) -> None:
     asked = tiny.align([tiny.site("multi-object/gru", 0, "hidden")], [2], method="das")
-    alone = asked.alone.run()
-    (tmp_path / f"{asked.alone.key}.json").write_text(alone.model_copy(update={"seconds": 1e6}).model_dump_json())
+    alone = asked.without_controls.run()
+    (tmp_path / f"{asked.without_controls.key}.json").write_text(
+        alone.model_copy(update={"seconds": 1e6}).model_dump_json()
+    )
     found = run_all([asked], tmp_path, workers=1)[asked.key]
     assert isinstance(found, AlignmentOutcome)
     assert found.seconds == 1e6  # so it was not searched for again
     assert found.record.best == alone.record.best
     assert {score.control for score in found.record.controls} == {"untrained", "shuffled", "random"}
     assert set(run_all([asked], tmp_path / "fresh", workers=1)) == {asked.key}
-    assert set(outcomes(tmp_path / "fresh")) == {f"{asked.key}.json", f"{asked.alone.key}.json"}
+    assert set(outcomes(tmp_path / "fresh")) == {f"{asked.key}.json", f"{asked.without_controls.key}.json"}
 
 
 def test_controls_take_as_many_steps_as_their_score(tiny: Protocol) -> None:

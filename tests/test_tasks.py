@@ -169,7 +169,7 @@ def test_voids_are_a_fifth_of_the_demo_phase_and_count_for_nothing() -> None:
     assert np.isin(trials.tokens[drawn], task.vocabulary.encode("V")).mean() == pytest.approx(0.2, abs=0.005)
     assert chisquare(np.bincount(task.strata(trials), minlength=21)[1:]).pvalue > 0.001
     assert not task.swappable(task.vocabulary.encode("V")[None]).any()
-    with pytest.raises(CausalignError, match="void is a share from 0 up to 1, found 1"):
+    with pytest.raises(CausalignError, match="void must be a share from 0 to below 1, found 1"):
         MultiObject(void=1.0)
 
 
@@ -264,7 +264,7 @@ def test_a_reading_that_nothing_sets_is_refused() -> None:
     task = Read()
     values = {name: value[:, 2] for name, value in task.trials(3, np.random.default_rng(0)).values.items()}
     assert task.keys("length") == ("length",)
-    with pytest.raises(CausalignError, match="echo reads 'length', but its `set` does not say how it is set"):
+    with pytest.raises(CausalignError, match="echo has the reading 'length', but its `set` does not set it"):
         counterfactual(task, "length", values, target=task, target_variable="length", target_values=values)
 
 
@@ -279,7 +279,7 @@ def test_a_task_that_never_ends_is_stopped() -> None:
 
 
 def test_a_vocabulary_starts_with_its_pad_and_names_tokens_once() -> None:
-    with pytest.raises(CausalignError, match="starts with the pad"):
+    with pytest.raises(CausalignError, match="must start with the pad"):
         Vocabulary(("B", "E"))
     with pytest.raises(CausalignError, match="every token once"):
         Vocabulary.of("B E B")
@@ -310,8 +310,8 @@ class Careless(MultiObject):
     [
         ("write in place", "the task multi-object: write changes its argument 'count' in place"),
         ("read in place", "the task multi-object: read changes its argument 'count' in place"),
-        ("own generator", "the task multi-object: write gives other tokens when called again"),
-        ("not determined", "the task multi-object: write draws tokens at random that it calls determined"),
+        ("own generator", "the task multi-object: write returns other tokens when called again"),
+        ("not determined", "the task multi-object: write draws tokens at random that it marks as determined"),
         ("no count", "the task multi-object: read returns no values of the variable 'count'"),
     ],
 )

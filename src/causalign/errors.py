@@ -1,4 +1,4 @@
-"""Errors: one line that names the thing, what was found, and what would do."""
+"""Errors. Each message is one line that names the subject, the value found, and what would be valid."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -8,11 +8,11 @@ from pydantic import ValidationError
 
 Entry = TypeVar("Entry")
 
-_MAX_NAMED = 20  # known names that are listed where none is near
+_MAX_NAMED = 20  # known names that are listed if none is near
 
 
 class CausalignError(Exception):
-    """Something cannot work; the message is one line and is shown as it is."""
+    """The base class of all errors. The message is one line, and is shown to the user as it is."""
 
 
 class InvalidArgument(CausalignError, ValueError):
@@ -24,19 +24,19 @@ class MissingDependency(CausalignError, ImportError):
 
 
 class FileFormatError(CausalignError):
-    """A file is missing, broken, or of another format, or cannot be written."""
+    """A file is missing, broken, of another format, or cannot be written."""
 
 
 class OutOfMemory(CausalignError, MemoryError):
-    """Something does not fit into memory, or onto the disk."""
+    """Data do not fit into memory or onto the disk."""
 
 
 class SearchWarning(UserWarning):
-    """A search did not end as it should, or its score should not be read as one."""
+    """A search did not end as intended, or its score should not be read as that of an alignment."""
 
 
 def unknown(what: str, found: str, known: Iterable[str]) -> InvalidArgument:
-    """The error for an unknown name, with its nearest matches or, where none is near, the known names."""
+    """Return the error for an unknown name. It lists the nearest names or, if none is near, the known names."""
     names = list(known)
     near = get_close_matches(str(found).lower(), names, n=3, cutoff=0.5)
     known_ones = ", ".join(names[:_MAX_NAMED]) + (", ..." if len(names) > _MAX_NAMED else "")
@@ -56,7 +56,7 @@ def lookup(what: str, name: str, table: Mapping[str, Entry]) -> Entry:
 
 
 def invalid(what: str, error: ValidationError) -> InvalidArgument:
-    """The error for fields that fail their validation; the first of them is named."""
+    """Return the error for fields that fail their validation. It names the first of them."""
     first = error.errors()[0]
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, CausalignError):

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and read with errors a user can act on."""
+"""Files that are written whole or not at all, and read with errors that a user can act on."""
 
 import os
 import tempfile
@@ -16,10 +16,10 @@ from causalign.errors import FileFormatError
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends without an error.
+    """Yield a temporary path that replaces `path` when the block ends without an error.
 
     Raises:
-        FileFormatError: it cannot be written, or cannot take that place.
+        FileFormatError: The temporary file cannot be written, or cannot replace `path`.
     """
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
@@ -29,7 +29,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~current_umask())  # mkstemp's files are private; results are meant to be shared
+        temporary.chmod(0o666 & ~current_umask())  # mkstemp's files are private, but results are meant to be shared
         temporary.replace(path)
     except OSError as error:
         raise FileFormatError(f"cannot write {path}: {error.strerror or error}") from None
@@ -38,14 +38,18 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def current_umask() -> int:
-    """Which permissions new files lack."""
+    """Return the permission bits that new files lack."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path`, whole or not at all."""
+    """Write `text` to `path`, whole or not at all.
+
+    Raises:
+        FileFormatError: The file cannot be written.
+    """
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -53,7 +57,10 @@ def write_text(path: Path, text: str) -> None:
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Write a safetensors file, whole or not at all.
 
-    The same tensors give the same bytes; entries of the metadata come in any order, so that it is not for results.
+    The same tensors give the same bytes. Several entries of metadata come in any order, so results have at most one.
+
+    Raises:
+        FileFormatError: The file cannot be written.
     """
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_write(path) as temporary:
@@ -61,14 +68,15 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and the metadata of a safetensors file.
+    """Return the tensors and the metadata of a safetensors file.
 
     Raises:
-        FileFormatError: the file is missing, truncated or no safetensors file, or a tensor has NaN or infinite entries.
+        FileFormatError: The file is missing, truncated or not a safetensors file, or a tensor has NaN or infinite
+            entries.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is not a mapping)
             metadata = dict(file.metadata() or {})
     except FileNotFoundError:
         raise FileFormatError(f"{path}: no such file") from None
@@ -81,10 +89,12 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def output_folder(path: Path, *files: str) -> Path:
-    """`path` as a folder that exists and where `files` can be written; asked before the work, so that none is lost.
+    """Create a folder if it does not exist, check that `files` can be written in it, and return it.
+
+    The check comes before the work, so that no result is lost.
 
     Raises:
-        FileFormatError: it is a file, or cannot be made or written to, or a folder is where a file is to be.
+        FileFormatError: The path is a file, the folder cannot be created or written to, or one of `files` is a folder.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""How much memory this process has held, and how much there is."""
+"""The memory that this process holds, and the memory of the machine."""
 
 import os
 import sys
@@ -8,13 +8,13 @@ GIB = 2**30
 
 
 def held() -> int:
-    """Bytes of memory that this process holds; the most it has held, where the system says only that."""
+    """Return the bytes of memory that this process holds. It is the peak where the system reports only that."""
     return _status("VmRSS") or most_held()
 
 
 def most_held() -> int:
-    """The most bytes of memory that this process has held so far; 0 where the system does not say."""
-    own = _status("VmHWM")  # what `resource` says is inherited from the process that started this one
+    """Return the peak memory of this process in bytes. It is 0 where the system does not report it."""
+    own = _status("VmHWM")  # the figure of `resource` is inherited from the process that started this one
     if own:
         return own
     try:
@@ -25,7 +25,7 @@ def most_held() -> int:
 
 
 def _status(entry: str) -> int:
-    """Bytes, from Linux's account of this process; 0 where there is none."""
+    """Return an entry of Linux's status of this process in bytes, or 0 where there is none."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
@@ -34,7 +34,7 @@ def _status(entry: str) -> int:
 
 
 def physical() -> int | None:
-    """The machine's bytes of memory; none where the system does not say."""
+    """Return the memory of the machine in bytes, or `None` where the system does not report it."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):

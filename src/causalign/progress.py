@@ -9,10 +9,10 @@ from causalign.callbacks import Callback, ProgressUpdate
 
 @contextmanager
 def progress_bars(console: Any = None) -> Iterator[Callback]:
-    """Yield a callback that draws a bar for each stage, with its figures and the time left.
+    """Yield a callback that draws a progress bar for each stage, with its figures and the time left.
 
     Args:
-        console: A `rich.console.Console`. By default the standard error.
+        console: A `rich.console.Console`. By default one that writes to the standard error.
     """
     from rich.console import Console
     from rich.progress import (
@@ -30,16 +30,16 @@ def progress_bars(console: Any = None) -> Iterator[Callback]:
         BarColumn(bar_width=14),
         MofNCompleteColumn(),
         TextColumn("{task.fields[figures]}"),
-        TextColumn("≤"),  # a search or a training may settle before its last step
+        TextColumn("≤"),  # an upper bound: a search or a training may stop before its last step
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
     )
     with Progress(*columns, console=console or Console(stderr=True)) as progress:
         bars = {}
 
-        def listen(update: ProgressUpdate) -> None:
+        def show(update: ProgressUpdate) -> None:
             if update.stage not in bars:
                 bars[update.stage] = progress.add_task(update.stage, total=update.total, figures="")
             figures = "  ".join(f"{name} {value:.4g}" for name, value in update.figures.items())
             progress.update(bars[update.stage], complete=update.step, total=update.total, figures=figures)
 
-        yield listen
+        yield show

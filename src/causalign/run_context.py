@@ -1,4 +1,4 @@
-"""What one call hands to everything it runs: random streams, the store of tables, a callback, and a timer."""
+"""The context of one call: its random streams, its store of tables, its callback and its timer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,14 @@ from causalign.timer import Timer
 
 @dataclass(frozen=True, eq=False)
 class RunContext:
-    """The random streams of one seed, the store, the callback and the timer of one call."""
+    """The context of one call, which all its stages share.
+
+    Attributes:
+        seed: The seed of the random streams.
+        store: The store of tables.
+        callback: The callback that receives progress updates.
+        timer: The timer of the stages.
+    """
 
     seed: int = 0
     store: Store = field(default_factory=Store)
@@ -31,7 +38,7 @@ class RunContext:
         return torch_stream(self.seed, *name)
 
     def report(self, stage: str, step: int, total: int) -> None:
-        """Tell the callback where a stage stands."""
+        """Report the progress of a stage to the callback."""
         self.callback(ProgressUpdate(stage, step, total))
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Where tables live: in memory up to a budget, and beyond it in temporary files that are mapped into memory."""
+"""Storage of tables: in memory up to a budget, and beyond it in temporary files that are mapped into memory."""
 
 import ctypes
 import mmap
@@ -23,10 +23,13 @@ _mapped: WeakSet[mmap.mmap] = WeakSet()
 
 
 class Store:
-    """Makes tables. A process holds at most `budget` GiB of them, and of the others only what it has just touched.
+    """A store of tables: at most `budget` GiB of them are in memory, and the others in mapped files.
 
-    A mapped table is an ordinary CPU tensor. Its file has no name: it is gone with the last tensor, however the
-    process ends.
+    Of mapped tables, a process holds only the pages that it has just touched. A mapped table is an ordinary CPU tensor.
+    Its file has no name, so it disappears with the last tensor, however the process ends.
+
+    Args:
+        budget: The memory for tables, in GiB.
     """
 
     def __init__(self, budget: float = DEFAULT_BUDGET) -> None:
@@ -37,10 +40,10 @@ class Store:
         self._left += size
 
     def table(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
-        """A table of zeros.
+        """Return a table of zeros.
 
         Raises:
-            CausalignError: neither memory nor the disk has room for it.
+            OutOfMemory: Neither the memory nor the disk has room for it.
         """
         size = prod(shape) * dtype.itemsize
         if size <= self._left:
@@ -51,17 +54,24 @@ class Store:
         return _in_a_file(size, dtype).view(*shape)
 
     def columns(self, parts: Mapping[str, Sequence[Tensor]]) -> dict[str, Tensor]:
-        """Tables of the same rows, each made of its parts one after another, widened with zeros to the widest.
+        """Return tables with the same rows, which are columns of one table.
 
-        They are columns of one table: what is needed of a row lies together, and where it lies in a file only its page
-        is touched.
+        The columns of a row lie together, so that reading a row of a mapped table touches only its page.
+
+        Args:
+            parts: The parts of each table, by name. They are concatenated and padded with zeros to the widest.
+
+        Raises:
+            OutOfMemory: Neither the memory nor the disk has room for the tables.
         """
         firsts = {name: of[0] for name, of in parts.items()}
         inner = {
             name: [max(sizes) for sizes in zip(*(p.shape[1:] for p in of), strict=True)] for name, of in parts.items()
         }
         size = {name: prod(inner[name]) * first.element_size() for name, first in firsts.items()}
-        in_order = sorted(parts, key=lambda name: -firsts[name].element_size())  # so that each column is aligned
+        in_order = sorted(
+            parts, key=lambda name: -firsts[name].element_size()
+        )  # widest entries first, so that each column is aligned
         widest = firsts[in_order[0]].element_size()
         rows = sum(len(part) for part in parts[in_order[0]])
         width = -(-sum(size.values()) // widest) * widest
@@ -94,13 +104,15 @@ def _in_a_file(size: int, dtype: torch.dtype) -> Tensor:
             if size > free:
                 raise OSError
             if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, size)  # what was only promised would kill the process later
+                os.posix_fallocate(
+                    file.fileno(), 0, size
+                )  # without reserved space, a full disk would kill the process later
             else:
                 file.truncate(size)
         except OSError:
             raise OutOfMemory(
                 f"a table of {size / GIB:.1f} GiB fits neither into the memory allowed nor on the disk of {folder} "
-                f"({free / GIB:.1f} GiB free): set TMPDIR to another disk, or use fewer interventions"
+                f"({free / GIB:.1f} GiB free): set TMPDIR to another disk, or use fewer rows"
             ) from None
         mapped = mmap.mmap(file.fileno(), size)
     _mapped.add(mapped)
@@ -108,9 +120,9 @@ def _in_a_file(size: int, dtype: torch.dtype) -> Tensor:
 
 
 def rows_of(tables: Mapping[str, Tensor], index: Tensor) -> dict[str, Tensor]:
-    """`table[index]` of each, on the tables' device; where tables are mapped, some rows at a time.
+    """Return `table[index]` of each table, on the tables' device. Rows of mapped tables are read a few at a time.
 
-    A row that is touched brings up to a mebibyte of its file into memory, and a large batch would hold them all.
+    Each row that is touched brings up to a mebibyte of its file into memory, and a large batch would hold all of it.
     """
     index = index.to(next(iter(tables.values())).device).long()
     if not _mapped or len(index) <= _ROWS:
@@ -125,7 +137,7 @@ def rows_of(tables: Mapping[str, Tensor], index: Tensor) -> dict[str, Tensor]:
 
 
 def forget_mapped_pages() -> None:
-    """Let go of the pages of mapped tables that were touched; they are read again when they are needed."""
+    """Release the pages of mapped tables that were touched. They are read again when they are needed."""
     for mapped in list(_mapped):
         if hasattr(mapped, "madvise"):
             mapped.madvise(mmap.MADV_DONTNEED)
@@ -140,10 +152,10 @@ def _trim() -> "ctypes._NamedFuncPointer | None":
 
 
 def release_freed_memory() -> None:
-    """Hand the memory of freed tensors back to the system.
+    """Return the memory of freed tensors and the touched pages of mapped tables to the system.
 
-    A step's tensors have another size every time, so that glibc's heap fills with gaps: without this a long search held
-    several times the memory it used, and kept growing. Likewise pages of tables that lie in files.
+    The tensors of every step differ in size, so that glibc's heap fills with gaps. Without this function a long search
+    held several times the memory it used, and kept growing.
     """
     forget_mapped_pages()
     trim = _trim()

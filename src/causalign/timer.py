@@ -1,4 +1,4 @@
-"""Seconds spent in the stages of a call."""
+"""A timer of the stages of a call."""
 
 import time
 from collections import defaultdict
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 class Timer:
-    """Add up the seconds spent in each stage: `with timer("search"): ...`."""
+    """A timer that adds up the seconds spent in each stage: `with timer("search"): ...`."""
 
     def __init__(self) -> None:
         self._spent: dict[str, float] = defaultdict(float)
@@ -23,6 +23,6 @@ class Timer:
             self._spent[stage] += time.perf_counter() - start
 
     def read(self) -> dict[str, float]:
-        """Return the seconds of every stage, and the `total` since the timer was made, to the millisecond."""
+        """Return the seconds of every stage, and the `total` since the timer was created, rounded to milliseconds."""
         spent = {**self._spent, "total": time.perf_counter() - self._start}
         return {stage: round(seconds, 3) for stage, seconds in spent.items()}

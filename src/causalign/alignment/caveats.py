@@ -1,15 +1,15 @@
-"""What limits the scores of an alignment, a sentence each."""
+"""The caveats of an alignment: limits of its scores, one sentence each."""
 
 from collections.abc import Iterator
 
 from causalign.alignment.schema import AlignmentSummary, SiteSummary
 from causalign.search.stop_reason import StopReason
 
-_CAPABLE = 0.8  # below this accuracy with nothing swapped, a network's scores are bounded by what it cannot do
+_CAPABLE = 0.8  # least accuracy with nothing swapped; below it, a network's own errors bound the scores
 
 
 def caveats(record: AlignmentSummary) -> list[str]:
-    """Return what limits the scores, a sentence each; often nothing."""
+    """Return the limits of the scores, one sentence each. The list may be empty."""
     return [
         *_unfinished(record),
         *_incapable(record),
@@ -28,7 +28,7 @@ def _incapable(record: AlignmentSummary) -> Iterator[str]:
         if site.accuracy is not None and site.accuracy < _CAPABLE:
             yield (
                 f"{site.name} completes only {100 * site.accuracy:.0f} % of the test inputs correctly with nothing "
-                "swapped: scores into it are bounded by that."
+                "swapped, which bounds the scores of swaps into it."
             )
 
 
@@ -37,7 +37,7 @@ def _not_above_baseline(record: AlignmentSummary) -> Iterator[str]:
         if not score.above_baseline:
             yield (
                 f"{score.source} -> {score.target}: an IIA of {score.iia:.3f} ({score.ci_low:.3f} to "
-                f"{score.ci_high:.3f}) does not rise above {score.no_swap:.3f}, the score with nothing swapped."
+                f"{score.ci_high:.3f}) does not exceed the baseline of {score.no_swap:.3f} with nothing swapped."
             )
 
 
@@ -45,14 +45,14 @@ def _of_recording(site: SiteSummary) -> Iterator[str]:
     if site.recording is None:
         return
     yield (
-        f"{site.name} was read and never run: how near swaps come to its recorded states is known, but not that it "
-        "would go on from them as the swap demands. That causal claim needs stimulation."
+        f"{site.name} was read and never run: the scores measure the distance of swapped states to its recorded "
+        "states, and not whether it would produce the expected output. That causal claim needs stimulation."
     )
     counts = site.recording.coverage
     rare = sum(not each.used for each in counts)
     if rare:
         yield (
-            f"{site.name}: {rare} values in a split were had by fewer than {site.recording.fewest} of its trials "
+            f"{site.name}: {rare} values in a split occurred in fewer than {site.recording.fewest} of its trials "
             f"({sum(each.samples for each in counts if not each.used):,} samples), and were not used."
         )
     missing = sum(each.missing for each in counts)

@@ -1,7 +1,7 @@
-"""Controls: what the same search finds where there is nothing to find.
+"""Controls: the scores of the same search where there is nothing to find.
 
-Each control is an alignment that differs from the one it stands beside in one respect and takes as many steps. It is
-not stopped early: a search that is held back by a single direction would be.
+A control is an alignment that differs in one respect and takes as many steps. It is not stopped early, because a single
+direction that does not improve would end its search.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,13 +17,13 @@ from causalign.search.stop_reason import StopReason
 from causalign.sites.base import require_site
 from causalign.timer import Timer
 
-_NETWORKS = "controls=True is of networks: recording_controls has those of recordings"
+_NETWORKS = "controls=True runs every site: use recording_controls"
 Control = Callable[[Request], Request]
 """A function that changes one respect of a request: the dataset, the start, or the search."""
 
 
 def untrained(request: Request) -> Request:
-    """Replace the first network by an untrained one of the same shape. It reads the same inputs."""
+    """Return the request with the first network replaced by an untrained one of its shape, on the same inputs."""
     first, *others = (require_site(site, _NETWORKS) for site in request.sites)
     network = first.network.untrained(request.seed)
     sites = [network.site(first.at, first.task), *others]
@@ -31,20 +31,21 @@ def untrained(request: Request) -> Request:
 
 
 def shuffled(request: Request) -> Request:
-    """Shuffle the expected outputs, and latents, among the rows of each direction."""
+    """Return the request with expected outputs and latents shuffled among the rows of each direction."""
     return replace(request, data=request.data.shuffled(request.seed))
 
 
 def random_start(request: Request) -> Request:
-    """Leave the subspaces where a random start puts them."""
+    """Return the request with a random start and no search, which scores random subspaces."""
     return replace(request, start="random", search=request.search.replace(max_steps=0))
 
 
 CONTROLS: dict[str, Control] = {"untrained": untrained, "shuffled": shuffled, "random": random_start}
+"""The controls by name."""
 
 
 def require_controllable(request: Request) -> None:
-    """Check, before any work, that the controls can be run.
+    """Check that the controls can be run, before any network is.
 
     Raises:
         InvalidArgument: A site is a recording.
@@ -54,18 +55,18 @@ def require_controllable(request: Request) -> None:
 
 
 def control_scores(request: Request, steps: int, context: RunContext) -> Iterator[ControlScore]:
-    """Score every control of an alignment whose search took so many steps; fewer if Ctrl-C ends them."""
+    """Score every control of an alignment whose search took `steps` steps. Ctrl-C ends them early."""
     same_steps = replace(request, search=request.search.replace(max_steps=steps, early_stopping=False))
     for name, control in CONTROLS.items():
 
-        def tell(update: ProgressUpdate, name: str = name) -> None:
+        def report(update: ProgressUpdate, name: str = name) -> None:
             context.callback(replace(update, stage=f"{name} (control)"))
 
-        own = replace(context, callback=tell, timer=Timer())
+        own = replace(context, callback=report, timer=Timer())
         changed = control(same_steps)
         splits = changed.rows(own)
         starting_maps = changed.starting_maps(max(changed.rank.ranks(changed.full_rank)), own)
-        found = new_search(changed, splits, starting_maps).go_on(changed.search.max_steps, tell)
+        found = new_search(changed, splits, starting_maps).go_on(changed.search.max_steps, report)
         if found.stopped == StopReason.INTERRUPTED:
             return
         for score in scores_without_baseline(changed, found.maps, splits["test"]):

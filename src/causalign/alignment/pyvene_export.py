@@ -1,4 +1,4 @@
-"""Alignment maps for other software."""
+"""Export of alignment maps to pyvene."""
 
 from importlib import import_module
 from importlib.util import find_spec
@@ -9,14 +9,17 @@ from causalign.maps.base import AlignmentMap
 
 
 def to_pyvene(of: AlignmentMap) -> Any:
-    """The `LowRankRotatedSpaceIntervention` of pyvene on the subspace of one network.
+    """Return pyvene's `LowRankRotatedSpaceIntervention` on the subspace of one network.
 
-    Within a network both say h' = h_t + V (V^T h_s - V^T h_t), as the map's scale cancels (equation 13). pyvene puts it
-    wherever it is told: `IntervenableConfig([{"layer": 3, "component": "block_output", "intervention": ...}])` is our
-    `layer.4`.
+    Within a network both compute h' = h_t + V (V^T h_s - V^T h_t), as the map's scale cancels (equation 13). The place
+    of the intervention is part of pyvene's configuration. The site `layer.4` is
+    `IntervenableConfig([{"layer": 3, "component": "block_output", "intervention": ...}])`.
+
+    Args:
+        of: The alignment map of the network.
 
     Raises:
-        CausalignError: pyvene is not installed.
+        MissingDependency: pyvene is not installed.
     """
     if find_spec("pyvene") is None:
         raise MissingDependency("this needs pyvene: pip install pyvene")

@@ -1,4 +1,4 @@
-"""What the same search makes of a recording that carries nothing, and of a network that has learnt nothing."""
+"""Controls of alignments with recordings: shuffled variables, and untrained networks."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,27 +18,28 @@ _IIA, _LATENT = "IIA", "latent distance"
 def recording_controls(
     sites: Sequence[Readable], *, untrained: Sequence[Readable] | None = None, seed: int = 0, **fields: Any
 ) -> pd.DataFrame:
-    """An alignment with recordings beside two in which there is nothing to be found; three searches.
+    """Score an alignment with recordings, and two controls in which there is nothing to find.
 
-    `shuffled variables` deals the values of each recording's variables out at random among the samples of each split;
-    `untrained network` puts an untrained network in the place of each that can be run. What their scores come to, the
-    search owes to itself, and not to what is shared.
+    `shuffled variables` shuffles the values of each recording's variables among the samples of each split. `untrained
+    network` replaces each network that can be run by an untrained one. The scores of the controls are those that the
+    search reaches without anything shared. There are three searches.
 
     Args:
-        sites: as for `align`, at least one of them a recording.
-        untrained: the sites of the second control; by default networks of the same architecture and width.
-        seed: of all random draws.
+        sites: The sites, as in `align`. At least one of them is a recording.
+        untrained: The sites of the second control. By default, networks of the same architecture and width.
+        seed: The seed of all random draws.
         **fields: The other fields of `AlignmentConfig`.
 
     Returns:
-        `control, measure, source, target, value, ci_low, ci_high`, the alignment itself as `none`; directions into
-        recordings have the latent distance (less is better), the others the IIA.
+        A table with the columns `control, measure, source, target, value, ci_low, ci_high`. The control of the
+        alignment itself is `none`. The measure is the latent distance (lower is better) for directions into recordings,
+        and the IIA for the others.
 
     Raises:
-        InvalidArgument: there is no recording, or no untrained version of a network is known.
+        InvalidArgument: No site is a recording, or a network has no known untrained version.
     """
     if not any(isinstance(site, Recording) for site in sites):
-        raise InvalidArgument("these controls are of recordings, and none of the sites is one")
+        raise InvalidArgument("recording_controls needs a recording, and none of the sites is one")
     shuffled = [site.shuffled(seed) if isinstance(site, Recording) else site for site in sites]
     if untrained is None:
         untrained = [_untrained(site, seed) if isinstance(site, Site) else site for site in sites]

@@ -1,4 +1,4 @@
-"""What an alignment keeps of a recording."""
+"""The summary of a recording in the record of an alignment."""
 
 from causalign.alignment.schema import Counts, RecordingSummary, ValueCount
 from causalign.recordings.preprocessing import Preprocess
@@ -6,12 +6,12 @@ from causalign.sites.recordings.recording import Recording
 
 
 def _declaration(preprocess: object) -> dict[str, bool | int | str | None]:
-    """The steps that were asked for, or the transformer that was given."""
+    """Return the configured preprocessing steps, or the representation of a user-supplied transformer."""
     return vars(preprocess) if isinstance(preprocess, Preprocess) else {"transformer": str(preprocess)}
 
 
 def summary_of(recording: Recording) -> RecordingSummary:
-    """All that is known of what was recorded, and of what was not."""
+    """Return the units, preprocessing, trials and coverage of a recording."""
     names = recording.task.variables
     counts = [
         ValueCount(

@@ -1,4 +1,4 @@
-"""The request of one alignment: its data and configuration, checked before any network is run, and the steps after."""
+"""The request of an alignment: its dataset and configuration, checked against each other before the search."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ from causalign.timer import Timer
 
 @dataclass(frozen=True)
 class Request:
-    """The data and the configuration of an alignment, found to fit each other."""
+    """The dataset and the configuration of an alignment, checked against each other."""
 
     data: Counterfactuals
     config: AlignmentConfig
@@ -44,14 +44,14 @@ class Request:
     """The objective of each trained direction."""
     rank: RankSelection
     start: str
-    """The maps to begin at: `closed-form`, `paired` or `random`."""
+    """The start of the search: `closed-form`, `paired` or `random`."""
     search: SearchConfig
     notes: tuple[str, ...] = ()
-    """What was assumed or left out, a sentence each."""
+    """Notes on data that were left out, assumed or filled in, one sentence each."""
 
     @classmethod
     def checked(cls, data: Counterfactuals | Sequence[Readable] | Readable, config: AlignmentConfig) -> "Request":
-        """Return the request, once everything about it has been checked.
+        """Check a dataset (or sites) and a configuration, and return the request.
 
         Raises:
             InvalidArgument: A field of the configuration does not fit the data, or a site fails its checks.
@@ -83,7 +83,7 @@ class Request:
 
     @property
     def full_rank(self) -> int:
-        """The least width of the sites."""
+        """The smallest width of the sites."""
         return min(site.width for site in self.sites)
 
     @property
@@ -107,30 +107,30 @@ class Request:
         return Counts(**self.data.counts)
 
     def context(self, timer: Timer, callback: Callback) -> RunContext:
-        """Return the context of a run of this request; its store is that of the dataset."""
+        """Return the context of a run of this request, with the store of the dataset."""
         return RunContext(self.seed, self.data.store, callback, timer)
 
     @property
     def preprocessing(self) -> tuple[Preprocessing | AffineTransformer | None, ...]:
-        """What was done to each site's states first, where they are a recording's."""
+        """The preprocessing of each recording. `None` for sites of networks."""
         return tuple(site.preprocessing if isinstance(site, Recording) else None for site in self.sites)
 
     @property
     def scored(self) -> list[Direction]:
-        """The directions whose IIA there is, those that are trained first: recordings cannot be run."""
+        """The directions with an IIA, whose target can be run. Trained directions come first."""
         directions = [*self.objectives, *self.method.untrained(len(self.sites))]
         return [direction for direction in directions if isinstance(self.sites[direction.target], Site)]
 
     @property
     def only_read(self) -> list[Direction]:
-        """The trained directions into recordings, of which there is the latent objective instead."""
+        """The trained directions into recordings, which are scored by the latent objective instead."""
         return [direction for direction in self.objectives if direction not in self.scored]
 
     def rows(self, context: RunContext) -> dict[str, dict[Direction, CounterfactualRows]]:
         """Return the rows of each split by direction.
 
-        Rows have counterfactual latents in the splits that a search sees; the test is of behavior alone, where a target
-        can be run.
+        Train and validation rows have counterfactual latents where the objective uses them. Test rows have them only
+        where the target cannot be run.
         """
         latents = [direction for direction, objective in self.objectives.items() if objective.uses_latents]
         splits = {}
@@ -143,7 +143,7 @@ class Request:
         return splits
 
     def starting_maps(self, rank: int, context: RunContext) -> list[AlignmentMap]:
-        """Return the map of each site where a search at a rank begins."""
+        """Return the map of each site from which a search at a rank starts."""
         if self.start == "random":
             frames = [
                 random_frame(site.width, rank, torch_stream(self.seed, "start", index))
@@ -158,7 +158,7 @@ class Request:
         return self.data.class_means(self.method.stepwise, context)
 
     def trainable(self, maps: Sequence[AlignmentMap]) -> list[TrainableMap]:
-        """Return these maps with parameters, on each site's device and in its precision, but never in half."""
+        """Return trainable maps that start at `maps`, on each site's device, in its precision or at least float32."""
         kind = parametrization(self.config.parametrization)
         return [
             kind(AlignmentMap(each.frame.to(site.device, _at_least_single(site)), each.scale), self.config.scale)
@@ -167,10 +167,10 @@ class Request:
 
 
 def dataset_of(data: Counterfactuals | Sequence[Readable] | Readable, config: AlignmentConfig) -> Counterfactuals:
-    """Return the dataset itself or, of sites, the one that is drawn from their tasks.
+    """Return the dataset itself or, for sites, a dataset that is drawn from their tasks.
 
     Raises:
-        InvalidArgument: A dataset is given, and a field that only says how one is drawn.
+        InvalidArgument: The argument is a dataset, and a field is set that configures how datasets are drawn.
     """
     if not isinstance(data, Counterfactuals):
         return Counterfactuals.from_task(
@@ -184,12 +184,14 @@ def dataset_of(data: Counterfactuals | Sequence[Readable] | Readable, config: Al
         )
     for name in DRAWN:
         if getattr(config, name) != AlignmentConfig.model_fields[name].default:
-            raise InvalidArgument(f"{name} says how a dataset is drawn from tasks, and one is given: leave {name} out")
+            raise InvalidArgument(
+                f"{name} configures how a dataset is drawn from tasks, but one is supplied: leave {name} out"
+            )
     return data if config.memory is None else data.with_memory(config.memory)
 
 
 def _start(data: Counterfactuals, config: AlignmentConfig) -> tuple[str, tuple[str, ...]]:
-    """The start, and a note where the default cannot be had."""
+    """Return the start of the search, and a note if the default is not available."""
     start = config.method.start or config.start or CLOSED_FORM
     if start != CLOSED_FORM or not (reason := data.without_classes(config.method.stepwise)):
         return start, ()
@@ -199,16 +201,16 @@ def _start(data: Counterfactuals, config: AlignmentConfig) -> tuple[str, tuple[s
 
 
 def _require_run(method: Method, objectives: Mapping[Direction, Objective], sites: Sequence[Readable]) -> None:
-    """Check that no recording would have to be run."""
+    """Check that no recording has to be run."""
     run = [sites[direction.target] for direction, objective in objectives.items() if objective.runs_target]
     for site in run:
-        require_site(site, f"{method.label} runs it: clmas and latent-stitch need not")
+        require_site(site, f"{method.label} runs it: use clmas or latent-stitch, which need not")
 
 
 def _require_ranks(
     rank: RankSelection, method: Method, objectives: Mapping[Direction, Objective], sites: Sequence[Readable]
 ) -> None:
-    """Check that every rank fits every site, and that there is an IIA to choose it by where it is chosen by one."""
+    """Check that every rank fits every site, and that the search has an IIA if ranks are compared by it."""
     if rank.compares_iia and not (method.searches and any(each.runs_target for each in objectives.values())):
         raise InvalidArgument(f"{rank} compares ranks by the IIA in the search, and {method.label} has none")
     for site in sites:
@@ -224,10 +226,10 @@ def _require_fitting_search(config: AlignmentConfig, objectives: Mapping[Directi
     if search.target_iia is None:
         return
     if config.rank.compares_iia:
-        raise InvalidArgument(f"{config.rank} compares how good ranks can be: leave out target_iia")
+        raise InvalidArgument(f"{config.rank} compares the best IIA of each rank: leave out target_iia")
     if not all(objective.runs_target for objective in objectives.values()):
         raise InvalidArgument(
-            f"{config.method.label} chooses by the validation loss, as a target is not run: leave out target_iia"
+            f"{config.method.label} selects maps by the validation loss, as a target is not run: leave out target_iia"
         )
 
 

@@ -86,26 +86,27 @@ class Alignment:
 
     @property
     def controls(self) -> pd.DataFrame:
-        """What the same search finds where there is nothing to be found: the table with `control` and `steps`.
+        """The scores of the same search where there is nothing to find.
 
-        `untrained` has the first network replaced by an untrained one of its shape, `shuffled` the continuations
-        shuffled among the interventions, and `random` the subspaces left where a random start puts them.
+        Columns: those of `iia` without the baseline, `control` and `steps`. `untrained` replaces the first network by
+        an untrained one of its shape; `shuffled` shuffles the expected outputs among the rows; `random` leaves the
+        subspaces where a random start puts them.
         """
         columns = ["control", *(name for name in ControlScore.model_fields if name != "control")]
         return pd.DataFrame([dict(score) for score in self.record.controls], columns=columns)
 
     @property
     def worst_controls(self) -> dict[str, float]:
-        """The score of each control: its worst direction, into a trained network where there is one."""
+        """The worst direction of each control; with an untrained network, of the directions into the others."""
         return {control: min(scores) for control, scores in self.record.control_scores.items()}
 
     @property
     def naturalness(self) -> pd.DataFrame:
-        """How far swapped states leave the natural ones, a row a direction: `source, target` and the figures.
+        """How far swapped states are from natural ones, a line for each trained direction.
 
-        `outside` is the share of their variance outside the principal components that hold 99 % of the natural states',
-        `energy` their energy distance to natural states (0: one distribution, 1: as far as can be); `outside_natural`
-        and `energy_natural` are those of natural states that were held out.
+        Columns: `source, target, outside, outside_natural, energy, energy_natural`. `outside` is the share of their
+        variance outside the principal components that hold 99 % of the natural states'. `energy` is their energy
+        distance to natural states, from 0 (one distribution) to 1. The other two are those of held-out natural states.
         """
         return pd.DataFrame(
             [dict(each) for each in self.record.naturalness], columns=list(NaturalnessScore.model_fields)
@@ -113,7 +114,7 @@ class Alignment:
 
     @property
     def unmatched(self) -> pd.DataFrame:
-        """Interventions without a counterfactual latent: `source, target, split, values, count`."""
+        """Rows that were left out for want of a counterfactual latent: `source, target, split, values, count`."""
         return pd.DataFrame([dict(each) for each in self.record.unmatched], columns=list(MissingLatent.model_fields))
 
     def project(self, index: int, states: Array) -> Array:
@@ -251,9 +252,9 @@ class Alignment:
 
     @property
     def coverage(self) -> pd.DataFrame:
-        """What there was of each value: `site, split`, the values, `trials, samples, missing, shortest, longest, used`.
+        """The coverage of every recording, as `Recording.coverage` has it, with the columns `site` and `split` first.
 
-        As `Recording.coverage`, for all recordings of the alignment.
+        Further columns: the values of the variables, `trials, samples, missing, shortest, longest, used`.
         """
         rows = [
             {"site": site.name, "split": each.split} | dict(each.values) | each.model_dump(exclude={"values", "split"})
@@ -264,25 +265,25 @@ class Alignment:
 
     @property
     def worst_iia(self) -> float:
-        """The IIA of the worst direction that was trained: the headline; NaN where all lead into recordings."""
+        """The IIA of the worst trained direction, the headline; NaN where all directions lead into recordings."""
         return math.nan if self.record.worst_iia is None else self.record.worst_iia
 
     @property
     def latent(self) -> pd.DataFrame:
-        """The latent objective on held-out interventions, for trained directions into recordings.
+        """The distance to counterfactual latents (equation 8) on test rows, for trained directions into recordings.
 
-        `source, target, variable, distance, ci_low, ci_high, no_swap, interventions, trials`; less is nearer.
+        Columns: `source, target, variable, distance, ci_low, ci_high, no_swap, rows, trials`. Lower is nearer.
         """
         return pd.DataFrame([dict(score) for score in self.record.latent], columns=list(LatentScore.model_fields))
 
     @property
     def history(self) -> pd.DataFrame:
-        """The learning curve on validation interventions: `step, loss, worst_iia, mean_iia, validation_loss`.
+        """The evaluations on the validation rows: `step, loss, worst_iia, mean_iia, validation_loss`.
 
-        The IIA is of the directions whose target may be run in the search; where some may not, `validation_loss` is
-        what the choice was made by.
+        The IIA is of the directions whose target is run in the search. Where some targets are not run,
+        `validation_loss` decides which maps are kept.
         """
-        return pd.DataFrame([dict(look) for look in self.record.history], columns=list(EvaluationRecord.model_fields))
+        return pd.DataFrame([dict(each) for each in self.record.history], columns=list(EvaluationRecord.model_fields))
 
     def save(self, folder: Path | str) -> Path:
         """Write `maps.safetensors`, `rows.safetensors` and `result.json`, each whole or not at all; nothing is pickled.
@@ -323,7 +324,6 @@ class Alignment:
         interval = f"[{worst.ci_low:.3f}, {worst.ci_high:.3f}]"
         baseline = f"{worst.no_swap:.3f} with no swap" + ("" if worst.above_baseline else ", which it does not exceed")
         return f"Alignment({self.record.method} of {names}: worst IIA {worst.iia:.3f} {interval}, {baseline})"
-
 
     def _repr_html_(self) -> str:
         """The alignment in a notebook: its line, its table, and its caveats."""

@@ -1,4 +1,4 @@
-"""The schema of `result.json`: all of an alignment but its maps and its rows."""
+"""The schema of `result.json`: everything about an alignment except its maps and its rows."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ class _Part(BaseModel):
 
 
 class Counts(_Part):
-    """Interventions of each direction, or trials of a recording, by their use."""
+    """The number of rows of each direction, or of trials of a recording, by split."""
 
     train: int
     validation: int
@@ -28,52 +28,55 @@ class Counts(_Part):
 
 
 class ValueCount(_Part):
-    """What a recording has of one value of its variables in one split."""
+    """The coverage of one value of a recording's variables in one split."""
 
     values: dict[str, int]
     split: str
     trials: int
+    """The number of trials that have the value."""
     samples: int
+    """The number of samples of the value at which no unit is missing."""
     missing: int
-    """Samples of the value at which some unit has none."""
+    """The number of samples of the value at which some unit is missing."""
     shortest: int
-    """Of the trials that have the value, in samples."""
+    """The length in samples of the shortest trial that has the value."""
     longest: int
+    """The length in samples of the longest trial that has the value."""
     used: bool
-    """Whether enough trials have it."""
+    """Whether enough trials have the value for it to be used."""
 
 
 class RecordingSummary(_Part):
-    """What there was of a recording, and what was done to it first."""
+    """The units, preprocessing, trials and coverage of a recording."""
 
     units: tuple[str, ...]
     preprocess: dict[str, bool | int | str | None]
     trials: Counts
     fewest: int
-    """Trials of a split that must have a value for it to be used."""
+    """The number of trials of a split that must have a value for it to be used."""
     left_out: dict[str, int]
-    """Trials that nothing is known of, by reason."""
+    """The number of trials that were left out, by reason."""
     coverage: tuple[ValueCount, ...]
 
 
 class SiteSummary(_Part):
-    """Which site this was."""
+    """A site of an alignment, and its network or recording."""
 
     name: str
     network: str
     at: str
     task: str
     task_summary: str
-    """What the task asks for, in a line."""
+    """A description of the task in one line."""
     variables: tuple[str, ...]
-    """What the swapped variable stands for."""
+    """The variables of the task that are swapped."""
     width: int
     fingerprint: str
-    """Of the network's weights, or of a recording's states."""
+    """The hash of the network's weights, or of the recording's states."""
     accuracy: float | None = None
-    """The share of test inputs that the network completes correctly with nothing swapped, where that is known."""
+    """The share of test inputs that the network completes correctly with nothing swapped. `None` if it is unknown."""
     recording: RecordingSummary | None = None
-    """Where it is no site of a network, but was only recorded."""
+    """The summary of the recording. `None` for a site of a network."""
 
 
 class Score(_Part):
@@ -89,14 +92,14 @@ class Score(_Part):
 
 
 class DirectionScore(Score):
-    """The IIA of one direction, beside the baseline."""
+    """The IIA of one direction, with its baseline."""
 
     no_swap: float
-    """The IIA of the same rows with nothing swapped: the score of a network that ignores its source."""
+    """The baseline: the IIA of the same rows with nothing swapped, as of a network that ignores its source."""
 
     @property
     def above_baseline(self) -> bool:
-        """Whether the whole interval is above the baseline."""
+        """Whether the whole interval exceeds the baseline."""
         return self.ci_low > self.no_swap
 
 
@@ -104,28 +107,32 @@ class ControlScore(Score):
     """The IIA of one direction of a control: an alignment that differs in one respect and took as many steps."""
 
     control: str
-    """`untrained`: the first network is replaced by an untrained one of its shape. `shuffled`: the expected outputs are
-    shuffled among the rows. `random`: the subspaces are left where a random start puts them."""
+    """The name of the control. `untrained`: the first network is replaced by an untrained one of its shape. `shuffled`:
+    the expected outputs are shuffled among the rows. `random`: the subspaces are those of a random start."""
     steps: int
+    """The number of steps of its search."""
 
 
 class NaturalnessScore(_Part):
-    """How far the swapped states of one direction are from natural ones, and how far held-out natural states are."""
+    """Two distances of the swapped states of one direction to natural states, and those of held-out natural states."""
 
     source: str
     target: str
     outside: float
-    """Share of variance outside the components that hold 99 % of the natural states'."""
+    """The share of the swapped states' variance outside the principal components that hold 99 % of the variance of
+    natural states."""
     outside_natural: float
+    """The same share for held-out natural states."""
     energy: float
-    """Energy distance as a share of its largest value."""
+    """The energy distance of swapped states to natural states, as a share of its largest value."""
     energy_natural: float
+    """The energy distance of held-out natural states to natural states."""
 
 
 class LatentScore(_Part):
-    """The latent objective (equation 8) of one direction into a recording, on held-out interventions.
+    """The latent objective (equation 8) of one direction into a recording, on held-out rows.
 
-    Its interval is by bootstrap over the recording's trials.
+    The 95 % interval is by bootstrap over the recording's trials.
     """
 
     source: str
@@ -135,26 +142,28 @@ class LatentScore(_Part):
     ci_low: float
     ci_high: float
     no_swap: float
-    """The same with nothing swapped."""
-    interventions: int
+    """The distance of the same rows with nothing swapped."""
+    rows: int
+    """The number of rows."""
     trials: int
-    """Of the recording, that were swapped into."""
+    """The number of the recording's trials among the rows."""
 
 
 class EvaluationRecord(_Part):
-    """A point of the learning curve, on validation interventions."""
+    """An evaluation: a point of the learning curve, on validation rows."""
 
     step: int
     loss: float | None
     worst_iia: float | None
-    """Over the directions whose target may be run in the search."""
+    """The least IIA over the directions whose target may be run in the search."""
     mean_iia: float | None
+    """The mean IIA over the same directions."""
     validation_loss: float | None = None
-    """What the choice was made by, where some target may not be run."""
+    """The loss that selects the maps where some target may not be run. `None` elsewhere."""
 
 
 class MissingLatent(_Part):
-    """Interventions of one direction left out because no counterfactual latent was recorded for their values."""
+    """Rows of one direction that were left out because no state of the target has their values."""
 
     source: str
     target: str
@@ -164,7 +173,7 @@ class MissingLatent(_Part):
 
 
 class Seconds(_Part):
-    """Where the time went."""
+    """The time of each stage, in seconds."""
 
     data: float = 0.0
     states: float = 0.0
@@ -175,45 +184,53 @@ class Seconds(_Part):
 
 
 class AlignmentSummary(_Part):
-    """All of an alignment but its maps and its rows: what `result.json` holds."""
+    """Everything about an alignment except its maps and its rows: the contents of `result.json`."""
 
     schema_version: Literal[2] = SCHEMA_VERSION
     config: AlignmentConfig
-    """What was asked for."""
+    """The configuration."""
     variable: str | tuple[str, ...]
-    """The variable that was swapped: of the dataset, one for each site where they differ."""
+    """The variable that was swapped, or one for each site where they differ."""
     rank: int
-    """The dimensions of the subspace: those that were chosen, where there was a choice."""
+    """The dimension of the subspace. If several ranks were tried, the one that was selected."""
     start: str
-    """The maps that the search began at."""
+    """The start of the search: `closed-form`, `paired` or `random`."""
     data: str
     """The fingerprint of the counterfactual dataset."""
     notes: tuple[str, ...] = ()
-    """What was left out, assumed or filled in, a sentence each."""
+    """Notes on data that were left out, assumed or filled in, one sentence each."""
     sites: tuple[SiteSummary, ...]
     iia: tuple[DirectionScore, ...]
     """The scores of the trained directions whose target can be run."""
     worst_iia: float | None
-    """The least of them: the headline. `None` where all directions lead into recordings."""
+    """The least of these scores, the headline. `None` if all directions lead into recordings."""
     untrained: tuple[DirectionScore, ...] = ()
-    """The scores of directions that the method does not train."""
+    """The scores of directions that the method scores without having trained them."""
     controls: tuple[ControlScore, ...] = ()
+    """The scores of the controls."""
     naturalness: tuple[NaturalnessScore, ...] = ()
+    """The naturalness of the swapped states of each direction."""
     latent: tuple[LatentScore, ...] = ()
     """The scores of trained directions into recordings, which have no IIA."""
     inaccessible: str | None = None
-    """The site whose network was not run in the search."""
+    """The site whose network was not run in the search, if there is one."""
     unmatched: tuple[MissingLatent, ...] = ()
+    """The rows without a counterfactual latent."""
     ranks: tuple[RankTrial, ...] = ()
-    """The ranks that were tried, where there was a choice."""
+    """The ranks that were tried, if there were several."""
     steps: int
+    """The number of steps of the search."""
     stopped: StopReason
+    """The reason why the search stopped."""
     rows: Counts
     """The rows of each direction, by split."""
     threads: int
+    """The number of CPU threads."""
     seconds: Seconds
     versions: dict[str, str]
+    """The versions of the software that the result depends on."""
     history: tuple[EvaluationRecord, ...]
+    """The evaluations of the search, in order."""
 
     @property
     def method(self) -> str:
@@ -222,12 +239,12 @@ class AlignmentSummary(_Part):
 
     @property
     def task(self) -> str:
-        """The names of the tasks."""
+        """The names of the tasks, each once."""
         return " x ".join(dict.fromkeys(site.task for site in self.sites))
 
     @property
     def worst(self) -> DirectionScore | None:
-        """The score of the worst direction."""
+        """The score of the worst direction. `None` if there is no IIA."""
         return min(self.iia, key=lambda score: score.iia, default=None)
 
     @property
@@ -238,7 +255,7 @@ class AlignmentSummary(_Part):
 
     @property
     def control_scores(self) -> dict[str, list[float]]:
-        """The IIA of each control: of all directions, but with a network untrained of those into the others."""
+        """The comparable IIA scores of each control (see `comparable`)."""
         return {
             control: self.comparable([score.iia for score in scores], control)
             for control, scores in self.by_control.items()
@@ -251,9 +268,10 @@ class AlignmentSummary(_Part):
         return {kind: [score for score in self.controls if score.control == kind] for kind in kinds}
 
     def comparable(self, scores: Sequence[float], control: str) -> list[float]:
-        """Of one score a direction, those that a control tells something of.
+        """Return the scores, one per direction, of the directions that are comparable between control and alignment.
 
-        An untrained network goes on wrongly whatever is swapped into it: only what it gives to others counts.
+        An untrained network is wrong whatever is swapped into it, so that only the directions into other networks are
+        comparable for `untrained`. All directions are for other controls.
         """
         others = [score for score, of in zip(scores, self.iia, strict=True) if of.target != self.sites[0].name]
         return others if control == "untrained" and others else list(scores)
@@ -263,9 +281,11 @@ class AlignmentSummary(_Part):
         names = {site.name for site in self.sites}
         directions = [(score.source, score.target) for score in self.iia]
         if (not directions and not self.latent) or (self.worst_iia is None) != (not directions):
-            raise ValueError("iia must score at least one direction, or latent, and worst_iia is the least of iia")
+            raise ValueError(
+                "iia must score at least one direction, or latent must, and worst_iia must be the least of iia"
+            )
         if not names.issuperset(name for direction in directions for name in direction):
-            raise ValueError("a score is of a site that is not listed")
+            raise ValueError("a score names a site that is not listed")
         if any(count != len(directions) for count in Counter(score.control for score in self.controls).values()):
             raise ValueError("each control must score the directions of iia")
         return self

@@ -73,5 +73,5 @@ def _latent_scores(
     """The latent objective of every trained direction whose target cannot be run."""
     read = {direction: rows[direction] for direction in request.only_read}
     intervention = request.method.intervention
-    table = latent_table(request.names, request.variables, maps, intervention, interventions=read, seed=request.seed)
+    table = latent_table(request.names, request.variables, maps, intervention, rows=read, seed=request.seed)
     return tuple(LatentScore.model_validate(row) for row in table.to_dict("records"))

@@ -1,4 +1,4 @@
-"""How fast it is, as ratios that are measured in one run on one machine: `causalign bench`."""
+"""Speed benchmarks: ratios that are measured in one run on one machine (`causalign bench`)."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -28,6 +28,7 @@ BENCHMARKS: Mapping[str, Callable[[bool], Iterator[Row]]] = {
     "recordings": recordings,
     "language-model": language_model,
 }
-"""Each gives its rows as they are measured; called with True, quickly and more roughly."""
+"""The benchmarks by name. Each is a function that yields its rows as they are measured. Its argument says whether to
+measure quickly and less precisely."""
 
 __all__ = ["BENCHMARKS", "MissingError", "Row", "save_rows", "threads"]

@@ -1,4 +1,4 @@
-"""How time and memory grow with what is asked for, each case in a process of its own."""
+"""The growth of time and memory with the size of an alignment. Each case runs in a process of its own."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,17 +15,19 @@ from causalign.tasks.counting import MultiObject
 
 @dataclass(frozen=True)
 class Case:
-    """An alignment of untrained GRUs, which cost what trained ones do."""
+    """The size of an alignment of untrained GRUs, which take as long as trained ones."""
 
     rank: int = 16
     width: int = 128
     networks: int = 2
     longest: int = 20
-    """The most objects a trial shows: what follows a swap grows with it."""
+    """The largest number of objects in a trial. The number of tokens after a swap grows with it."""
     interventions: int = 10_000
+    """Training rows of each direction."""
     memory: float = DEFAULT_BUDGET
-    """GiB of tables that are not in files."""
+    """GiB of tables in memory. The rest is in files."""
     batch: int = 128
+    """Rows of each direction in a step."""
 
 
 _VALUES: dict[str, tuple[list[int], list[int]]] = {
@@ -35,21 +37,21 @@ _VALUES: dict[str, tuple[list[int], list[int]]] = {
     "interventions": ([1_000, 100_000], [1_000, 10_000, 100_000, 1_000_000]),
     "width": ([64, 512], [64, 256, 1024, 4096]),
 }
-"""What is varied, quickly and in full."""
+"""The values of each varied field: those of a quick run, then those of a full one."""
 
 
 def growth(quick: bool) -> Iterator[Row]:
-    """Seconds a step and peak memory against rank, width, networks, length, interventions, and the memory allowed."""
+    """Yield seconds per step and peak memory for growing rank, width, networks, length, rows and memory budget."""
     many = replace(Case(), interventions=_VALUES["interventions"][0 if quick else 1][-1])
     yield from _rows("memory", [many, replace(many, memory=0.1)], quick)
     for name, values in _VALUES.items():
-        usual = Case(interventions=250, batch=32) if name == "width" else Case()  # wide ones take minutes otherwise
+        usual = Case(interventions=250, batch=32) if name == "width" else Case()  # wide networks would take minutes
         cases = [replace(usual, **{name: value}) for value in values[0 if quick else 1]]
         yield from _rows(name, cases, quick)
 
 
 def _rows(name: str, cases: list[Case], quick: bool) -> Iterator[Row]:
-    """Each case beside the one before it."""
+    """Measure the cases, and yield each of them beside the one before it."""
     measured = [(getattr(case, name), *in_child(_measure, case, 5 if quick else 8)) for case in cases]
     for (before, less, held), (value, taken, memory) in pairwise(measured):
         yield Row(
@@ -66,11 +68,11 @@ def _rows(name: str, cases: list[Case], quick: bool) -> Iterator[Row]:
 
 
 def _measure(case: Case, steps: int) -> float:
-    """The median seconds of a step."""
+    """Return the median seconds of a step."""
     task = type("Counting", (MultiObject,), {"largest": case.longest})()
     sites = [build(task, "gru", seed, width=case.width).site("hidden") for seed in range(case.networks)]
     timer = Steps("search", {})
-    settings = SearchConfig(batch_size=case.batch, initial_batch_size=case.batch, max_steps=steps, eval_every=steps)
+    config = SearchConfig(batch_size=case.batch, initial_batch_size=case.batch, max_steps=steps, eval_every=steps)
     align(
         sites,
         rank=case.rank,
@@ -78,7 +80,7 @@ def _measure(case: Case, steps: int) -> float:
         n_validation=100,
         n_test=100,
         memory=case.memory,
-        search=settings,
+        search=config,
         callbacks=[timer],
     )
     return timer.medians()["ours"]

@@ -1,4 +1,4 @@
-"""A search between a GRU and a language model of 1.1 billion parameters: seconds of a step, and memory."""
+"""A search between a GRU and a language model of 1.1 billion parameters: seconds per step, and memory."""
 
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -18,7 +18,7 @@ from causalign.tasks.base import BEGIN
 from causalign.tasks.in_context import InContext
 from causalign.tasks.vocabulary import PAD
 
-_SHAPE = {  # TinyLlama's
+_SHAPE = {  # the shape of TinyLlama
     "vocab_size": 32_000,
     "hidden_size": 2048,
     "intermediate_size": 5632,
@@ -26,13 +26,19 @@ _SHAPE = {  # TinyLlama's
     "num_attention_heads": 32,
     "num_key_value_heads": 4,
 }
-_PROMPT, _BATCH, _STEPS, _RANK, _BESIDE = 60, 4, 4, 64, 4.0
+_PROMPT, _BATCH, _STEPS, _RANK, _EXTRA = 60, 4, 4, 64, 4.0
 
 
 def language_model(quick: bool) -> Iterator[Row]:
-    """Peak memory, beside that of the weights and 4 GiB; the seconds of a step are in the note."""
+    """Yield the peak memory of the search, compared with that of the weights plus 4 GiB.
+
+    The seconds per step are in the note.
+
+    Raises:
+        MissingError: transformers is not installed.
+    """
     if find_spec("transformers") is None:
-        raise MissingError("it needs transformers: pip install 'causalign[hf]'")
+        raise MissingError("the language-model benchmark needs transformers: pip install 'causalign[hf]'")
     for at in ("layer.11",) if quick else ("embedding", "layer.11"):
         (taken, weights), held = in_child(_measure, at)
         yield Row(
@@ -40,9 +46,9 @@ def language_model(quick: bool) -> Iterator[Row]:
             case=f"Llama of 1.1 billion, bfloat16, {at}, and a GRU's embedding; rank {_RANK}, batch {_BATCH} x 4",
             ours=held,
             unit="GiB at peak",
-            rival=f"the weights and {_BESIDE:g} GiB",
-            theirs=weights + _BESIDE,
-            ratio=(weights + _BESIDE) / held,
+            rival=f"the weights and {_EXTRA:g} GiB",
+            theirs=weights + _EXTRA,
+            ratio=(weights + _EXTRA) / held,
             reads="times",
             goal=1.0,
             note=f"{taken:.2f} s a step; the weights take {weights:.2f} GiB",
@@ -50,17 +56,20 @@ def language_model(quick: bool) -> Iterator[Row]:
 
 
 def _measure(at: str) -> tuple[float, float]:
-    """The median seconds of a step, and the GiB of the weights."""
+    """Return the median seconds of a step, and the GiB of the weights."""
     network = untrained()
     sites = [network.site(at), zoo.load("multi-object/gru").site("embedding")]
     timer = Steps("search", {})
-    settings = SearchConfig(batch_size=_BATCH, initial_batch_size=_BATCH, max_steps=_STEPS, eval_every=_STEPS)
-    align(sites, rank=_RANK, memory=1.0, search=settings, callbacks=[timer], n_train=64, n_validation=8, n_test=8)
+    config = SearchConfig(batch_size=_BATCH, initial_batch_size=_BATCH, max_steps=_STEPS, eval_every=_STEPS)
+    align(sites, rank=_RANK, memory=1.0, search=config, callbacks=[timer], n_train=64, n_validation=8, n_test=8)
     return timer.medians()["ours"], sum(weight.nbytes for weight in network.parameters()) / GIB
 
 
 def untrained() -> HuggingFace:
-    """A Llama of that shape, with weights, and ids for words and prompt, that are drawn at random."""
+    """Return a Llama of TinyLlama's shape with random weights.
+
+    The ids of its prompt and of the task's words are drawn at random as well.
+    """
     from transformers import AutoModelForCausalLM, LlamaConfig
 
     with torch.random.fork_rng(devices=[]):

@@ -1,4 +1,4 @@
-"""What is timed: two GRUs of the zoo that count, and what a step between their hidden states has to compute."""
+"""The networks that are timed, two GRUs of the zoo, and the operations that a step between them needs."""
 
 from itertools import product
 
@@ -16,37 +16,46 @@ DIRECTIONS = [Direction(*pair) for pair in product(range(2), repeat=2)]
 
 
 def networks() -> list[Network]:
-    """The pair."""
+    """Return two GRUs that count, trained from different seeds."""
     return [zoo.load("multi-object/gru", seed) for seed in range(2)]
 
 
 def sites(device: str = "cpu") -> list[Site]:
-    """Their hidden states."""
+    """Return the hidden states of the two networks, on a device."""
     return [network.to(device).site("hidden") for network in networks()]
 
 
 def interventions(of: list[Site], count: int) -> dict[Direction, CounterfactualRows]:
-    """`count` interventions of each direction, states and all."""
+    """Return `count` training rows of each direction, with their states."""
     data = Counterfactuals.from_task(of, n_train=count)
     return data.rows(RowRequest("train", tuple(DIRECTIONS)), RunContext(0, data.store))
 
 
 def tokens_after(drawn: dict[Direction, CounterfactualRows]) -> float:
-    """How many tokens follow a swap, on average."""
-    lengths = [float(given.lengths.double().mean()) for given in drawn.values()]
+    """Return the mean number of tokens that follow a swap."""
+    lengths = [float(rows.lengths.double().mean()) for rows in drawn.values()]
     return sum(lengths) / len(lengths)
 
 
 def step_operations(network: Network, swaps: int, tokens: float, rank: int) -> float:
-    """Multiplications and additions that a step of so many swaps, with so many tokens after each, cannot do without.
+    """Return the multiplications and additions that a step needs at least.
 
-    Forwards a token costs a recurrence (all but the first, which is predicted from the swapped state itself) and a
-    readout, and backwards to the states the same again: no weight has a gradient, and input gates are a lookup. A swap
-    (equation 13) is three products with frames, of which each costs one more backwards, and one more leads from the
-    swapped state to what was put in.
+    In the forward pass a token costs a readout and, unless it is the first, a recurrence: the first token is predicted
+    from the swapped state itself. The backward pass to the states costs the same again, because no weight has a
+    gradient and input gates are a lookup. A swap (equation 13) is three products with frames. Each of them costs one
+    more in the backward pass, and a further one leads from the swapped state to the coordinates that were put in.
+
+    Args:
+        network: The target network.
+        swaps: Number of swaps in the step.
+        tokens: Mean number of tokens after a swap.
+        rank: Number of dimensions of the subspace.
+
+    Raises:
+        TypeError: The network is not a GRU.
     """
     if not isinstance(network, GRU):
-        raise TypeError("operations are written out for GRUs")
+        raise TypeError("operations are counted for GRUs only")
     width, vocabulary = network.width, len(network.vocabulary)
     recurrence = 2 * width * 3 * width
     readout = 2 * width * 4 * width + 2 * 4 * width * vocabulary
@@ -55,9 +64,15 @@ def step_operations(network: Network, swaps: int, tokens: float, rank: int) -> f
 
 
 def training_operations(network: Network, tokens: float) -> float:
-    """The same for training on so many tokens: forwards, and backwards to both the states and the weights."""
+    """Return the multiplications and additions that training on a number of tokens needs at least.
+
+    They are those of the forward pass, and of the backward passes to the states and to the weights.
+
+    Raises:
+        TypeError: The network is not a GRU.
+    """
     if not isinstance(network, GRU):
-        raise TypeError("operations are written out for GRUs")
+        raise TypeError("operations are counted for GRUs only")
     width, vocabulary = network.width, len(network.vocabulary)
     gates = 2 * width * 3 * width
     readout = 2 * width * 4 * width + 2 * 4 * width * vocabulary

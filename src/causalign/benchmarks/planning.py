@@ -1,4 +1,4 @@
-"""What `plan` says, beside what then happens."""
+"""Estimates of time and memory, compared with the alignments that follow them."""
 
 import time
 from collections.abc import Iterator
@@ -32,9 +32,10 @@ _SHAPE = {
 
 
 def planning(quick: bool) -> Iterator[Row]:
-    """Seconds and memory of three sizes, and of a language model of which there is nothing but a configuration.
+    """Yield estimated seconds and memory beside those of the alignment.
 
-    They are two GRUs of the zoo, two of 512 units, two transformers, and a Llama.
+    The networks are two GRUs of the zoo, two GRUs of 512 units, two transformers, and a Llama of which only a
+    configuration and a tokenizer exist. The Llama is left out if transformers is not installed.
     """
     for name in ("gru", "wide gru", "transformer", *([_DESCRIBED] if find_spec("transformers") else [])):
         (expected, memory), _ = in_child(_planned, name, _STEPS[quick])
@@ -86,7 +87,7 @@ def _aligned(name: str, steps: int) -> float:
 
 @contextmanager
 def _described(steps: int) -> Iterator[AlignmentSpec]:
-    """The spec of an alignment of a Llama of which there is a folder with a configuration and a tokenizer."""
+    """Yield the spec of an alignment of a Llama whose folder holds only a configuration and a tokenizer."""
     from transformers import AutoTokenizer, LlamaConfig
 
     with TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""What comes before the first step: reading states and drawing interventions."""
+"""The time before the first step: reading states and drawing rows."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,10 @@ _CHUNK = 1000
 
 
 def preparation(quick: bool) -> Iterator[Row]:
-    """10,000 interventions in each of 4 directions, beside running each one's source and target networks once."""
+    """Yield the seconds to prepare 10,000 rows of each of 4 directions.
+
+    The reference runs the source and the target network of each row once.
+    """
     networks, sites = _pair.networks(), _pair.sites()
     tokens = torch.from_numpy(networks[0].task.trials(_COUNT, np.random.default_rng(0)).tokens)
     work = {

@@ -1,4 +1,4 @@
-"""DAS beside pyvene: the same networks, trials, subspaces and logits."""
+"""DAS compared with pyvene, on the same networks, trials, subspaces and logits."""
 
 import time
 from collections.abc import Iterator
@@ -28,15 +28,20 @@ if TYPE_CHECKING:
     from causalign.benchmarks.pyvene_runs import PyveneDAS
 
 _TIME, _POSITION, _RANK, _LAYERS, _WIDTH = 64, 40, 32, 8, 512
-_SWAP_AFTER = 4  # layers
-_POOL = 64  # trials that batches are drawn from
-_ALIKE = 1e-4
+_SWAP_AFTER = 4  # number of layers below the swap
+_POOL = 64  # number of trials from which batches are drawn
+_ALIKE = 1e-4  # largest difference of the logits, as a share of the largest logit
 
 
 def against_pyvene(quick: bool) -> Iterator[Row]:
-    """A step on a Llama's and a GPT-2's shape, 8 layers of 512 units, and on pyvene's own GRU."""
+    """Yield seconds per step on a Llama and a GPT-2 of 8 layers and 512 units, and on pyvene's own GRU.
+
+    Raises:
+        MissingError: pyvene or transformers is not installed.
+        InvalidArgument: The logits differ from pyvene's.
+    """
     if find_spec("pyvene") is None or find_spec("transformers") is None:
-        raise MissingError("it needs pyvene and transformers: pip install 'causalign[bench]'")
+        raise MissingError("the pyvene benchmark needs pyvene and transformers: pip install 'causalign[bench]'")
     from causalign.benchmarks.pyvene_runs import PyveneDAS, TappedGRU
 
     task = MultiObject()
@@ -81,7 +86,7 @@ def _compared(case: str, ours: "_DAS", rival: "PyveneDAS", *, batch: int, goal: 
         difference = float((ours.logits(chosen) - expected).abs().max() / expected.abs().max())
 
     if not difference < _ALIKE:
-        raise InvalidArgument(f"{case}: ours and pyvene's logits differ by {difference:.0e} of the largest")
+        raise InvalidArgument(f"{case}: the logits differ from pyvene's by {difference:.0e} of the largest logit")
 
     def pyvene_step() -> None:
         chosen = draw()
@@ -103,7 +108,7 @@ def _compared(case: str, ours: "_DAS", rival: "PyveneDAS", *, batch: int, goal: 
 
 
 class _DAS:
-    """Our step, of trials with one length and one position."""
+    """Steps of this package on trials of one length, swapped at one position."""
 
     def __init__(self, site: Site, position: int, trials: Int[Tensor, "2 trials time"]) -> None:
         self._site, self.position = site, position
@@ -117,18 +122,18 @@ class _DAS:
         start = random_frame(site.width, _RANK, torch.Generator().manual_seed(0))
         self.map = parametrization("gram-schmidt")(AlignmentMap(start, 1.0), False)
         self._optimiser = torch.optim.Adam(self.map.parameters(), lr=1e-3)
-        self._batch(torch.arange(len(self.base)))[0].fed()  # kept from here on
+        self._batch(torch.arange(len(self.base)))[0].fed()  # fills the cache before any step is timed
         self.preparation = time.perf_counter() - began
 
     def _batch(self, chosen: Int[Tensor, " batch"]) -> tuple[Batch, Float[Tensor, "batch width"]]:
         tokens = self.base[chosen, self.position + 1 :]
         lengths = torch.full_like(chosen, tokens.shape[1])
         places = Places(chosen, torch.full_like(chosen, self.position))
-        given, receiving = self._sources[chosen], self._targets[chosen]
+        source_states, target_states = self._sources[chosen], self._targets[chosen]
         all_count, kept = torch.ones_like(tokens, dtype=torch.bool), (None, chosen, self._upstream)
-        batch = Batch(given, receiving, self._prepared, places, tokens, all_count, lengths, *kept)
+        batch = Batch(source_states, target_states, self._prepared, places, tokens, all_count, lengths, *kept)
         frame = self.map()
-        return batch, interchange(receiving, given, frame, frame)
+        return batch, interchange(target_states, source_states, frame, frame)
 
     def logits(self, chosen: Int[Tensor, " batch"]) -> Float[Tensor, "batch after vocabulary"]:
         batch, swapped = self._batch(chosen)
@@ -163,7 +168,7 @@ def _gpt2() -> nn.Module:
 
 
 def _as_ours(tapped: Any) -> Site:
-    """The hidden state of a GRU of ours with the weights of pyvene's, its readout a matrix."""
+    """Return the hidden state of a GRU of this package with the weights of pyvene's. Its readout is one matrix."""
     task, cell = MultiObject(), tapped.gru.cells[0]
     network = GRU(task.vocabulary, task, tapped.gru.h_dim)
     network.embedding, network.readout = tapped.gru.wte, tapped.lm_head

@@ -1,4 +1,4 @@
-"""Distributed alignment search with pyvene's public API, as its tutorials have it."""
+"""Distributed alignment search with the public API of pyvene, written as in its tutorials."""
 
 from typing import Any
 
@@ -12,16 +12,16 @@ from typing_extensions import override
 
 
 class PyveneDAS:
-    """DAS of `rank` dimensions at one place of a frozen model; the loss is on what follows the swap.
+    """DAS at one place of a frozen model. The loss is over the tokens that follow the swap.
 
     Args:
-        model: the model, which is changed: pyvene removes its hooks.
-        where: the layer and component that are swapped, as pyvene names them.
-        position: the position that is swapped, and after which the loss begins.
-        width: of the states there.
-        rank: the dimensions of the subspace.
-        whole: whether all of the component's output is swapped, so that it has no position.
-        rate: Adam's learning rate.
+        model: The model. It is changed: pyvene removes its hooks.
+        where: The layer and the component that are swapped, by pyvene's names.
+        position: The position that is swapped. The loss begins after it.
+        width: Width of the states.
+        rank: Number of dimensions of the subspace.
+        whole: Whether the whole output of the component is swapped, so that it has no position.
+        rate: Learning rate of Adam.
     """
 
     def __init__(
@@ -43,19 +43,19 @@ class PyveneDAS:
         self._optimiser = torch.optim.Adam(self._intervention.rotate_layer.parameters(), lr=rate)
 
     def set_frame(self, frame: Float[Tensor, "width rank"]) -> None:
-        """Give the rotation these columns."""
+        """Set the columns of the rotation."""
         self._intervention.rotate_layer.weight = frame
 
     def logits(
         self, base: Int[Tensor, "trials time"], source: Int[Tensor, "trials time"]
     ) -> Float[Tensor, "trials time vocabulary"]:
-        """With the subspace of `base` taking the contents of `source`."""
+        """Return the logits on `base` when its subspace takes the contents of that of `source`."""
         places = None if self._whole else {"sources->base": self._position}
         _, outputs = self._model({"input_ids": base}, [{"input_ids": source}], places)
         return outputs[0]
 
     def step(self, base: Int[Tensor, "trials time"], source: Int[Tensor, "trials time"]) -> float:
-        """Forwards, backwards, and a step of Adam; the loss."""
+        """Take a step of Adam, and return the loss before it."""
         after = base[:, self._position + 1 :]
         logits = self.logits(base, source)[:, self._position : -1]
         loss = functional.cross_entropy(logits.flatten(0, 1), after.flatten())
@@ -66,9 +66,9 @@ class PyveneDAS:
 
 
 class TappedGRU(GRULMHeadModel):  # type: ignore[misc]
-    """pyvene's GRU with a module that does nothing at every step, where its hooks can swap the state.
+    """pyvene's GRU with an identity module at every step, where pyvene's hooks can swap the state.
 
-    Its own place for a step (unit "t") takes single trials only, and swaps zeros into all other steps (0.1.8).
+    pyvene's own unit for steps, `"t"`, takes single trials only and swaps zeros into all other steps (version 0.1.8).
     """
 
     def __init__(self, width: int, vocabulary: int, time: int) -> None:

@@ -1,4 +1,7 @@
-"""A recording larger than the memory it may take: written to a file, surveyed, preprocessed and aligned from there."""
+"""A recording that is larger than its memory budget.
+
+It is written to a file, and surveyed, preprocessed and aligned from there.
+"""
 
 import tempfile
 from collections.abc import Iterator
@@ -20,16 +23,22 @@ from causalign.tasks.counting import MultiObject
 
 _SAMPLES, _UNITS, _RATE = 1024, 512, 1000.0
 _TRIAL = _SAMPLES * _UNITS * 4  # bytes
-_MEMORY = 0.1  # GiB of tables that are not in files
+_MEMORY = 0.1  # GiB of tables in memory; the rest is in files
 
 
 def recordings(quick: bool) -> Iterator[Row]:
-    """Seconds and peak memory of CLMAS with a recording, beside reading its file once; 4 GiB, or quickly 0.5."""
+    """Yield the seconds and the peak memory of CLMAS with a recording of 4 GiB, or of 0.5 GiB with `quick`.
+
+    The reference reads the file once.
+
+    Raises:
+        MissingError: h5py or pynwb is not installed.
+    """
     try:
         import h5py  # noqa: F401
         import pynwb  # noqa: F401
     except ImportError:
-        raise MissingError("the benchmark of recordings takes pynwb: pip install causalign[neuro]") from None
+        raise MissingError("the recordings benchmark needs pynwb: pip install 'causalign[neuro]'") from None
     size = GIB // 2 if quick else 4 * GIB
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "recording.nwb"
@@ -50,7 +59,7 @@ def recordings(quick: bool) -> Iterator[Row]:
 
 
 def _write(path: Path, trials: int) -> None:
-    """Noise that leans on a number from 1 to 20, one a trial."""
+    """Write noise around a mean that depends on the count, a number from 1 to 20 for each trial."""
     import pynwb
 
     start = datetime(2026, 1, 1, tzinfo=UTC)
@@ -88,8 +97,8 @@ def _align(path: Path) -> float:
     def work() -> None:
         task = MultiObject()
         recording = Recording.from_nwb(path, series="rates", task=task, preprocess=Preprocess(zscore=True))
-        settings = SearchConfig(batch_size=128, initial_batch_size=128, max_steps=10, eval_every=10)
+        config = SearchConfig(batch_size=128, initial_batch_size=128, max_steps=10, eval_every=10)
         sites = [build(task, "gru", 0).site("hidden"), recording]
-        align(sites, method="clmas", search=settings, memory=_MEMORY, n_validation=200, n_test=200, variable="count")
+        align(sites, method="clmas", search=config, memory=_MEMORY, n_validation=200, n_test=200, variable="count")
 
     return seconds(work)

@@ -1,4 +1,4 @@
-"""A row of the performance table, and the file of all rows."""
+"""The rows of the performance table, and the file that holds them."""
 
 import json
 import os
@@ -16,37 +16,44 @@ from causalign.version import __version__
 
 
 class MissingError(CausalignError):
-    """What a benchmark needs is not installed."""
+    """A package that a benchmark needs is not installed."""
 
 
 class Row(BaseModel):
-    """One figure of ours beside another that was measured in the same run."""
+    """A measurement of this package, and one of a reference from the same run."""
 
     model_config = ConfigDict(frozen=True)
 
     benchmark: str
+    """The name of the benchmark."""
     case: str
+    """The size and kind of the work that was measured."""
     ours: float
+    """The measurement of this package."""
     unit: str
+    """The unit of both measurements."""
     rival: str
-    """What stands beside it."""
+    """The reference."""
     theirs: float
-    """In the same unit."""
+    """The measurement of the reference."""
     ratio: float
-    """How many times better ours is, or which share of the rival's rate; of growth, how many times more it is."""
+    """How many times better `ours` is, or the share of the reference's rate that it reaches. In `growth`, how many
+    times more it is, and in `plan`, the estimate divided by the measurement."""
     reads: Literal["share", "times"]
+    """Whether the ratio is printed as a share or as a multiple."""
     goal: float | None = None
-    """The least ratio that is asked for."""
+    """The smallest ratio that is aimed for."""
     worst_iia: float | None = None
-    """Of the alignment that was timed, on held-out interventions."""
+    """The worst IIA of the alignment that was timed, on held-out rows."""
     note: str = ""
+    """Further figures."""
 
 
 def save_rows(rows: Sequence[Row], threads: int, path: Path) -> None:
-    """Write the rows, and what they were measured on, as JSON.
+    """Write the rows, the machine and the versions as JSON.
 
     Raises:
-        CausalignError: it cannot be written.
+        CausalignError: The file cannot be written.
     """
     versions = {"causalign": __version__, "torch": torch.__version__, "python": platform.python_version()}
     machine = {"processor": torch.backends.cpu.get_cpu_capability(), "cores": os.cpu_count(), "threads": threads}

@@ -1,4 +1,7 @@
-"""RSA and CKA beside plain numpy and rsatoolbox: time and peak memory, each in a process of its own."""
+"""RSA and CKA compared with plain numpy and rsatoolbox: seconds and peak memory.
+
+Each measurement runs in a process of its own.
+"""
 
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -16,15 +19,15 @@ from causalign.similarity.cka import cka
 from causalign.similarity.rsa import rsa
 
 _WIDTH = 128
-_REPEATED = 2_000  # samples up to which a single run is too short to be timed
-_PLAIN_AT_MOST, _TOOLBOX_AT_MOST = 5_000, 10_000  # samples; beyond, they need more memory than most machines have
+_REPEATED = 2_000  # samples up to which runs are repeated: a single one is too short to time
+_PLAIN_AT_MOST, _TOOLBOX_AT_MOST = 5_000, 10_000  # samples; more would not fit into most machines
 
 Samples = Float[np.ndarray, "samples width"]
 Measure = Callable[[Samples, Samples], float]
 
 
 def similarity(quick: bool) -> Iterator[Row]:
-    """At 1,000, 5,000 and 20,000 samples of 128 units."""
+    """Yield the measurements at 1,000, 5,000 and 20,000 samples of 128 units, or at 1,000 and 2,000 with `quick`."""
     for samples in (1_000, 2_000) if quick else (1_000, 5_000, 20_000):
         for name, ours in (("RSA (Spearman)", _rsa), ("CKA (linear)", _cka)):
             (taken, _), memory = in_child(_measured, ours, samples)
@@ -32,7 +35,10 @@ def similarity(quick: bool) -> Iterator[Row]:
 
 
 def _beside(name: str, samples: int, ours: tuple[float, float]) -> Iterator[Row]:
-    """Each rival that can do so many samples; where none can, the least that it would need."""
+    """Yield a row for each installed rival.
+
+    A rival that cannot take all samples is measured on fewer, and the least that it would need is extrapolated.
+    """
     for rival, measure, most in _RIVALS[name]:
         if rival == "rsatoolbox" and find_spec("rsatoolbox") is None:
             continue
@@ -54,7 +60,7 @@ def _beside(name: str, samples: int, ours: tuple[float, float]) -> Iterator[Row]
 
 
 def _measured(measure: Measure, samples: int) -> tuple[float, float]:
-    """Seconds, and the GiB that are held before: libraries and states."""
+    """Return the median seconds, and the GiB that libraries and states hold beforehand."""
     rng = np.random.default_rng(0)
     x, y = (rng.standard_normal((samples, _WIDTH)) for _ in range(2))
     measure(x[:100], y[:100])
@@ -81,12 +87,12 @@ def _plain_cka(x: Samples, y: Samples) -> float:
 
 
 def _toolbox_rsa(x: Samples, y: Samples) -> float:
-    """Its RDM of correlations is that of cosines of states less their own mean."""
+    """Compute RSA from RDMs of correlations, which are the cosines of states less their own mean."""
     return _toolbox(x, y, "correlation", "spearman")
 
 
 def _toolbox_cka(x: Samples, y: Samples) -> float:
-    """The cosine of its Euclidean RDMs, with their covariance, is linear CKA."""
+    """Compute linear CKA: the cosine of Euclidean RDMs, with their covariance."""
     return _toolbox(x, y, "euclidean", "cosine_cov")
 
 

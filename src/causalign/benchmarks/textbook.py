@@ -1,7 +1,8 @@
-"""Model Alignment Search as one writes it from the paper in plain PyTorch: what the library is timed against.
+"""Model Alignment Search in plain PyTorch, written directly from the paper: the reference for the library's speed.
 
-Nothing is slowed down, but nothing is kept from one step to the next either: every step runs both networks over whole
-sequences from their first token, the target token by token, with a hook that swaps its state where it is time to.
+Nothing is slowed down, and nothing is kept from one step to the next. Every step runs both networks over whole
+sequences from their first token. The target is run token by token, with a hook that swaps its state at the position of
+the swap.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,19 +29,22 @@ from causalign.tasks.variable import FULL
 
 @dataclass(frozen=True)
 class Swaps:
-    """Interventions of one direction: the sources, and what the targets should do after the swap."""
+    """Rows of one direction: source inputs, target inputs, and the expected outputs after the swap."""
 
     sources: Int[Tensor, "trials source_time"]
+    """The tokens of each source; 0 is the pad."""
     source_positions: Int[Tensor, " trials"]
+    """The position of the state that each source gives."""
     tokens: Int[Tensor, "trials time"]
-    """Each target's tokens up to the swap, and from there on its counterfactual continuation; 0 pads."""
+    """The tokens of each target up to the swap, followed by its expected output; 0 is the pad."""
     positions: Int[Tensor, " trials"]
+    """The position of the swap in each target."""
     determined: Bool[Tensor, "trials time"]
-    """Which tokens count for the IIA: those of the continuation that follow from the tokens before them."""
+    """Whether a token counts for the IIA: one of the expected output that follows from the tokens before it."""
 
     @classmethod
     def draw(cls, task: Task, count: int, rng: np.random.Generator) -> "Swaps":
-        """`count` interventions on all variables of the task, at positions drawn from all that may be swapped."""
+        """Draw `count` rows that swap all variables of a task, at positions drawn from all swappable ones."""
         sources, targets = task.trials(count, rng), task.trials(count, rng)
         row = np.arange(count)
         s, t = (
@@ -65,7 +69,7 @@ class Swaps:
         return len(self.tokens)
 
     def __getitem__(self, trials: Int[Tensor, " chosen"]) -> "Swaps":
-        """Some of them, without the columns that hold nothing but pads."""
+        """Return some of the rows, without columns that hold only pads."""
         sources, tokens = self.sources[trials], self.tokens[trials]
         source_time, time = int(sources.count_nonzero(1).max()), int(tokens.count_nonzero(1).max())
         positions, determined = self.positions[trials], self.determined[trials, :time]
@@ -73,7 +77,14 @@ class Swaps:
 
 
 class ScaledRotation(nn.Module):
-    """The alignment map `W = a Q` of equation 3: Q the exponential of a skew-symmetric matrix, turned at random."""
+    """The alignment map `W = a Q` of equation 3.
+
+    Q is the exponential of a skew-symmetric matrix, turned by a random orthogonal one. The scale a is positive.
+
+    Args:
+        width: Width of the states.
+        generator: The generator of the random start.
+    """
 
     def __init__(self, width: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -84,16 +95,31 @@ class ScaledRotation(nn.Module):
 
     @override
     def forward(self, states: Float[Tensor, "trials width"]) -> Float[Tensor, "trials width"]:
-        """W h."""
+        """Return the aligned states W h."""
         return self.log_scale.exp() * self.rotation(states)
 
     def inverse(self, aligned: Float[Tensor, "trials width"]) -> Float[Tensor, "trials width"]:
-        """W^-1 z."""
+        """Return the states W^-1 z."""
         return aligned @ self.rotation.weight / self.log_scale.exp()
 
 
 class Textbook:
-    """A search for the maps of equation 6 between GRUs of one task: Adam on all directions, from a random start."""
+    """A search for the maps of equation 6 between GRUs of one task.
+
+    All directions are trained by Adam, from a random start.
+
+    Args:
+        networks: The GRUs.
+        rank: Number of dimensions of the aligned subspace.
+        train: Number of training rows of each direction.
+        validation: Number of validation rows of each direction, and of test rows.
+        seed: The seed of all random draws.
+        batch: Rows of each direction in a step.
+        learning_rate: Learning rate of Adam.
+
+    Raises:
+        InvalidArgument: A network is not a GRU, the tasks differ, or the rank is not from 1 to the smallest width.
+    """
 
     def __init__(
         self,
@@ -108,9 +134,9 @@ class Textbook:
     ) -> None:
         self.networks = [network for network in networks if isinstance(network, GRU)]
         if len(self.networks) < len(networks) or len({network.task.name for network in networks}) != 1:
-            raise InvalidArgument("the textbook search is for GRUs of one task")
+            raise InvalidArgument("the textbook search takes GRUs of one task")
         if not 1 <= rank <= min(network.width for network in networks):
-            raise InvalidArgument(f"rank must be from 1 to the least width, found {rank}")
+            raise InvalidArgument(f"rank must be from 1 to the smallest width, found {rank}")
         self.rank, self.batch = rank, batch
         self.directions = list(product(range(len(networks)), repeat=2))
         self.interventions_per_step = batch * len(self.directions)
@@ -126,7 +152,7 @@ class Textbook:
         self._batches = torch_stream(seed, "textbook", "batches")
 
     def step(self) -> float:
-        """Draw a batch of every direction, descend, and give the loss of equation 6 before the descent."""
+        """Draw a batch of every direction, take a gradient step, and return the loss of equation 6 before it."""
         batches = [
             swaps[torch.randint(len(swaps), (self.batch,), generator=self._batches)] for swaps in self.swaps["train"]
         ]
@@ -137,9 +163,12 @@ class Textbook:
         return float(loss.detach())
 
     def loss(self, batches: list[Swaps]) -> Float[Tensor, ""]:
-        """Equations 5 and 6: what the tokens after the swap cost, per intervention; the mean over all directions."""
+        """Return the loss of equations 5 and 6.
+
+        It is the cross-entropy of the tokens after the swap, summed over tokens and averaged over rows and directions.
+        """
         total = torch.zeros(())
-        with parametrize.cached():  # a matrix exponential a step, not one a direction
+        with parametrize.cached():  # one matrix exponential per step, not per direction
             for (s, t), swaps in zip(self.directions, batches, strict=True):
                 logits = self.logits(s, t, swaps)[:, :-1].flatten(0, 1)
                 after = torch.arange(swaps.tokens.shape[1]) > swaps.positions[:, None]
@@ -149,7 +178,7 @@ class Textbook:
 
     @torch.no_grad()
     def worst_iia(self, split: Literal["validation", "test"] = "validation") -> float:
-        """The IIA of the worst direction: the share of trials whose determined tokens are all predicted."""
+        """Return the IIA of the worst direction: the share of rows whose determined tokens are all predicted."""
         shares = []
         for (s, t), swaps in zip(self.directions, self.swaps[split], strict=True):
             right = self.logits(s, t, swaps)[:, :-1].argmax(-1) == swaps.tokens[:, 1:]
@@ -157,18 +186,18 @@ class Textbook:
         return min(shares)
 
     def logits(self, source: int, target: int, swaps: Swaps) -> Float[Tensor, "trials time vocabulary"]:
-        """The target's logits after every token, with the interchange of equation 4 made in its hidden state."""
+        """Return the target's logits after every token, with the interchange of equation 4 in its hidden state."""
         network = self.networks[source]
         with torch.no_grad():
             states, _ = network.cell(network.embedding(swaps.sources))
-        given = self.maps[source](states[torch.arange(len(swaps)), swaps.source_positions])
+        source_aligned = self.maps[source](states[torch.arange(len(swaps)), swaps.source_positions])
         target_map = self.maps[target]
 
         def swap(position: int, hidden: Tensor) -> Tensor:
             here = swaps.positions == position
             if not here.any():
                 return hidden
-            mixed = torch.cat([given[here, : self.rank], target_map(hidden[here])[:, self.rank :]], dim=1)
+            mixed = torch.cat([source_aligned[here, : self.rank], target_map(hidden[here])[:, self.rank :]], dim=1)
             return hidden.index_put((here,), target_map.inverse(mixed))
 
         return run(self.networks[target], swaps.tokens, swap)
@@ -177,7 +206,14 @@ class Textbook:
 def run(
     network: GRU, tokens: Int[Tensor, "trials time"], hook: Callable[[int, Tensor], Tensor]
 ) -> Float[Tensor, "trials time vocabulary"]:
-    """The logits after every token; the hook may change the hidden states `[trials, width]` at every position."""
+    """Return the logits of a network after every token.
+
+    Args:
+        network: The network.
+        tokens: The tokens of each trial.
+        hook: A function of each position and its hidden states `[trials, width]`. The states that it returns replace
+            them.
+    """
     hidden, states = torch.zeros(1, len(tokens), network.width), []
     for position in range(tokens.shape[1]):
         _, hidden = network.cell(network.embedding(tokens[:, position : position + 1]), hidden)

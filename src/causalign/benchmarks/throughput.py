@@ -1,4 +1,4 @@
-"""Against the search as one writes it from the paper: throughput, and the time to a worst IIA of 0.99."""
+"""Comparison with the textbook search: throughput, and the time to a worst IIA of 0.99."""
 
 import time
 from collections.abc import Iterator
@@ -11,26 +11,26 @@ from causalign.benchmarks.textbook import Textbook
 from causalign.search.config import SearchConfig
 
 _RANK, _ENOUGH = 32, 0.99
-_AT_MOST = {True: 30.0, False: 900.0}  # seconds that the textbook is given
-_LOOK = 25  # steps between looks at its validation interventions
+_AT_MOST = {True: 30.0, False: 900.0}  # time limit of the textbook search in seconds, by `quick`
+_EVAL_EVERY = 25  # steps between evaluations of the textbook search on its validation rows
 
 
 def throughput(quick: bool) -> Iterator[Row]:
-    """Interventions a second, and the same with our networks run in bfloat16."""
+    """Yield the interventions per second, with the networks of `align` run in float32 and in bfloat16."""
     for precision in ("float32", "bfloat16"):
         textbook = Textbook(_pair.networks(), _RANK)
         timer = Steps("search", {"textbook": textbook.step})
         steps = 8 if quick else 25
-        settings = SearchConfig(
+        config = SearchConfig(
             batch_size=512, initial_batch_size=512, max_steps=steps, eval_every=steps, precision=precision
         )
-        alignment = align(_pair.sites(), rank=_RANK, search=settings, callbacks=[timer])
+        alignment = align(_pair.sites(), rank=_RANK, search=config, callbacks=[timer])
         taken = timer.medians()
-        ours = settings.batch_size * len(_pair.DIRECTIONS) / taken["ours"]
+        ours = config.batch_size * len(_pair.DIRECTIONS) / taken["ours"]
         theirs = textbook.interventions_per_step / taken["textbook"]
         yield Row(
             benchmark="throughput",
-            case=f"{precision}, rank {_RANK}, batch {settings.batch_size}",
+            case=f"{precision}, rank {_RANK}, batch {config.batch_size}",
             ours=ours,
             unit="interventions/s",
             rival=f"textbook, float32, batch {textbook.batch}",
@@ -43,9 +43,9 @@ def throughput(quick: bool) -> Iterator[Row]:
 
 
 def time_to_iia(quick: bool) -> Iterator[Row]:
-    """Seconds from the call of `align` to a worst IIA of 0.99 on validation, preparation and scoring included.
+    """Yield the seconds of a call of `align` that stops at a worst IIA of 0.99 on validation.
 
-    The textbook's looks at its validation interventions are left out of its time.
+    They include preparation and scoring. The time of the textbook search does not include its evaluations.
     """
     theirs, reached, steps = _textbook_seconds(_AT_MOST[quick])
     for rank in (16, 32):
@@ -74,14 +74,18 @@ def time_to_iia(quick: bool) -> Iterator[Row]:
 
 
 def _textbook_seconds(at_most: float) -> tuple[float, float, int]:
-    """Its seconds and steps until it is good enough, or its time is up; and how good it was then."""
+    """Run the textbook search until its worst IIA is 0.99, or its time is up.
+
+    Returns:
+        Its seconds, its worst IIA, and its number of steps.
+    """
     began = time.perf_counter()
     textbook = Textbook(_pair.networks(), _RANK)
     spent, steps, reached = time.perf_counter() - began, 0, 0.0
     while spent < at_most and reached < _ENOUGH:
         began = time.perf_counter()
-        for _ in range(_LOOK):
+        for _ in range(_EVAL_EVERY):
             textbook.step()
-        spent, steps = spent + time.perf_counter() - began, steps + _LOOK
+        spent, steps = spent + time.perf_counter() - began, steps + _EVAL_EVERY
         reached = textbook.worst_iia()
     return spent, reached, steps

@@ -1,4 +1,4 @@
-"""Training a network to accuracy 1."""
+"""The speed of training a network to accuracy 1."""
 
 import tempfile
 from collections.abc import Iterator
@@ -15,7 +15,10 @@ from causalign.tasks.counting import MultiObject
 
 
 def training(quick: bool) -> Iterator[Row]:
-    """The GRU of Multi-Object by the paper's recipe: seconds a step, and of the whole; `quick`, 100 steps of it."""
+    """Yield the seconds per step of training a GRU on Multi-Object by the paper's recipe.
+
+    With `quick` it is trained for 100 steps only. The note has the accuracy and the number of steps.
+    """
     task, recipe = MultiObject(), Recipe()
     if quick:
         recipe = replace(recipe, max_steps=100)
@@ -24,7 +27,7 @@ def training(quick: bool) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         network, card = train(task, "gru", 0, Path(folder), recipe=recipe, callback=timer)
     taken = timer.medians()
-    # A trial of n tokens is padded to the longest of its batch; what is asked for is the n - 1 predictions.
+    # Trials are padded to the longest of their batch, but only the n - 1 predictions of a trial of n tokens are needed.
     tokens = recipe.batch * float((task.trials(10_000, np.random.default_rng(0)).lengths - 1).mean())
     rate = operations / taken["multiply"]
     needed = _pair.training_operations(network, tokens) / rate

@@ -1,6 +1,6 @@
-"""The command line. Wrong input is one line on the standard error and exit code 2.
+"""The command line. Wrong input is reported in one line on the standard error, with exit code 2.
 
-What only shows help or the version imports no library that computes.
+The overview and the version are shown without the import of a heavy library.
 """
 
 import sys
@@ -12,34 +12,39 @@ from causalign.version import __version__
 __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
-    "quickstart": "Compare two shipped GRUs that learnt to count: MAS, RSA and CKA, in the terminal and on a page.",
-    "align": "Align networks: find the subspaces that can be interchanged, and score every direction.",
-    "estimate": "Estimate what an alignment takes, before it is run: operations, memory, disk and seconds.",
-    "score": "Score a saved alignment on other data, or on networks that can be run after all.",
+    "quickstart": "Compare two shipped GRUs that learned to count: MAS, RSA and CKA, in the terminal and in a report.",
+    "align": "Align networks: find subspaces that can be interchanged, and score every direction.",
+    "estimate": "Estimate the operations, memory, disk space and seconds of an alignment before it is run.",
+    "score": "Score a saved alignment on other data, or on networks in the place of recordings.",
     "compare": "Compare two sites by RSA, CKA and Procrustes distance.",
-    "train": "Train a network until it makes no mistake. A stopped training goes on when the command is repeated.",
-    "zoo": "List the trained networks that come with the project.",
-    "report": "Draw the figures and the page of a saved alignment again.",
-    "reproduce": "Run the paper's figures again: a table with its numbers beside ours, verdicts, figures and a page.",
-    "bench": "Measure how fast it is: every row a ratio to something that runs beside it, on this machine.",
-    "schema": "Print the JSON schema of the specs that align and estimate take.",
+    "train": "Train a network until it makes no mistakes. Repeat the command to resume a stopped training.",
+    "zoo": "List the trained networks that ship with the package.",
+    "report": "Redraw the figures and the report of a saved alignment.",
+    "reproduce": "Reproduce the paper's figures: a table beside the paper's numbers, verdicts, plots and a report.",
+    "bench": "Measure speed on this machine, as ratios to references that run in turn.",
+    "schema": "Print the JSON schema of the specs that align and estimate read.",
 }
-"""The commands, and what each does in a line."""
+"""The commands, each with a line of help."""
 
 
 def main() -> None:
-    """Run the command that the arguments name."""
+    """Run the command that the arguments name, and exit with its code."""
     sys.exit(_overview() if set(sys.argv[1:2]) <= {"--help", "--version"} else _run())
 
 
 def _overview() -> int:
-    """Show the version, or what commands there are."""
+    """Print the version, or the list of commands."""
     if sys.argv[1:] == ["--version"]:
         print(f"causalign {__version__}")
         return 0
     commands = {name: click.Command(name, help=text, short_help=text) for name, text in COMMANDS.items()}
     about = "Compare neural networks by what their representations do."
-    group = click.Group("causalign", commands, help=about, params=[click.Option(["--version"], is_flag=True)])
+    group = click.Group(
+        "causalign",
+        commands,
+        help=about,
+        params=[click.Option(["--version"], is_flag=True, help="Show the version and exit.")],
+    )
     print(group.get_help(click.Context(group, info_name="causalign")))
     return 0
 
@@ -58,7 +63,7 @@ def _run() -> int:
     except typer.Abort:
         return INTERRUPTED
     except Exception as error:
-        if not hasattr(error, "format_message"):  # what typer says of wrong options
+        if not hasattr(error, "format_message"):  # only typer's errors about wrong options have it
             raise
         complain(error.format_message())
     return 2

@@ -1,4 +1,4 @@
-"""The commands."""
+"""The commands of the command line."""
 
 import json
 import warnings
@@ -52,16 +52,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Spec = Annotated[Path | None, typer.Option(help="A TOML or JSON file with any of these fields; options replace them.")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="The folder that results are written to.")]
+Spec = Annotated[Path | None, typer.Option(help="A TOML or JSON file with any of these fields. Options replace them.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="The folder to write the results to.")]
 Seed = Annotated[int, typer.Option(min=0, help="The seed of all random draws.")]
 Sites = Annotated[
     list[str] | None,
     typer.Option(
         "--site",
         "-s",
-        help="zoo:TASK/ARCHITECTURE[/SEED][@SITE], hf:PATH[@SITE], the folder of a trained network[@SITE], or "
-        "the .toml of a recording. Once for each site.",
+        help="A site: zoo:TASK/ARCHITECTURE[/SEED][@SITE], hf:PATH[@SITE], FOLDER[@SITE] of a trained network, or "
+        "the .toml file of a recording. Repeat the option for each site.",
     ),
 ]
 
@@ -75,12 +75,13 @@ def root() -> None:
 
 @app.command(help=COMMANDS["quickstart"])
 def quickstart(out: Out = Path("runs/quickstart"), seed: Seed = 0) -> None:
-    """Compare two shipped GRUs that learnt to count: MAS, RSA and CKA, in the terminal and on a page."""
+    """Compare two shipped GRUs that learned to count: MAS, RSA and CKA, in the terminal and in a report."""
     console.print(
         "Two GRUs were trained from different seeds to answer with as many R as they\n"
         "were shown objects. How interchangeable are their hidden states? MAS finds in\n"
-        "each the subspace that carries count and phase, swaps its contents between the\n"
-        "two, and asks whether the receiver then goes on as the swapped-in state demands.\n"
+        "each network the subspace that carries count and phase, swaps its contents\n"
+        "between the two, and tests whether the target continues as the swapped state\n"
+        "implies.\n"
     )
     spec = AlignmentSpec(sites=("zoo:multi-object/gru/0@hidden", "zoo:multi-object/gru/1@hidden"), seed=seed)
     _run(spec, out)
@@ -89,14 +90,14 @@ def quickstart(out: Out = Path("runs/quickstart"), seed: Seed = 0) -> None:
 @app.command(help=COMMANDS["align"])
 @with_options
 def align(out: Out, spec: Spec = None, **options: Any) -> None:
-    """Align networks: find the subspaces that can be interchanged, and score every direction."""
+    """Align networks: find subspaces that can be interchanged, and score every direction."""
     _run(_spec(spec, options), out)
 
 
 @app.command(help=COMMANDS["estimate"])
 @with_options
 def estimate(spec: Spec = None, **options: Any) -> None:
-    """Estimate what an alignment takes, before it is run: operations, memory, disk and seconds."""
+    """Estimate the operations, memory, disk space and seconds of an alignment before it is run."""
     expected = estimate_of_spec(_spec(spec, options))
     show_estimate(expected)
     if expected.too_much:
@@ -109,16 +110,18 @@ def score(
     *,
     sites: Sites = None,
     data: Annotated[
-        Path | None, typer.Option(help="A TOML file that describes a table, with the fields of [data] in a spec.")
+        Path | None,
+        typer.Option(help="A TOML file that describes a table, with the fields of [data] in a spec."),
     ] = None,
-    metric: Annotated[list[str] | None, typer.Option(help=f"{', '.join(METRICS)}. Once for each metric.")] = None,
-    n_test: Annotated[
-        int, typer.Option(min=1, help="Rows of each direction, where they are drawn from tasks.")
-    ] = 1_000,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help=f"A metric: {', '.join(METRICS)}. Repeat the option for several. By default iia."),
+    ] = None,
+    n_test: Annotated[int, typer.Option(min=1, help="Rows of each direction, if they are drawn from tasks.")] = 1_000,
     seed: Seed = 0,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="A CSV file for the table.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The CSV file to write the table to.")] = None,
 ) -> None:
-    """Score a saved alignment on other data, or on networks that can be run after all."""
+    """Score a saved alignment on other data, or on networks in the place of recordings."""
     found = load_alignment(folder)
     if not sites:
         raise InvalidArgument("name a site for each site of the alignment: --site A --site B")
@@ -128,12 +131,12 @@ def score(
     show_scores(table)
     if out is not None:
         write_text(out, table.to_csv(index=False))
-        console.print(f"Written to {out}", soft_wrap=True)
+        console.print(f"Wrote the scores to {out}", soft_wrap=True)
 
 
 @app.command(help=COMMANDS["schema"])
 def schema() -> None:
-    """Print the JSON schema of the specs that align and estimate take."""
+    """Print the JSON schema of the specs that align and estimate read."""
     console.print(json.dumps(AlignmentSpec.model_json_schema(), indent=2), soft_wrap=True)
 
 
@@ -146,37 +149,37 @@ def compare(out: Out, sites: Sites = None, seed: Seed = 0) -> None:
     output_folder(out, SIMILARITY)
     table = compare_sites(a, b, seed=seed)
     show_similarity(table)
-    console.print(f"Written to {save_similarity(table, out)}", soft_wrap=True)
+    console.print(f"Wrote the table to {save_similarity(table, out)}", soft_wrap=True)
 
 
 @app.command(help=COMMANDS["zoo"])
 def zoo() -> None:
-    """List the trained networks that come with the project."""
+    """List the trained networks that ship with the package."""
     show_zoo(networks.zoo.entries())
 
 
 @app.command(help=COMMANDS["report"])
-def report(folder: Annotated[Path, typer.Argument(help="A folder that `align` or `quickstart` has written.")]) -> None:
-    """Draw the figures and the page of a saved alignment again."""
-    console.print(f"Written to {write_report(folder)}", soft_wrap=True)
+def report(folder: Annotated[Path, typer.Argument(help="A folder that align or quickstart has written.")]) -> None:
+    """Redraw the figures and the report of a saved alignment."""
+    console.print(f"Wrote the report to {write_report(folder)}", soft_wrap=True)
 
 
 @app.command(help=COMMANDS["train"])
 def train(
     task: Annotated[str, typer.Argument(help=f"The task: {', '.join(tasks.names())}.")],
     architecture: Annotated[
-        str, typer.Argument(metavar="ARCH", help=f"The network: {', '.join(networks.ARCHITECTURES)}.")
+        str, typer.Argument(metavar="ARCH", help=f"The architecture: {', '.join(networks.ARCHITECTURES)}.")
     ],
     out: Out,
     seed: Seed = 0,
-    width: Annotated[int, typer.Option(min=1, help="Of embedding and hidden state.")] = 128,
+    width: Annotated[int, typer.Option(min=1, help="The width of the embeddings and of the hidden state.")] = 128,
 ) -> None:
-    """Train a network until it makes no mistake. A training that was stopped goes on when the command is repeated."""
+    """Train a network until it makes no mistakes. Repeat the command to resume a stopped training."""
     try:
         with progress_bars() as callback:
             network, card = networks.train(task, architecture, seed, out, width=width, callback=callback)
     except KeyboardInterrupt:
-        errors.print(f"stopped; the same command goes on from the last check, kept in {out}", soft_wrap=True)
+        errors.print(f"stopped; repeat the command to resume from the checkpoint in {out}", soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
     console.print(
         f"{network.name}: accuracy {card.accuracy:.4g} on {networks.Recipe.validation_trials:,} held-out trials "
@@ -184,7 +187,7 @@ def train(
         soft_wrap=True,
     )
     if card.accuracy < 1:
-        errors.print(f"it still makes mistakes after {card.steps:,} steps, the most the recipe allows")
+        errors.print(f"the network still makes mistakes after {card.steps:,} steps, the maximum of its recipe")
         raise typer.Exit(1)
 
 
@@ -192,44 +195,53 @@ def train(
 def reproduce(
     out: Out,
     studies: Annotated[
-        list[str] | None, typer.Argument(metavar="[STUDY]...", help=f"{', '.join(STUDIES)}, or all.")
+        list[str] | None,
+        typer.Argument(metavar="[STUDY]...", help=f"The studies: {', '.join(STUDIES)}, or all. By default all."),
     ] = None,
     *,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes, which share the processor's threads; one for each core.")
+        int | None,
+        typer.Option(min=1, help="Number of processes. They share the processor's threads. By default one per core."),
     ] = None,
     language_model: Annotated[
-        str, typer.Option(help="hf:PATH of a model that does the task in words; none leaves its row out.")
+        str,
+        typer.Option(help="A language model that does the task in words: hf:PATH, or none to leave it out."),
     ] = "zoo:in-context/llama/0",
-    budget: Annotated[str, typer.Option(help=f"How long searches go on: {', '.join(BUDGETS)}.")] = "settled",
-    controls: Annotated[bool, typer.Option(help="Whether to score controls beside every causal score.")] = True,
+    budget: Annotated[str, typer.Option(help=f"How long the searches run: {', '.join(BUDGETS)}.")] = "settled",
+    controls: Annotated[bool, typer.Option(help="Whether to score controls for every causal score.")] = True,
 ) -> None:
-    """Run the paper's figures again: a table with its numbers beside ours, verdicts, figures and a page.
+    """Reproduce the paper's figures: a table beside the paper's numbers, verdicts, plots and a report.
 
-    What is finished is kept: the same command goes on from there, however it was stopped.
+    Finished comparisons are kept. Repeating the command continues after them, however it was stopped.
     """
     names = list(STUDIES) if not studies or "all" in studies else studies
     protocol = Protocol(
-        controls=controls, budget=lookup("budget", budget, BUDGETS), language_model=_there(language_model)
+        controls=controls, budget=lookup("budget", budget, BUDGETS), language_model=_available(language_model)
     )
     try:
         with progress_bars() as callback:
             found = run_studies(names, out, protocol, workers, callback)
     except KeyboardInterrupt:
-        errors.print(f"stopped; the same command goes on, from what is in {out / COMPARISONS}", soft_wrap=True)
+        errors.print(
+            f"stopped; repeat the command to continue after the comparisons in {out / COMPARISONS}", soft_wrap=True
+        )
         raise typer.Exit(INTERRUPTED) from None
     show_verdicts(found.verdicts)
-    console.print(f"\nThe table is {out / TABLE}.\nOpen {found.page} in a browser.", soft_wrap=True)
+    console.print(f"\nThe table is in {out / TABLE}.\nOpen {found.page} in a browser.", soft_wrap=True)
 
 
 @app.command(help=COMMANDS["bench"])
 def bench(
-    only: Annotated[list[str] | None, typer.Argument(help=f"{', '.join(BENCHMARKS)}; all of them.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer repeats and smaller cases: minutes.")] = False,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file as well.")] = None,
-    number: Annotated[int, typer.Option("--threads", min=1, help="Of torch, pinned.")] = 2,
+    only: Annotated[
+        list[str] | None, typer.Argument(help=f"The benchmarks to run: {', '.join(BENCHMARKS)}. By default all.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Run fewer repeats and smaller cases, which takes minutes.")
+    ] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="The JSON file to write the rows to.")] = None,
+    number: Annotated[int, typer.Option("--threads", min=1, help="The number of threads that torch uses.")] = 2,
 ) -> None:
-    """Measure how fast it is: every row a ratio to something that runs beside it, on this machine."""
+    """Measure speed on this machine, as ratios to references that run in turn."""
     chosen = {name: lookup("benchmark", name, BENCHMARKS) for name in only or BENCHMARKS}
     if json_file is not None:
         output_folder(json_file.parent, json_file.name)
@@ -243,7 +255,7 @@ def bench(
                 except MissingError as missing:
                     if only:
                         raise
-                    errors.print(f"{name} is left out: {missing}", soft_wrap=True)
+                    errors.print(f"left out: {missing}", soft_wrap=True)
                 if json_file is not None:
                     save_rows(rows, number, json_file)
     except KeyboardInterrupt:
@@ -252,27 +264,27 @@ def bench(
     show_benchmarks(rows, number)
 
 
-def _there(language_model: str) -> str:
-    """The language model, if the library that runs it is there."""
+def _available(language_model: str) -> str:
+    """Return the language model, or an empty string if it is `none` or transformers is not installed."""
     if language_model in ("", "none"):
         return ""
     if find_spec("transformers") is None:
-        errors.print("the language model is left out: pip install 'causalign[hf]'")
+        errors.print("the language model is left out, because it needs transformers: pip install 'causalign[hf]'")
         return ""
     return language_model
 
 
 def _spec(path: Path | None, options: Mapping[str, Any]) -> AlignmentSpec:
-    """The spec of a file, with the fields that options replace."""
-    given = {name: value for name, value in options.items() if value is not None}
-    fields = override({} if path is None else read_spec(path), overrides(given))
+    """Return the spec of a file, with the fields that options replace."""
+    present = {name: value for name, value in options.items() if value is not None}
+    fields = override({} if path is None else read_spec(path), overrides(present))
     if not fields.get("sites"):
         raise InvalidArgument("name the sites: --site A --site B, or sites = [...] in --spec FILE")
     return AlignmentSpec.read(fields, "the command line" if path is None else str(path))
 
 
 def _run(spec: AlignmentSpec, out: Path) -> None:
-    """Align, save, compare, report: the path of every command that aligns."""
+    """Align, save, compare and report: the steps of every command that aligns."""
     output_folder(out, RESULT, MAPS, ROWS, SIMILARITY, PAGE, *FIGURES)
     saved = False
     try:
@@ -288,12 +300,12 @@ def _run(spec: AlignmentSpec, out: Path) -> None:
     except KeyboardInterrupt:
         errors.print(f"interrupted; maps and scores are in {out}" if saved else "interrupted; nothing was saved")
         raise typer.Exit(INTERRUPTED) from None
-    console.print(f"\nMaps and scores are in {out}.\nOpen {page} in a browser.", soft_wrap=True)
-    _say_if_cut_short(alignment, out)
+    console.print(f"\nThe maps and the scores are in {out}.\nOpen {page} in a browser.", soft_wrap=True)
+    _require_complete(alignment, out)
 
 
 def _compare_pair(sites: Sequence[Readable], seed: int, out: Path) -> None:
-    """The correlational measures, where there are two sites and they can be shown the same trials."""
+    """Show and save the correlational measures, if there are two sites and they can read the same trials."""
     if len(sites) == 2 and sites[0].task.name == sites[1].task.name:
         similarity = compare_sites(sites[0], sites[1], seed=seed)
         save_similarity(similarity, out)
@@ -303,10 +315,11 @@ def _compare_pair(sites: Sequence[Readable], seed: int, out: Path) -> None:
             (out / earlier).unlink(missing_ok=True)
 
 
-def _say_if_cut_short(alignment: Alignment, out: Path) -> None:
+def _require_complete(alignment: Alignment, out: Path) -> None:
+    """Exit with an error code and a message if the search was interrupted or diverged."""
     record = alignment.record
     if record.stopped == StopReason.INTERRUPTED:
-        errors.print(f"interrupted at step {record.steps}: the best alignment until then is in {out}", soft_wrap=True)
+        errors.print(f"interrupted at step {record.steps}: the best alignment so far is in {out}", soft_wrap=True)
         raise typer.Exit(INTERRUPTED)
     if record.stopped == StopReason.DIVERGED:
         errors.print(f"the search {record.stopped.message} (step {record.steps})")

@@ -1,6 +1,6 @@
-"""Command-line options, made from the one declaration of a configuration.
+"""The options of the command line, made from the declaration of the configuration.
 
-fields of AlignmentSpec, parameters of methods and ranks --> options --> what they replace in the spec
+fields of AlignmentSpec, parameters of methods and ranks --> options --> replaced fields of the spec
 """
 
 import dataclasses
@@ -22,9 +22,9 @@ from causalign.search.config import SearchConfig
 from causalign.search.rank_selection import BestRank, SmallestRank
 
 _NAMES = {"sites": "site"}
-"""Fields whose option is given once for each of several values, and its name."""
+"""The names of options that differ from those of their fields. Such an option is repeated for several values."""
 _NESTED: Mapping[str, tuple[type[ConfigModel], str]] = {"search": (SearchConfig, ""), "data": (TableSpec, "data_")}
-"""Fields that are configurations themselves, and what stands before the names of their options."""
+"""The fields that are configurations themselves, with their class and the prefix of their options."""
 _RANKS = (BestRank, SmallestRank)
 
 
@@ -34,15 +34,18 @@ class Option:
 
     name: str
     path: tuple[str, ...]
+    """The path of the field in the spec."""
     help: str
     flag: bool = False
+    """Whether the option takes no value: `--NAME` or `--no-NAME`."""
     repeated: bool = False
+    """Whether the option may be repeated for several values."""
     text: bool = False
-    """Whether the value is text whatever it looks like."""
+    """Whether the value is always text, even if it looks like a number or a list."""
 
     @property
     def parameter(self) -> inspect.Parameter:
-        """The parameter of a command that has this option."""
+        """The parameter of a command for this option."""
         kind: Any = bool if self.flag else list[str] if self.repeated else str
         names = ["--" + self.name.replace("_", "-")]
         if self.name == "site":
@@ -52,7 +55,7 @@ class Option:
         return inspect.Parameter(self.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
     def value(self, given: Any) -> Any:
-        """The value as a file would have it."""
+        """Return the value in the form that a spec file has it."""
         if self.flag:
             return given
         if self.repeated:
@@ -61,7 +64,7 @@ class Option:
 
 
 def _parsed(text: str) -> Any:
-    """A number, a list or a table in TOML's notation; anything else is text."""
+    """Parse a number, a list or a table in the notation of TOML. Anything else is text."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -83,7 +86,7 @@ def _options() -> Iterator[Option]:
 def _option(name: str, path: tuple[str, ...], field: FieldInfo) -> Option:
     kinds = str(field.annotation)
     default = field.get_default(call_default_factory=True)
-    shown = "" if field.is_required() or default is None or name == "method" else f" [{_shown(default)}]"
+    shown = "" if field.is_required() or default is None or name == "method" else f" [default: {_shown(default)}]"
     return Option(
         name,
         path,
@@ -95,7 +98,7 @@ def _option(name: str, path: tuple[str, ...], field: FieldInfo) -> Option:
 
 
 def _parameters(field: str, kinds: tuple[type[Any], ...]) -> Iterator[Option]:
-    """The parameters of some classes, each once, with the first docstring that describes it."""
+    """Yield an option for each parameter of some classes. Its help is from the first class that has the parameter."""
     owners: dict[str, list[type[Any]]] = {}
     for kind in kinds:
         for each in dataclasses.fields(kind):
@@ -105,17 +108,17 @@ def _parameters(field: str, kinds: tuple[type[Any], ...]) -> Iterator[Option]:
             continue
         named = ", ".join(getattr(kind, "name", kind.__name__) for kind in of)
         flag = any(each.name == name and each.type is bool for each in dataclasses.fields(of[0]))
-        yield Option(name, (field, name), f"{_plain(_attribute(of[0], name))} Of {named}.", flag=flag)
+        yield Option(name, (field, name), f"{_plain(_attribute(of[0], name))} Parameter of {named}.", flag=flag)
 
 
 def _attribute(kind: type[Any], name: str) -> str:
-    """What the docstring of a class says of an attribute."""
+    """Return the entry of an attribute in the docstring of a class."""
     found = re.search(rf"^ *{name}: (.*?)(?=^ *\w+:|\n\n|\Z)", kind.__doc__ or "", re.DOTALL | re.MULTILINE)
     return " ".join(found[1].split()) if found else ""
 
 
 def _plain(description: str) -> str:
-    """A description without marks of code, on one line."""
+    """Return a description on one line, without code marks."""
     return " ".join(description.replace("`", "").split())
 
 
@@ -124,11 +127,11 @@ def _shown(default: Any) -> Any:
 
 
 OPTIONS = {option.name: option for option in _options()}
-"""Every option by its name."""
+"""All options by name."""
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command an option for each field; it takes those that are given as `**options`."""
+    """Add an option for each field of a spec to a command, which receives them as `**options`."""
     signature = inspect.signature(command)
     own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
     parameters = [*own, *(option.parameter for option in OPTIONS.values())]
@@ -138,7 +141,14 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def overrides(options: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
-    """Return what the options that are given replace in a spec, by the path of the field."""
+    """Return the fields of a spec that options replace.
+
+    Args:
+        options: The values of options by name. Options without a value are left out.
+
+    Returns:
+        The values by the path of the field, such as `("search", "max_steps")`.
+    """
     return {
         OPTIONS[name].path: OPTIONS[name].value(value)
         for name, value in options.items()

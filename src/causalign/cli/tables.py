@@ -1,4 +1,4 @@
-"""What the commands print."""
+"""The tables and messages that the commands print."""
 
 from collections.abc import Sequence
 from string import ascii_uppercase
@@ -14,25 +14,25 @@ from causalign.networks.zoo import Entry
 from causalign.planning.estimate import Estimate
 from causalign.reproduction.table import Verdict
 
-# No markup: names and paths are the user's, and square brackets in them are no styles.
+# Markup is off: names and paths come from the user, and square brackets in them are not styles.
 console = Console(highlight=False, markup=False)
 errors = Console(stderr=True, highlight=False, markup=False)
 
 _CONTROLS = {
-    "untrained": "first network untrained, into the others",
-    "shuffled": "continuations shuffled",
+    "untrained": "first network untrained, scored into the others",
+    "shuffled": "expected outputs shuffled",
     "random": "random subspaces",
 }
-_TAKES_BACK = 0.5  # a network that does worse with its own states is no measure of another's
+_LEAST_WITHIN = 0.5  # a network that scores less with its own states cannot judge those of another
 
 
 def complain(message: object) -> None:
-    """One line on the standard error for what was wrong."""
+    """Print an error in one line on the standard error."""
     errors.print(Text.assemble(("error: ", "red"), str(message)), soft_wrap=True)
 
 
 def show_alignment(alignment: Alignment) -> None:
-    """The IIA of every direction, then the headline."""
+    """Print the IIA of every direction, the worst direction, the controls and the caveats."""
     record = alignment.record
     letters = dict(zip((site.name for site in record.sites), ascii_uppercase, strict=False))
     for name, letter in letters.items():
@@ -51,8 +51,8 @@ def show_alignment(alignment: Alignment) -> None:
         direction = " -> ".join(letters.get(name, name) for name in (latent.source, latent.target))
         interval = f"{latent.ci_low:.3f} to {latent.ci_high:.3f}"
         console.print(
-            f"{direction} is not run: latent distance {latent.distance:.3f} ({interval}, of {latent.trials} trials "
-            f"resampled), {latent.no_swap:.3f} with nothing swapped",
+            f"{direction} is not run: latent distance {latent.distance:.3f} ({interval}, bootstrap over "
+            f"{latent.trials} trials), {latent.no_swap:.3f} with nothing swapped",
             soft_wrap=True,
         )
     for score in record.untrained:
@@ -74,45 +74,43 @@ def show_alignment(alignment: Alignment) -> None:
         left_out = sum(each.count for each in record.unmatched)
         into = {(each.source, each.target) for each in record.unmatched}
         of = len(into) * sum(getattr(record.rows, split) for split in {u.split for u in record.unmatched})
-        console.print(
-            f"{left_out:,} of {of:,} interventions had no recorded state with their values and were left out."
-        )
+        console.print(f"{left_out:,} of {of:,} rows were left out because no state was recorded with their values.")
     for caveat in alignment.caveats:
         console.print(caveat, soft_wrap=True)
     for score in record.iia:
-        if score.source == score.target and score.iia < _TAKES_BACK:
+        if score.source == score.target and score.iia < _LEAST_WITHIN:
             letter = letters.get(score.source, score.source)
             console.print(
-                f"{letter} does not take its own states back ({score.iia:.3f}): its site may not carry\n"
-                f"{score.variable!r}, or the search has not come far enough. Its other scores then say little."
+                f"{letter} scores only {score.iia:.3f} with its own states. Its other scores then mean little:\n"
+                f"its site may not carry {score.variable!r}, or the search may need more steps."
             )
     console.print(
-        "IIA: share of held-out interventions after which the target predicts every\n"
-        "determined token. No swap: the same with nothing swapped, which is the floor.\n",
+        "IIA: share of held-out rows in which the target predicts every scored token\n"
+        "after the swap. No swap: the baseline, the same score with nothing swapped.\n",
         style="dim",
     )
 
 
 def _show_controls(alignment: Alignment) -> None:
-    """The worst direction of each control, into networks that were trained."""
+    """Print the worst direction of each control, into trained networks."""
     for name, score in alignment.worst_controls.items():
-        reached = ", which is no less" if score >= alignment.worst_iia else ""
-        console.print(f"Control, {_CONTROLS[name]}: {score:.3f}{reached}")
+        reached = ", no lower than the alignment" if score >= alignment.worst_iia else ""
+        console.print(f"Control ({_CONTROLS[name]}): {score:.3f}{reached}")
 
 
 def show_verdicts(verdicts: Sequence[Verdict]) -> None:
-    """The claims of the paper, and whether they were borne out."""
-    table = _table("The paper's claims", "figure", "claim", "borne out")
+    """Print the claims of the paper, and whether they are supported."""
+    table = _table("The paper's claims", "figure", "claim", "supported")
     for verdict in verdicts:
         held = Text("yes", "green") if verdict.holds else Text("no", "red")
-        reached = ", as by a control" if verdict.holds and verdict.reached else ""
+        reached = ", and by a control too" if verdict.holds and verdict.reached else ""
         table.add_row(verdict.figure, verdict.claim.text, held + Text(reached))
     console.print(table)
 
 
 def show_similarity(similarity: pd.DataFrame) -> None:
-    """The correlational measures of two sites."""
-    table = _table("Correlational measures of the two", "measure")
+    """Print the correlational measures of two sites."""
+    table = _table("Correlational measures of the two sites", "measure")
     recorded = "ceiling" in similarity
     of_recordings = ("95 % interval", "noise ceiling") if recorded else ()
     for column in ("value", *of_recordings, "sd over draws", "draws", "values" if recorded else "samples"):
@@ -125,8 +123,8 @@ def show_similarity(similarity: pd.DataFrame) -> None:
 
 
 def show_zoo(entries: Sequence[Entry]) -> None:
-    """The shipped networks, one a line, and how long each took to train."""
-    table = _table("Trained networks, as --network takes them", "network")
+    """Print the shipped networks, with the accuracy and the seconds of their training."""
+    table = _table("Trained networks, by the names that --site takes", "network")
     for column in ("task", "seed", "accuracy", "seconds"):
         table.add_column(column, justify="left" if column == "task" else "right", no_wrap=True)
     for entry in entries:
@@ -137,7 +135,7 @@ def show_zoo(entries: Sequence[Entry]) -> None:
 
 
 def show_scores(table: pd.DataFrame) -> None:
-    """The scores of a saved alignment on other data, a direction a line."""
+    """Print the scores of a saved alignment on other data, one line for each direction."""
     shown = _table("Scores on the test rows", "source", "target", "variable")
     numbers = [name for name in table.columns if name not in ("source", "target", "variable")]
     for column in numbers:
@@ -149,8 +147,8 @@ def show_scores(table: pd.DataFrame) -> None:
 
 
 def show_estimate(estimate: Estimate) -> None:
-    """What an alignment takes, a figure a line."""
-    table = _table("What it takes", "")
+    """Print the estimated time, operations, memory and disk space of an alignment."""
+    table = _table("Estimate of the alignment", "")
     table.add_column("", justify="right")
     stages = (
         (estimate.first_steps, estimate.first_step, "steps"),
@@ -160,28 +158,30 @@ def show_estimate(estimate: Estimate) -> None:
     search = "\n".join(f"{times:,} {what} of {seconds:.2g} s" for times, seconds, what in stages)
     for name, figure in (
         ("time, at most", f"{estimate.seconds:,.0f} s"),
-        ("  preparation and scores", f"{estimate.preparation:,.3g} s and {estimate.score:,.3g} s"),
+        ("  preparation and scoring", f"{estimate.preparation:,.3g} s and {estimate.score:,.3g} s"),
         ("  search, if it takes all steps", search),
         ("operations of a step", f"{estimate.operations / 1e9:,.3g} GFLOP"),
         ("memory at peak", f"{estimate.peak:.2f} GiB"),
         ("  networks and libraries", f"{estimate.process:.2f} GiB"),
-        ("  tables", f"{min(estimate.tables, estimate.memory):.2f} GiB"),
-        ("  a step", f"{estimate.working:.2f} GiB"),
+        ("  stored activations and rows", f"{min(estimate.tables, estimate.memory):.2f} GiB"),
+        ("  one step or evaluation", f"{estimate.working:.2f} GiB"),
         ("disk, for temporary files", f"{estimate.disk:.2f} GiB"),
     ):
         table.add_row(name, figure)
     console.print(table)
     for network in estimate.shallow:
-        console.print(f"Found with few layers and random weights in the place of {network}.", soft_wrap=True)
+        console.print(f"Estimated from models of few layers with random weights in place of {network}.", soft_wrap=True)
 
 
 def show_benchmarks(rows: Sequence[Row], threads: int) -> None:
-    """The performance table."""
+    """Print the performance table."""
     table = _table(f"Performance, {threads} thread{'s' if threads > 1 else ''}", "measured")
     for column in ("ours", "theirs", "ratio", "goal", "IIA"):
         table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
-        what = f"{row.benchmark}: {row.case} [{row.unit}]\nbeside: {row.rival}" + (f"\n{row.note}" if row.note else "")
+        what = f"{row.benchmark}: {row.case} [{row.unit}]\nreference: {row.rival}" + (
+            f"\n{row.note}" if row.note else ""
+        )
         figures = (f"{row.ours:.4g}", f"{row.theirs:.4g}", _ratio(row.ratio, row.reads))
         goal = "" if row.goal is None else _ratio(row.goal, row.reads)
         table.add_row(Text(what), *figures, goal, "" if row.worst_iia is None else f"{row.worst_iia:.3f}")

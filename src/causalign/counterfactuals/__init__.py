@@ -1,1 +1,1 @@
-"""Counterfactual datasets: what each target should do after each swap."""
+"""Counterfactual datasets: the expected output of each target after each swap."""

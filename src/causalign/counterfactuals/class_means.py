@@ -1,4 +1,4 @@
-"""Mean states by class: by value of a variable or, where there is none, by label."""
+"""The mean state of each class: of each value of a variable or, where there is none, of each label."""
 
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
@@ -17,21 +17,28 @@ _PART = 2**14  # states that are summed at a time
 
 
 class ClassMeans(NamedTuple):
-    """The mean state of each class of one site."""
+    """The mean state of each class of one site; row i of `means` is that of `classes[i]`."""
 
     classes: list[Hashable]
     means: Float[Tensor, "classes width"]
 
 
 def class_means(activations: Activations, variables: Sequence[str]) -> ClassMeans:
-    """The mean state of each value of some variables; stepwise, of each change that a token makes to them."""
+    """Return the mean state of each value of some variables.
+
+    Stepwise, a class is a change that a token makes to the values.
+    """
     labels, rows = activations.labelled(variables)
     values, which = np.unique(labels, axis=0, return_inverse=True)
     return ClassMeans(list(map(tuple, values.tolist())), mean_states(activations, rows, which, len(values)))
 
 
 def shared_means(sites: Sequence[ClassMeans], allowed: Sequence[Variable] = ()) -> list[Float[Tensor, "classes _"]]:
-    """The means of the classes that all sites have, in one order; values out of a range of `allowed` are left out.
+    """Return the means of the classes that all sites have, in the same order for every site.
+
+    Args:
+        sites: The class means of each site.
+        allowed: Variables with a range. Classes outside a range are left out.
 
     Raises:
         InvalidArgument: The sites share no class.
@@ -40,7 +47,7 @@ def shared_means(sites: Sequence[ClassMeans], allowed: Sequence[Variable] = ()) 
     for variable in allowed:
         shared = {value for value in shared if variable.allows(np.array(value))[0]}
     if not shared:
-        raise InvalidArgument("the networks' trials share no value of the variable: no closed form to start from")
+        raise InvalidArgument("the trials of the sites share no value of the variable: there is no closed-form start")
     order = sorted(shared, key=lambda value: value if isinstance(value, tuple) else (value,))
     return [each.means[[each.classes.index(value) for value in order]] for each in sites]
 
@@ -48,7 +55,14 @@ def shared_means(sites: Sequence[ClassMeans], allowed: Sequence[Variable] = ()) 
 def mean_states(
     activations: Activations, rows: Int[Tensor, " states"], which: Int[np.ndarray, " states"], classes: int
 ) -> Float[Tensor, "classes width"]:
-    """The mean state of each class, in float64; every class has at least one state."""
+    """Return the mean state of each class, in float64.
+
+    Args:
+        activations: The activations of one site.
+        rows: The rows of the states in `activations.states`.
+        which: The index of the class of each state. Every class has at least one state.
+        classes: The number of classes.
+    """
     index = torch.from_numpy(which)
     sums = torch.zeros(classes, activations.states.shape[1], dtype=torch.float64)
     for of_part, part in zip(index.split(_PART), rows.split(_PART), strict=True):

@@ -1,4 +1,4 @@
-"""A struct of arrays: named columns with one entry a row."""
+"""A struct of arrays: named columns with one entry per row."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
@@ -12,7 +12,7 @@ Column = TypeVar("Column", np.ndarray, Tensor)
 
 
 class Columns(Generic[Column]):
-    """Named columns of the same length, of numpy or of torch."""
+    """Named columns of the same length, all numpy arrays or all torch tensors."""
 
     def __init__(self, columns: Mapping[str, Column]) -> None:
         self._columns: dict[str, Column] = dict(columns)
@@ -31,7 +31,7 @@ class Columns(Generic[Column]):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all columns."""
+        """The size of all columns in bytes."""
         return sum(column.nbytes for column in self._columns.values())
 
     def mapping(self) -> dict[str, Column]:
@@ -39,15 +39,15 @@ class Columns(Generic[Column]):
         return dict(self._columns)
 
     def take(self, rows: Any) -> "Columns[Column]":
-        """Return some rows: an index, a mask, or a slice."""
+        """Return some rows, by an index, a mask or a slice."""
         return Columns({name: column[rows] for name, column in self._columns.items()})
 
     def replaced(self, **columns: Column) -> "Columns[Column]":
-        """Return the same columns, some of them replaced or added."""
+        """Return the columns with some of them replaced or added."""
         return Columns(self._columns | columns)
 
     def group(self, prefix: str) -> dict[str, Column]:
-        """Return the columns whose names begin with a prefix, without it."""
+        """Return the columns whose names begin with a prefix, which is removed from their names."""
         return {name.removeprefix(prefix): self[name] for name in self if name.startswith(prefix)}
 
 
@@ -57,5 +57,5 @@ def concatenate(parts: Sequence[Columns[np.ndarray]]) -> Columns[np.ndarray]:
 
 
 def stored(parts: Sequence[Columns[Tensor]], store: Store) -> Columns[Tensor]:
-    """Return the rows of several torch columns in one table of a store, each widened to the widest part."""
+    """Return the rows of several torch columns as one table of a store, each padded with zeros to its widest part."""
     return Columns(store.columns({name: [part[name] for part in parts] for name in parts[0]}))

@@ -1,4 +1,4 @@
-"""Counterfactual datasets: what each target should do after each swap.
+"""Counterfactual datasets: the expected output of each target after each swap.
 
 tasks, a table, or arrays --RowSource--> rows of a split and a direction --> search, scores, controls, estimates
 """
@@ -29,18 +29,18 @@ from causalign.tasks.variable import FULL, Variable
 class Counterfactuals:
     """A counterfactual dataset: train, validation and test rows for every direction between some sites.
 
-    A row says what a target should do after a swap: a source input and a target input, the position of the swap in
-    each, and the expected output. Make one by `from_task`, `from_table` or `from_arrays`. Rows are made, and
-    activations read, when they are first needed, and are kept for every later use.
+    A row has a source input, a target input, the position of the swap in each, and the output that is expected of the
+    target after the swap. Create a dataset with `from_task`, `from_table` or `from_arrays`. Rows and activations are
+    computed when they are first needed, and are kept for later use.
 
     Attributes:
-        sites: The sites; a direction is a pair of their indices.
+        sites: The sites. A direction is a pair of their indices.
         variables: The variable that is swapped, for each site.
     """
 
     def __init__(self, source: RowSource, variables: Sequence[Variable], memory: float = DEFAULT_BUDGET) -> None:
         if not isinstance(memory, int | float) or not memory >= 0:
-            raise InvalidArgument(f"memory is a number of GiB, at least 0; found {memory!r}")
+            raise InvalidArgument(f"memory must be a number of GiB, at least 0; found {memory!r}")
         self._source, self.variables = source, tuple(variables)
         self.store = Store(memory)
         self._rows: dict[tuple[str, Direction, bool, bool], CounterfactualRows] = {}
@@ -60,17 +60,18 @@ class Counterfactuals:
         """Draw a dataset from the tasks of the sites.
 
         Args:
-            sites: The sites, or one. Recordings may be among them.
-            variable: The variable that is swapped: `"full"`, a variable of the task such as `"count"`, or some of its
-                values, `"count[1..10]"`. A sequence names one for each site.
-            n_train: Rows of each direction that are trained on.
-            n_validation: Rows of each direction by which the best step is chosen.
-            n_test: Rows of each direction that are scored.
-            seed: The seed of all draws.
-            memory: GiB that the tables may take; what exceeds it lies in temporary files.
+            sites: The sites, or a single site. Recordings are allowed.
+            variable: The variable that is swapped: `"full"`, a variable of the task such as `"count"`, or a range of
+                its values, `"count[1..10]"`. A sequence names one variable for each site.
+            n_train: Number of training rows of each direction.
+            n_validation: Number of validation rows of each direction. They choose the best step.
+            n_test: Number of test rows of each direction. They are scored.
+            seed: The seed of all random draws.
+            memory: The memory budget of the tables, in GiB. Tables that exceed it are kept in temporary files.
 
         Raises:
-            InvalidArgument: A site has no task, or the variables do not fit the tasks or each other.
+            InvalidArgument: A site has no task, the variables do not fit the tasks or each other, or a number is out of
+                range.
         """
         checked = as_sites(sites)
         variables = variables_of(variable, checked)
@@ -102,39 +103,43 @@ class Counterfactuals:
         seed: int = 0,
         memory: float = DEFAULT_BUDGET,
     ) -> "Counterfactuals":
-        """Make a dataset from arrays of token ids; row i of every array belongs together.
+        """Create a dataset from arrays of token ids whose rows are aligned.
 
-        One set of rows serves every direction: in the direction (s, t), site s reads the source inputs and site t the
-        target inputs. After the swap the rest of the target input is read, and then the label is expected.
+        The same rows serve every direction: in the direction (s, t), site s reads the source inputs and site t the
+        target inputs. After the swap the target reads the rest of its input, and its output is compared to the label.
 
         Args:
-            sites: The sites, or one.
-            source_inputs: `[rows, time]` ids, or lists that differ in length. `PerSite([...])` gives each site its own.
-            target_inputs: The same for the inputs that are swapped into.
-            labels: For each row what should follow the target input after the swap: an id; a list of ids, of which -100
-                is not scored; or a set of ids, any of which is right.
-            source_positions: Where the source's state is read: a number for all rows, or one a row; -1 is the last.
-            target_positions: Where the target's state is swapped.
+            sites: The sites, or a single site.
+            source_inputs: The ids of the source inputs, `[rows, time]`, or lists that differ in length. Use
+                `PerSite([...])` for inputs that differ between sites.
+            target_inputs: The ids of the target inputs, in the same form.
+            labels: The output that is expected after the target input, for each row: an id; a list of ids, where -100
+                marks an id that is not scored; or a set of ids, any of which is correct.
+            source_positions: The position of the source's state: one number for all rows, or one for each row. -1 is
+                the last token.
+            target_positions: The position of the swap in the target input, in the same form.
 
         Other Arguments:
-            source_mask: `[rows, time]`, which tokens are there: a tokenizer's `attention_mask`. Pads may be on either
-                side.
+            source_mask: `[rows, time]`, nonzero where there is a token, such as a tokenizer's `attention_mask`. Padding
+                may be on either side.
             target_mask: The same for the target inputs.
-            continuations: For each row the ids that are read where its label is -100 before a scored id.
-            values: For each row the value of the variable in the source input. Rows of one value are a class: their
-                means start the search, and supply counterfactual latents. By default rows of one label are a class.
-            no_swap_labels: For each row what is right after the target input with nothing swapped; with them, the
-                accuracy of each network stands beside its scores.
-            split: Three shares, by which rows are split at random, or for each row `"train"`, `"validation"`, `"test"`.
-            variable: The name of the variable, for tables and figures.
-            loss: `"scored"`: the search minimises the loss of the scored tokens; `"all"`: of all tokens that are read
-                after the swap, as equation 5 has it for tasks.
-            seed: The seed of the split.
-            memory: GiB that the tables may take; what exceeds it lies in temporary files.
+            continuations: The ids that the target reads where its label is -100 before a scored id, for each row.
+            values: The value of the variable in the source input, for each row. Rows with the same value form a class.
+                The search starts from the mean states of the classes, and counterfactual latents are states of the same
+                class. By default, rows with the same label form a class.
+            no_swap_labels: The correct output after the target input with nothing swapped, for each row. It is used to
+                report the accuracy of each network beside its scores.
+            split: The shares of train, validation and test rows, which are then drawn at random; or the split of each
+                row, `"train"`, `"validation"` or `"test"`.
+            variable: The name of the variable in tables and figures.
+            loss: `"scored"` minimizes the loss of the scored tokens, and `"all"` that of all tokens read after the swap
+                (equation 5, as for tasks).
+            seed: The seed of the random split.
+            memory: The memory budget of the tables, in GiB. Tables that exceed it are kept in temporary files.
 
         Raises:
-            InvalidArgument: Arrays are not of one length, an id is not in a vocabulary, a position is not in its row, a
-                label scores nothing, or the same row is in two splits; the row is named.
+            InvalidArgument: Arrays differ in length, an id is not in a vocabulary, a position is not in its row, no
+                token of a label is scored, or the same row is in two splits. The message names the row.
         """
         require_seed(seed)
         arrays = UserArrays(
@@ -173,34 +178,35 @@ class Counterfactuals:
         seed: int = 0,
         memory: float = DEFAULT_BUDGET,
     ) -> "Counterfactuals":
-        """Make a dataset from a table with a row for each pair of a source and a target input.
+        """Create a dataset from a table with one row for each pair of a source input and a target input.
 
         Args:
-            table: A pandas DataFrame, a dataset of Hugging Face's datasets, or a mapping of columns; or a mapping of
-                three such, `{"train": ..., "validation": ..., "test": ...}`.
-            sites: The sites, or one.
-            source: The column of source inputs, text or ids; a sequence names one for each site.
-            target: The column of target inputs.
-            label: The column of what should follow the target input after the swap: text, an id, a list of ids, or a
-                set of allowed ids (or single tokens of text).
-            position: Where states are swapped: a number (-1 is the last token), the column that holds it, or
+            table: A pandas DataFrame, a Hugging Face dataset, or a mapping of columns; or a mapping of three such
+                tables, `{"train": ..., "validation": ..., "test": ...}`.
+            sites: The sites, or a single site.
+            source: The column of the source inputs, as text or ids. A sequence names one column for each site.
+            target: The column of the target inputs.
+            label: The column of the output that is expected after the target input: text, an id, a list of ids, or a
+                set of correct ids (or of texts of a single token).
+            position: The position of the swap: a number (-1 is the last token), the column that holds it, or
                 `TextPosition(column)`, the last token of the piece of text in that column.
 
         Other Arguments:
-            source_position: The position in the source input, where it differs.
-            target_position: The position in the target input, where it differs.
-            value: The column with the value of the variable in the source input.
-            no_swap_label: The column of what is right with nothing swapped.
-            tokenizer: The tokenizer of text, or one for each site; by default that of each network.
-            split: Three shares, a column that names the split of each row, or a name for each row.
-            variable: The name of the variable, for tables and figures.
-            loss: `"scored"`, or `"all"`, as in `from_arrays`.
-            seed: The seed of the split.
-            memory: GiB that the tables may take; what exceeds it lies in temporary files.
+            source_position: The position in the source input, where it differs from `position`.
+            target_position: The position in the target input, where it differs from `position`.
+            value: The column of the variable's value in the source input.
+            no_swap_label: The column of the correct output with nothing swapped.
+            tokenizer: The tokenizer of text, or one for each site. By default, each network's own.
+            split: The shares of train, validation and test rows, the column that names the split of each row, or the
+                split of each row.
+            variable: The name of the variable in tables and figures.
+            loss: `"scored"` or `"all"`, as in `from_arrays`.
+            seed: The seed of the random split.
+            memory: The memory budget of the tables, in GiB. Tables that exceed it are kept in temporary files.
 
         Raises:
-            InvalidArgument: A column is missing (near matches are named), text has no tokenizer or a token that it does
-                not know, or as in `from_arrays`.
+            InvalidArgument: A column is missing (near matches are named), text has no tokenizer or a token that the
+                tokenizer does not know, or a condition of `from_arrays` fails.
         """
         require_seed(seed)
         checked = as_sites(sites)
@@ -225,7 +231,7 @@ class Counterfactuals:
 
     @property
     def names(self) -> list[str]:
-        """The names of the sites in results, numbered where one occurs more than once."""
+        """The names of the sites in results. A name that occurs more than once is numbered."""
         names = [site.name for site in self.sites]
         return [f"{n} #{names[: i + 1].count(n)}" if names.count(n) > 1 else n for i, n in enumerate(names)]
 
@@ -235,33 +241,33 @@ class Counterfactuals:
         return self._source.counts
 
     def index(self, split: str) -> Int[np.ndarray, " rows"]:
-        """The place of each row of a split in the arrays or the table, or among the rows that were drawn."""
+        """Return the index of each row of a split in the arrays or the table, or among the rows that were drawn."""
         return self._source.index(split)
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that tell these data from others, whatever the sites are."""
+        """A hash of the data in 16 hexadecimal digits, the same whatever the sites are."""
         return self._source.fingerprint
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was left out, assumed or filled in, a sentence each."""
+        """Notes on data that were left out, assumed or filled in, one sentence each."""
         return self._source.notes
 
     def with_sites(self, sites: Sequence[Readable]) -> "Counterfactuals":
-        """Return the same data for other sites, in the same store: for controls."""
+        """Return the same data for other sites, in the same store. Controls use it."""
         return self._changed(self._source.with_sites(sites))
 
     def with_counts(self, counts: dict[str, int]) -> "Counterfactuals":
-        """Return a smaller sample of the same data, in a store of its own: for estimates."""
+        """Return a smaller sample of the same data, in a new store. Estimates of time and memory use it."""
         return Counterfactuals(self._source.with_counts(counts), self.variables, float("inf"))
 
     def with_memory(self, memory: float) -> "Counterfactuals":
-        """Return the same data, to be read anew within another memory budget, in GiB."""
+        """Return the same data with another memory budget, in GiB. Rows and activations are computed anew."""
         return Counterfactuals(self._source.with_sites(self.sites), self.variables, memory)
 
     def shuffled(self, seed: int) -> "ShuffledCounterfactuals":
-        """Return the same swaps, the expected outputs (and latents) of each direction dealt out anew: a control."""
+        """Return a control: the same swaps, with the expected outputs and latents of each direction shuffled."""
         return ShuffledCounterfactuals(self, seed)
 
     def _changed(self, source: RowSource) -> "Counterfactuals":
@@ -270,7 +276,7 @@ class Counterfactuals:
         return changed
 
     def check(self, stepwise: bool = False, seed: int = 0) -> None:
-        """Check every site on inputs of this dataset, and every task.
+        """Check every site on inputs of this dataset, and check every task.
 
         Raises:
             InvalidArgument: A site or a task fails a check.
@@ -278,7 +284,7 @@ class Counterfactuals:
         self._source.check(stepwise, seed)
 
     def rows(self, request: RowRequest, context: RunContext) -> dict[Direction, CounterfactualRows]:
-        """Return the rows of a split for some directions; what was made before is not made again."""
+        """Return the rows of a split for some directions. Rows that were made before are reused."""
         keys = {d: (request.split, d, request.stepwise, d in request.latents) for d in request.directions}
         missing = tuple(direction for direction, key in keys.items() if key not in self._rows)
         if missing:
@@ -288,40 +294,43 @@ class Counterfactuals:
         return {direction: self._rows[key] for direction, key in keys.items()}
 
     def activation_bytes(self, split: str) -> int:
-        """Bytes of the activations that were read for a split."""
+        """Return the size in bytes of the activations that were read for a split."""
         return self._source.nbytes(split)
 
     def without_classes(self, stepwise: bool) -> str | None:
-        """Say why there are no class means, if there are none."""
+        """Return the reason why there are no class means, or `None` if there are."""
         return self._source.without_classes(stepwise)
 
     def class_means(self, stepwise: bool, context: RunContext) -> list[Float[Tensor, "classes _"]]:
-        """The mean training state of each class, for every site in one order."""
+        """Return the mean training state of each class, in the same order for every site."""
         return self._source.class_means(stepwise, context)
 
     def paired_states(self, context: RunContext) -> list[Float[Tensor, "pairs _"]]:
-        """States of all sites on the same inputs, row by row."""
+        """Return the states of all sites on the same inputs, with aligned rows."""
         return self._source.paired_states(context)
 
     def accuracy(self, context: RunContext) -> list[float | None]:
-        """The share of test inputs that each network completes correctly with nothing swapped, where that is known."""
+        """Return the share of test inputs that each network completes correctly with nothing swapped.
+
+        It is `None` where the correct output is unknown.
+        """
         return [self._source.accuracy(index, context) for index in range(len(self.sites))]
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{count:,} {split}" for split, count in self.counts.items())
         variable = " -> ".join(dict.fromkeys(map(str, self.variables)))
-        return f"Counterfactuals({variable} of {', '.join(self.names)}; rows a direction: {counts})"
+        return f"Counterfactuals({variable} of {', '.join(self.names)}; rows per direction: {counts})"
 
 
 class ShuffledCounterfactuals(Counterfactuals):
-    """A dataset whose expected outputs are dealt out at random among the rows of each direction."""
+    """A dataset whose expected outputs are shuffled among the rows of each direction."""
 
     def __init__(self, data: Counterfactuals, seed: int) -> None:
         super().__init__(data._source, data.variables)
         self.store, self._data, self._seed = data.store, data, seed
 
     def rows(self, request: RowRequest, context: RunContext) -> dict[Direction, CounterfactualRows]:
-        """Return the rows of a split, their expected outputs shuffled."""
+        """Return the rows of a split, with shuffled expected outputs."""
         found = {}
         for direction, rows in self._data.rows(request, context).items():
             key = (request.split, direction, request.stepwise, direction in request.latents)
@@ -333,26 +342,26 @@ class ShuffledCounterfactuals(Counterfactuals):
 
 
 def as_sites(sites: Sequence[Readable] | Readable) -> tuple[Readable, ...]:
-    """Check that these are sites.
+    """Return one or several sites as a tuple.
 
     Raises:
-        InvalidArgument: One is something else.
+        InvalidArgument: An entry is not a site.
     """
     found = tuple(sites) if isinstance(sites, list | tuple) else (sites,)
     for site in found:
         if not isinstance(site, Readable):
-            hint = f"the class {site.__name__}: give an instance" if isinstance(site, type) else type(site).__name__
+            hint = f"the class {site.__name__}; pass an instance" if isinstance(site, type) else type(site).__name__
             raise InvalidArgument(
-                f"sites are places such as network.site('hidden') or Site(module, 'layers.2'); found {hint}"
+                f"a site is a place such as network.site('hidden') or Site(module, 'layers.2'); found {hint}"
             )
     return found
 
 
 def require_seed(seed: object) -> None:
-    """Check a seed.
+    """Check that a seed is a whole number, at least 0.
 
     Raises:
-        InvalidArgument: It is not a whole number, or negative.
+        InvalidArgument: The seed is something else.
     """
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise InvalidArgument(f"seed must be a whole number, at least 0; found {seed!r}")

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Direction(NamedTuple):
-    """From which site to which: two indices into a list of sites."""
+    """An ordered pair source -> target: two indices into a list of sites."""
 
     source: int
     target: int

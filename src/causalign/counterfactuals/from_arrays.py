@@ -1,9 +1,10 @@
-"""Counterfactual rows from a user's own inputs: checked, read once for each site, and paired row by row.
+"""Counterfactual rows from user-supplied inputs: checked, read once for each site, and paired row by row.
 
     rows of (source input, target input, positions, label) --read--> activations --> rows of every direction
 
-One table serves every direction: row i of the direction (s, t) swaps the state of site s on source input i into site t
-on target input i. After the swap the rest of the target input is read, and then the label is expected.
+The same rows serve every direction: row i of the direction (s, t) swaps the state of site s on source input i into
+site t on target input i. After the swap the target reads the rest of its input, and its output is compared to the
+label.
 """
 
 import hashlib
@@ -36,32 +37,33 @@ from causalign.sites.prefix import Prefix
 from causalign.sites.readable import Readable
 from causalign.tasks.base import Sequences
 
-_CHECKED = 16  # rows that a site is checked on
+_CHECKED = 16  # number of rows on which a site is checked
 _LOSSES = ("scored", "all")
 
 
 @dataclass(frozen=True, eq=False)
 class ArrayRows(RowSource):
-    """Rows from a user's own inputs."""
+    """Rows from user-supplied inputs."""
 
     sites: tuple[Readable, ...]
     splits: Mapping[str, SplitRows]
     class_names: tuple[Hashable, ...]
-    """The values, or labels, that the classes stand for."""
+    """The value, or label, of each class."""
     loss_on_scored: bool
+    """Whether the loss is over the scored tokens only, or over all expected tokens (equation 5)."""
     remarks: tuple[str, ...] = ()
     _read: dict[tuple[str, int, str, bool], Activations] = field(default_factory=dict)
 
     @classmethod
     def checked(cls, sites: Sequence[Readable], arrays: UserArrays, split: Split, loss: str, seed: int) -> "ArrayRows":
-        """Check a user's arrays, and split their rows.
+        """Check user-supplied arrays for every site, and split their rows.
 
         Raises:
-            InvalidArgument: As `Counterfactuals.from_arrays`.
+            InvalidArgument: As in `Counterfactuals.from_arrays`.
         """
         if loss not in _LOSSES:
             raise unknown("loss", str(loss), _LOSSES)
-        run = tuple(require_site(site, "counterfactuals from arrays are run") for site in sites)
+        run = tuple(require_site(site, "counterfactuals from arrays run every site") for site in sites)
         whole, names_of_classes = arrays.rows(run)
         chosen, remarks = split_rows(row_keys(whole), split, seed)
         splits = {name: whole.take(chosen[name]) for name in SPLITS}
@@ -103,7 +105,7 @@ class ArrayRows(RowSource):
 
     @override
     def with_counts(self, counts: dict[str, int]) -> "ArrayRows":
-        """Return evenly spaced rows of each split, shortest to longest, repeated where there are fewer."""
+        """Return evenly spaced rows of each split, from shortest to longest, repeated if there are too few."""
         smaller = {}
         for split, rows in self.splits.items():
             by_length = np.argsort(rows.targets[0].lengths, kind="stable")
@@ -117,7 +119,7 @@ class ArrayRows(RowSource):
 
     @override
     def check(self, stepwise: bool, seed: int) -> None:
-        """Check every site on the longest and the shortest rows, each followed by what it should go on with."""
+        """Check every site on the shortest and the longest rows, each followed by its label."""
         for split in SPLITS:
             rows = self.splits[split]
             for index, site in enumerate(self._run):
@@ -131,7 +133,7 @@ class ArrayRows(RowSource):
         return sum(each.nbytes for (of, *_), each in self._read.items() if of == split)
 
     def _activations(self, split: str, index: int, end: str, stepwise: bool, context: RunContext) -> Activations:
-        """The activations of one site on the inputs of one end, read once."""
+        """Return the activations of one site on the source or the target inputs, which are read once."""
         key = (split, index, end, stepwise)
         if key not in self._read:
             rows = self.splits[split]
@@ -176,7 +178,7 @@ class ArrayRows(RowSource):
     def _latents(
         self, direction: Direction, request: RowRequest, context: RunContext
     ) -> tuple[Activations, Int[np.ndarray, " rows"]]:
-        """For each row, a state of the target network itself on a source input of the same class (equation 8)."""
+        """Return, for each row, a state of the target itself on a source input of the same class (equation 8)."""
         rows = self.splits[request.split]
         own = self._activations(request.split, direction.target, "source", False, context)
         rng = context.numpy(request.split, "latents", *direction)
@@ -193,9 +195,11 @@ class ArrayRows(RowSource):
     @override
     def without_classes(self, stepwise: bool) -> str | None:
         if stepwise:
-            return "a closed-form start of stepwise swaps needs the values after every token, which only a task knows"
+            return (
+                "a closed-form start of stepwise swaps needs the values after every token, which only a task provides"
+            )
         if len(np.unique(self.splits["train"].classes)) < 2:
-            return "a closed-form start needs two values, or labels, and all training rows have the same"
+            return "a closed-form start needs two values, or labels, but all training rows have the same one"
         return None
 
     def _means(self, index: int, context: RunContext) -> ClassMeans:
@@ -207,7 +211,7 @@ class ArrayRows(RowSource):
 
     @override
     def paired_states(self, context: RunContext) -> list[Float[Tensor, "pairs _"]]:
-        """Return every site's states on the same source inputs."""
+        """Return the states of every site on the same source inputs."""
         rows, found = self.splits["train"], []
         for index in range(len(self.sites)):
             read = self._activations("train", index, "source", False, context)
@@ -230,10 +234,10 @@ class ArrayRows(RowSource):
 
 
 def single_row(sites: tuple[Site, Site], ids: tuple[Rows, Rows], positions: tuple[int, int]) -> ArrayRows:
-    """Return one row from a source to a target whose expected output is any one token: for a single swap.
+    """Return a single row from a source to a target, for a single swap. Its expected output is a placeholder.
 
     Raises:
-        InvalidArgument: An id is not in a vocabulary, or a position not in its input.
+        InvalidArgument: An id is not in a vocabulary, or a position is not in its input.
     """
     of_source = tuple(Inputs.checked("source", site, [ids[0]], positions[0], None) for site in sites[:1])
     of_target = tuple(Inputs.checked("target", site, [ids[1]], positions[1], None) for site in sites[1:])
@@ -252,7 +256,10 @@ def _check(site: Site, inputs: Inputs, labels: Labels, seed: int, stepwise: bool
 def _expected(
     inputs: Inputs, labels: Labels
 ) -> tuple[Int[np.ndarray, "rows steps"], Bool[np.ndarray, "rows steps"], Int[np.ndarray, " rows"]]:
-    """What is read after the swap: the rest of the input, which is not scored, and then the label."""
+    """Return the tokens after the swap, whether each is scored, and their number.
+
+    They are the rest of the input, which is not scored, and then the label.
+    """
     rest = inputs.lengths - inputs.positions - 1
     lengths = rest + labels.lengths
     tokens = np.zeros((len(lengths), int(lengths.max())), dtype=np.int64)
@@ -267,7 +274,7 @@ def _expected(
 def _whole(
     inputs: Inputs, labels: Labels
 ) -> tuple[Int[np.ndarray, "rows time"], Int[np.ndarray, " rows"], Int[np.ndarray, " rows"]]:
-    """Each input and its label, padded; where it is swapped, and how many tokens come after that."""
+    """Return each input followed by its label, padded; the position of its swap; and the number of tokens after it."""
     tokens, _, lengths = _expected(inputs, labels)
     ends = inputs.positions + 1 + lengths
     whole = np.zeros((len(ends), int(ends.max())), dtype=np.int64)
@@ -281,7 +288,7 @@ def _whole(
 def _completed(
     site: Site, whole: Int[np.ndarray, "rows time"], scored: Bool[np.ndarray, "rows time"]
 ) -> Bool[np.ndarray, " rows"]:
-    """Whether the network itself predicts every scored token of each row."""
+    """Return whether the network predicts every scored token of each row with nothing swapped."""
     right = []
     for rows in np.array_split(np.arange(len(whole)), -(-len(whole) // 256)):
         tokens = torch.from_numpy(whole[rows]).to(site.device)
@@ -291,7 +298,10 @@ def _completed(
 
 
 def read_inputs(site: Site, inputs: Inputs, context: RunContext, stepwise: bool, with_prefix: bool) -> Activations:
-    """Read a site's states at the inputs' positions, or, stepwise, up to them; tokens after them are not read."""
+    """Read the states of a site at the positions of the inputs or, stepwise, up to them.
+
+    Tokens after the positions are not read.
+    """
     time = int(inputs.positions.max()) + 1
     steps = np.arange(time)
     present = steps <= inputs.positions[:, None]

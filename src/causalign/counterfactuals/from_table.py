@@ -1,4 +1,4 @@
-"""Counterfactual rows from a table: columns of text, of ids, or of arrays, resolved for every site's network."""
+"""Counterfactual rows from a table: columns of text, ids or arrays, converted to ids for every site's network."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,50 +15,53 @@ from causalign.sites.readable import Readable
 
 @dataclass(frozen=True)
 class TextPosition:
-    """The position of a piece of text: the last token of the piece that a column holds.
+    """The position of a piece of text: its last token. The piece must occur exactly once in the row's input.
 
-    The piece must occur exactly once in the row's input.
+    Attributes:
+        column: The column with the piece of text of each row.
     """
 
     column: str
 
 
 Position = int | str | TextPosition
-"""A position in every row (-1 is the last), the column that holds it, or that of a piece of text."""
+"""A position for all rows (-1 is the last token), the column of the positions, or a `TextPosition`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """The columns of a table: a pandas DataFrame, a dataset of Hugging Face's datasets, or a mapping of columns."""
+    """The columns of a table: a pandas DataFrame, a Hugging Face dataset, or a mapping of columns."""
 
     columns: Mapping[str, list[Any]]
 
     @classmethod
     def of(cls, table: Any) -> "Table":
-        """Take the columns of a table.
+        """Return the columns of a table.
 
         Raises:
-            InvalidArgument: It is not a table, has no rows, or its columns are not of one length.
+            InvalidArgument: The argument is not a table, it has no rows, or its columns differ in length.
         """
         names = getattr(table, "column_names", None) or getattr(table, "columns", None)
         if names is None and isinstance(table, Mapping):
             names = table.keys()
         if names is None:
             raise InvalidArgument(
-                f"a table is a DataFrame, a Hugging Face dataset, or a mapping of columns; found {type(table).__name__}"
+                f"a table is a DataFrame, a Hugging Face dataset or a mapping of columns; found {type(table).__name__}"
             )
         columns = {str(name): list(table[name]) for name in names}
         lengths = {name: len(column) for name, column in columns.items()}
         if len(set(lengths.values())) != 1 or not next(iter(lengths.values())):
-            raise InvalidArgument(f"the columns of a table have the same number of rows, at least one; found {lengths}")
+            raise InvalidArgument(
+                f"the columns of a table must have the same number of rows, at least one; found {lengths}"
+            )
         return cls(columns)
 
     @classmethod
     def with_split(cls, table: Any, split: Split | str) -> tuple["Table", Split]:
-        """Take the columns of a table, or of three, and the split of its rows.
+        """Return the columns of one table, or of a table for each split, and the split of the rows.
 
         Raises:
-            InvalidArgument: It is not a table, or lacks the column of the split.
+            InvalidArgument: The argument is not a table, or the table lacks the column of the split.
         """
         if (
             isinstance(table, Mapping)
@@ -78,10 +81,10 @@ class Table:
         return len(next(iter(self.columns.values())))
 
     def column(self, name: str, what: str) -> list[Any]:
-        """Return a column.
+        """Return a column by its name; `what` names its role in the error message.
 
         Raises:
-            InvalidArgument: The table has no such column; near matches are named.
+            InvalidArgument: The table has no such column. Near matches are named.
         """
         if name not in self.columns:
             raise unknown(f"column ({what})", name, self.columns)
@@ -90,17 +93,17 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Reader:
-    """How one site's network reads the columns of a table."""
+    """The conversion of a table's columns to ids for one site's network."""
 
     site: Site
     tokenizer: Any | None
 
     def inputs(self, column: Sequence[Any], what: str) -> list[Any]:
-        """The ids of a column of inputs; text is tokenized, ids stay as they are."""
+        """Return the ids of a column of inputs. Text is tokenized, and ids are unchanged."""
         return [self._ids(value, what, row, special=True) for row, value in enumerate(column)]
 
     def labels(self, column: Sequence[Any], what: str) -> list[Any]:
-        """The labels of a column: text is tokenized, a set of texts becomes a set of ids, all else stays as it is."""
+        """Return the labels of a column. Text and sets of texts are tokenized, and ids are unchanged."""
         found = []
         for row, value in enumerate(column):
             if isinstance(value, set | frozenset) and any(isinstance(each, str) for each in value):
@@ -113,7 +116,7 @@ class Reader:
         return found
 
     def positions(self, position: Position, table: Table, inputs: Sequence[Any], what: str) -> Any:
-        """The position in each row."""
+        """Return the positions: one for all rows, or one for each row."""
         if isinstance(position, TextPosition):
             pieces = table.column(position.column, f"{what} position")
             return [self._place(text, piece, row) for row, (text, piece) in enumerate(zip(inputs, pieces, strict=True))]
@@ -142,26 +145,30 @@ class Reader:
     def _only(self, text: str, what: str, row: int) -> int:
         ids = self._ids(text, what, row, special=False)
         if len(ids) != 1:
-            raise InvalidArgument(f"row {row}: several allowed labels are single tokens, and {text!r} is {len(ids)}")
+            raise InvalidArgument(
+                f"row {row}: each text in a set of labels must be a single token; {text!r} is {len(ids)}"
+            )
         return int(ids[0])
 
     def _place(self, text: Any, piece: Any, row: int) -> int:
-        """The last token of a piece of text."""
+        """Return the position of the last token of a piece of text."""
         if not isinstance(text, str) or not isinstance(piece, str):
-            raise InvalidArgument(f"row {row}: the position of a piece of text needs text, found {type(text).__name__}")
+            raise InvalidArgument(
+                f"row {row}: the position of a piece of text needs text inputs, found {type(text).__name__}"
+            )
         if text.count(piece) != 1 or not piece:
             raise InvalidArgument(f"row {row}: {piece!r} occurs {text.count(piece)} times in {text[:60]!r}, not once")
         last = text.index(piece) + len(piece.rstrip())
         offsets = self._encode(text, "the input", True, return_offsets_mapping=True)["offset_mapping"]
         covering = [index for index, (begin, end) in enumerate(offsets) if begin < last <= end]
         if not covering:
-            raise InvalidArgument(f"row {row}: no token of {text[:60]!r} ends {piece!r}")
+            raise InvalidArgument(f"row {row}: no token of {text[:60]!r} covers the end of {piece!r}")
         return covering[0]
 
 
 @dataclass(frozen=True)
 class TableColumns:
-    """Which columns of a table hold what, as `Counterfactuals.from_table` takes them."""
+    """The roles of a table's columns. The fields are those of `Counterfactuals.from_table`."""
 
     source: str | Sequence[str] = "source"
     target: str | Sequence[str] = "target"
@@ -175,7 +182,7 @@ class TableColumns:
         """Read the columns for every site.
 
         Raises:
-            InvalidArgument: A column is missing, or holds what a site's network cannot read.
+            InvalidArgument: A column is missing, or a site's network cannot read it.
         """
         sources = _read_end(readers, table, self.source, self.source_position, "source")
         targets = _read_end(readers, table, self.target, self.target_position, "target")
@@ -204,22 +211,24 @@ class TableColumns:
 
 
 def readers_of(sites: Sequence[Readable], tokenizer: Any) -> list[Reader]:
-    """Return how each site's network reads text: by the tokenizer that is given, or by its own.
+    """Return a reader for each site, with the user-supplied tokenizer or the network's own.
 
     Raises:
-        InvalidArgument: A site is a recording, or there are tokenizers for fewer sites.
+        InvalidArgument: A site is a recording, or the number of tokenizers is not that of the sites.
     """
-    given = tokenizer if isinstance(tokenizer, list | tuple) else [tokenizer] * len(sites)
-    if len(given) != len(sites):
-        raise InvalidArgument(f"give one tokenizer, or one for each of {len(sites)} sites; found {len(given)}")
-    run = [require_site(site, "counterfactuals from a table are run") for site in sites]
-    return [Reader(site, own or getattr(site.network, "tokenizer", None)) for site, own in zip(run, given, strict=True)]
+    tokenizers = tokenizer if isinstance(tokenizer, list | tuple) else [tokenizer] * len(sites)
+    if len(tokenizers) != len(sites):
+        raise InvalidArgument(f"give one tokenizer, or one for each of {len(sites)} sites; found {len(tokenizers)}")
+    run = [require_site(site, "counterfactuals from a table run every site") for site in sites]
+    return [
+        Reader(site, own or getattr(site.network, "tokenizer", None)) for site, own in zip(run, tokenizers, strict=True)
+    ]
 
 
 def _read_end(
     readers: Sequence[Reader], table: Table, named: str | Sequence[str], position: Position, end: str
 ) -> list[tuple[Any, Any]]:
-    """The inputs of one end and their positions, for each site."""
+    """Return the source or the target inputs and their positions, for each site."""
     found = []
     for index, reader in enumerate(readers):
         column = table.column(of_site(named, index), end)

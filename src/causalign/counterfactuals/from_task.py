@@ -2,7 +2,8 @@
 
     a source state and a target state --set the variable--> counterfactual values --write--> expected output
 
-A direction pairs activations at random: one position of each, or, stepwise, all up to the source's position.
+The rows of a direction pair activations at random: one position of each side or, stepwise, all positions up to the
+source's.
 """
 
 import hashlib
@@ -49,8 +50,9 @@ class TaskRows(RowSource):
 
     sites: tuple[Readable, ...]
     variables: tuple[Variable, ...]
-    """One for each site."""
+    """The variable of each site."""
     sizes: tuple[tuple[str, int], ...]
+    """The number of rows of each direction, by split."""
     seed: int
     _read: dict[tuple[str, bool], list[Activations]] = field(default_factory=dict)
 
@@ -61,7 +63,7 @@ class TaskRows(RowSource):
 
     @override
     def index(self, split: str) -> Int[np.ndarray, " rows"]:
-        """Rows are drawn one after another."""
+        """Return the order in which the rows were drawn."""
         return np.arange(self.counts[split])
 
     @property
@@ -105,7 +107,7 @@ class TaskRows(RowSource):
     def _activations(
         self, split: str, stepwise: bool, context: RunContext, directions: Sequence[Direction]
     ) -> list[Activations]:
-        """The activations of a split, read once."""
+        """Return the activations of a split, which are read once."""
         targets = [any(direction.target == index for direction in directions) for index in range(len(self.sites))]
         found = self._read.get((split, stepwise))
         lacking = found is not None and any(
@@ -162,7 +164,7 @@ class TaskRows(RowSource):
 
 @dataclass(frozen=True, eq=False)
 class _End:
-    """One end of a direction: a site, the variable that is given or set there, and its activations."""
+    """The source or the target of a direction: its site, its variable, and its activations."""
 
     site: Readable
     variable: Variable
@@ -180,10 +182,10 @@ def draw_rows(
 ) -> dict[Direction, CounterfactualRows]:
     """Draw `count` rows of each direction from activations that were read for the same split.
 
-    Rows of directions that need latents and whose values were never recorded in the target are left out, and counted.
+    A row that needs a counterfactual latent is left out, and counted, if no activation of the target has its values.
 
     Raises:
-        InvalidArgument: The variables do not fit each other, or a source's values mean nothing in a target's task.
+        InvalidArgument: The variables do not fit each other, or a source's values have no meaning in a target's task.
     """
     ends = [_End(*end) for end in zip(sites, variables, activations, strict=True)]
     drawn = {}
@@ -194,7 +196,7 @@ def draw_rows(
         parts = []
         for part in np.array_split(np.arange(count), -(-count // _CHUNK)):
             parts.append(_drawn(source, target, len(part), rng, latents))
-            if count > _CHUNK:  # parts wait in files until they are joined
+            if count > _CHUNK:  # parts are kept in files until they are joined
                 parts[-1] = CounterfactualRows.joined(parts[-1:], target.site, Store(0.0))
         drawn[direction] = CounterfactualRows.joined(parts, target.site, context.store)
     return drawn
@@ -203,35 +205,37 @@ def draw_rows(
 def _drawn(
     source: _End, target: _End, count: int, rng: np.random.Generator, latents: np.random.Generator | None
 ) -> CounterfactualRows:
-    """Draw some rows of a direction, with latents where there is a generator to draw them."""
+    """Draw some rows of a direction, with counterfactual latents if there is a generator for them."""
     pairs = _matched(source, target, count, rng)
     if latents is None:
         return _rows(source, target, pairs, rng)
     found, missing = _look_up(target, pairs.group(names.VALUE), latents)
     there = found >= 0
     if not there.any():
-        raise InvalidArgument(f"no state of {target.site.name} was recorded with the values that swaps bring about")
+        raise InvalidArgument(
+            f"no state of {target.site.name} has the values of any row: there are no counterfactual latents"
+        )
     rows = _rows(source, target, pairs.take(there), rng)
     columns = rows.columns.replaced(latent_rows=_compact(found[there], target.site.device))
     return replace(rows, columns=columns, missing_latents=missing)
 
 
 def _matched(source: _End, target: _End, count: int, rng: np.random.Generator) -> Columns[np.ndarray]:
-    """Draw pairs of places whose values are within the variables' ranges and mean something in the target."""
+    """Draw pairs of positions whose values are within the variables' ranges and have a meaning in the target's task."""
     kept: list[Columns[np.ndarray]] = []
     among = _in_range(source, target)
     for _ in range(_ATTEMPTS):
         s, t = source.activations.sample(count, rng, among), target.activations.sample(count, rng)
         of, into = (source.activations.trial[s], source.activations.position[s]), target.activations.trial[t]
         position = of[1] if source.activations.stepwise else target.activations.position[t]
-        given, receiving = source.activations.values_at(*of), target.activations.values_at(into, position)
+        of_source, of_target = source.activations.values_at(*of), target.activations.values_at(into, position)
         values = counterfactual(
             source.site.task,
             source.variable.name,
-            given,
+            of_source,
             target=target.site.task,
             target_variable=target.variable.name,
-            target_values=receiving,
+            target_values=of_target,
         )
         meant = target.site.task.meaningful(values) & (target.activations.row(into, position) >= 0)
         pairs: dict[str, Any] = {"source_trial": of[0], "source_position": of[1], "trial": into, "position": position}
@@ -241,23 +245,23 @@ def _matched(source: _End, target: _End, count: int, rng: np.random.Generator) -
             break
     else:
         raise InvalidArgument(
-            f"values of {str(source.variable)!r} in {source.site.name} mean (almost) nothing as "
+            f"(almost) no values of {str(source.variable)!r} in {source.site.name} have a meaning as "
             f"{str(target.variable)!r} in {target.site.name}"
         )
     return concatenate(kept).take(slice(count))
 
 
 def _in_range(source: _End, target: _End) -> Bool[np.ndarray, " samples"] | None:
-    """The source's samples whose value both ends allow; none where neither is restricted."""
+    """Return which source samples have a value in the ranges of both variables; `None` if neither has a range."""
     ranges = [variable for variable in dict.fromkeys((source.variable, target.variable)) if variable.restricted]
     if not ranges:
         return None
-    given = source.activations.values[source.variable.name]
-    among = np.all([variable.allows(given) for variable in ranges], axis=0)
+    values = source.activations.values[source.variable.name]
+    among = np.all([variable.allows(values) for variable in ranges], axis=0)
     if not among.any():
         raise InvalidArgument(
             f"no value of {source.variable.name!r} in {source.site.name} is within {' and '.join(map(str, ranges))}; "
-            f"found {given.min()} to {given.max()}"
+            f"found {values.min()} to {values.max()}"
         )
     return among
 
@@ -282,7 +286,10 @@ def _rows(source: _End, target: _End, pairs: Columns[np.ndarray], rng: np.random
 def _continued(
     site: Readable, values: Values, rng: np.random.Generator
 ) -> tuple[Int[Tensor, "pairs steps"], Bool[Tensor, "pairs steps"], Int[np.ndarray, " pairs"]]:
-    """The expected output, which of it is scored, and its lengths; a recording, which cannot be run, writes nothing."""
+    """Return the expected outputs, which tokens are scored, and their lengths.
+
+    They are empty if the target is a recording, which cannot be run.
+    """
     if not isinstance(site, Site):
         pairs = len(values[site.task.variables[0]])
         nothing = torch.zeros(pairs, 0, dtype=torch.int32, device=site.device)
@@ -290,22 +297,22 @@ def _continued(
     continuation: Sequences = site.task.continue_from(values, rng)
     if not continuation.determined.any(axis=1).all():
         name = site.task.name
-        raise InvalidArgument(f"{name} writes continuations without a determined token: nothing could be scored")
+        raise InvalidArgument(f"{name} writes expected outputs without a determined token: nothing could be scored")
     determined = torch.from_numpy(continuation.determined).to(site.device)
     return site.encode(continuation.tokens).int(), determined, continuation.lengths
 
 
 def _compact(numbers: Int[np.ndarray, "..."], device: torch.device) -> Int[Tensor, "..."]:
-    """Halve the memory: there are many rows, and no number of theirs is large."""
+    """Return the numbers as int32, which halves the memory; none of them is large."""
     return torch.from_numpy(numbers.astype(np.int32)).to(device)
 
 
 def _look_up(
     target: _End, values: Values, rng: np.random.Generator
 ) -> tuple[Int[np.ndarray, " pairs"], dict[tuple[int, ...], int]]:
-    """For each pair, a state of the target with these values, drawn at random among them; -1 where there is none.
+    """Return, for each pair, the row of a state of the target with these values, drawn at random.
 
-    The second result counts the pairs that have none, by their values.
+    The row is -1 where there is none. The second result counts these pairs, by their values.
     """
     activations, variables = target.activations, target.site.task.variables
     at_samples = activations.values
@@ -322,7 +329,7 @@ def _look_up(
 def draw_of_class(
     known: Int[np.ndarray, " known"], wanted: Int[np.ndarray, " wanted"], classes: int, rng: np.random.Generator
 ) -> tuple[Int[np.ndarray, " wanted"], Bool[np.ndarray, " wanted"]]:
-    """Draw, for each wanted class, one of the known entries of that class, and say whether there is one."""
+    """Draw, for each wanted class, a known entry of that class, and return whether there is one."""
     order = np.argsort(known, kind="stable")
     first, many = np.searchsorted(known[order], np.arange(classes)), np.bincount(known, minlength=classes)
     there = many[wanted] > 0
@@ -331,10 +338,11 @@ def draw_of_class(
 
 
 def variables_of(variable: Any, sites: Sequence[Readable]) -> list[Variable]:
-    """Return a variable for each site, each known to its task, and each settable from every other.
+    """Return the variable of each site, and check it against the site's task and the other variables.
 
     Raises:
-        InvalidArgument: A site has no task, or a variable does not fit its task or the others.
+        InvalidArgument: A site has no task, its task lacks the variable, or the variables cannot be set from each
+            other.
     """
     named = [variable] * len(sites) if isinstance(variable, str | Variable) else list(variable)
     variables = [Variable.of(each) for each in named]
@@ -343,8 +351,8 @@ def variables_of(variable: Any, sites: Sequence[Readable]) -> list[Variable]:
     for site, each in zip(sites, variables, strict=True):
         if not site.task.variables:
             raise InvalidArgument(
-                f"{site.name} has no task to draw counterfactuals from: name one for the site, or make a dataset by "
-                "Counterfactuals.from_table or from_arrays"
+                f"{site.name} has no task to draw counterfactuals from: name one for the site, or create a dataset "
+                "with Counterfactuals.from_table or from_arrays"
             )
         if isinstance(site, Recording) and each.name not in (FULL, *site.task.variables):
             raise unknown(f"variable of {site.name}", each.name, (FULL, *site.task.variables))
@@ -353,6 +361,6 @@ def variables_of(variable: Any, sites: Sequence[Readable]) -> list[Variable]:
         except InvalidArgument as error:
             differ = isinstance(variable, str | Variable) and site.task.name != sites[0].task.name
             raise InvalidArgument(
-                f"{error}; tasks differ: name one variable for each" if differ else str(error)
+                f"{error}; the tasks differ: name a variable for each site" if differ else str(error)
             ) from None
     return variables

@@ -1,7 +1,7 @@
-"""A user's inputs and labels: token ids, the positions that are swapped, and what is expected after the swap.
+"""User-supplied inputs and labels: token ids, the positions of swaps, and expected outputs.
 
-Everything is checked before a network reads any of it. What is masked out (a tokenizer's pads, on either side) is
-dropped, so that positions are those of the tokens that are there.
+Everything is checked before a network reads it. Masked tokens (a tokenizer's padding, on either side) are dropped, and
+positions count the tokens that remain.
 """
 
 from collections.abc import Iterable, Sequence, Set
@@ -15,24 +15,24 @@ from causalign.errors import InvalidArgument
 from causalign.sites.base import Site
 
 IGNORED = -100
-"""The label of a token that is not scored, as Hugging Face has it."""
+"""The label of a token that is not scored, as in Hugging Face's transformers."""
 Rows = Sequence[Any] | Iterable[Any]
 """Rows of ids: a matrix, or a list of lists that may differ in length."""
 
 
 class PerSite(tuple[Any, ...]):
-    """Arguments that differ from site to site: `PerSite([of the first, of the second])`."""
+    """An argument that differs between sites: `PerSite([for the first site, for the second site])`."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """The inputs of one end, as one network reads them."""
+    """The source or the target inputs, in the ids of one network."""
 
     ids: tuple[Int[np.ndarray, " _"], ...]
     positions: Int[np.ndarray, " rows"]
-    """Where each state is read or swapped; stepwise, up to where."""
+    """The position at which each state is read or swapped. Stepwise, all positions up to it are."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -47,7 +47,7 @@ class Inputs:
         return Inputs(tuple(self.ids[int(row)] for row in rows), self.positions[rows])
 
     def padded(self, rows: Int[np.ndarray, " chosen"], time: int) -> Int[np.ndarray, "chosen time"]:
-        """Some inputs up to `time` tokens, filled up with 0."""
+        """Return the first `time` tokens of some inputs, padded with 0."""
         tokens = np.zeros((len(rows), time), dtype=np.int64)
         for index, row in enumerate(rows):
             ids = self.ids[int(row)][:time]
@@ -61,26 +61,26 @@ class Inputs:
             digest.update(row.tobytes())
 
     def require_positions(self, targets: "Inputs") -> None:
-        """Check that both ends are swapped up to the same position, as stepwise swaps are.
+        """Check that every row has the same position in both inputs, as stepwise swaps need.
 
         Raises:
-            InvalidArgument: They are not; the first such row is named.
+            InvalidArgument: A row has different positions. The message names the first such row.
         """
         differ = np.flatnonzero(self.positions != targets.positions)
         if len(differ):
             row = int(differ[0])
             raise InvalidArgument(
-                f"row {row}: a stepwise swap goes up to one position on both sides, found {self.positions[row]} in the "
-                f"source and {targets.positions[row]} in the target"
+                f"row {row}: a stepwise swap needs the same position in both inputs; found {self.positions[row]} in "
+                f"the source and {targets.positions[row]} in the target"
             )
 
     @classmethod
     def checked(cls, end: str, site: Site, ids: Rows, positions: Any, mask: Rows | None) -> "Inputs":
-        """Check the inputs of one end, and drop what the mask leaves out.
+        """Check the source or the target inputs, and drop masked tokens.
 
         Raises:
-            InvalidArgument: Arrays are not of one length, ids not in the vocabulary, or a position not in its row; the
-                row is named.
+            InvalidArgument: Arrays differ in length, an id is not in the vocabulary, or a position is not in its row.
+                The message names the row.
         """
         rows = whole_rows(f"{end}_inputs", ids)
         if mask is None:
@@ -102,20 +102,23 @@ class Inputs:
                 at[index] = np.count_nonzero(there[: at[index]])
             if not inside:
                 where = positions if np.ndim(positions) == 0 else np.asarray(list(positions))[index]
-                raise InvalidArgument(f"row {index}: there is no token at {end}_positions {where} of {len(row)}")
+                raise InvalidArgument(
+                    f"row {index}: there is no token at {end}_positions {where}; the row has length {len(row)}"
+                )
             require_ids(kept[-1], site.network.inputs, site.network.name, f"row {index}: {end}_inputs")
         return cls(tuple(kept), at)
 
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """What is expected after each input, as one network reads it."""
+    """The expected output after each input, in the ids of one network."""
 
     ids: tuple[Int[np.ndarray, " _"], ...]
-    """The tokens that follow the input, scored or not."""
+    """The tokens that follow each input, scored or not."""
     scored: tuple[Bool[np.ndarray, " _"], ...]
+    """Whether each of these tokens is scored."""
     allowed: Int[np.ndarray, "rows alternatives"] | None = None
-    """Other ids that count as right where a row scores a single token; -100 where there are fewer."""
+    """Further correct ids of rows with a single scored token, padded with -100."""
 
     @property
     def lengths(self) -> Int[np.ndarray, " rows"]:
@@ -139,27 +142,28 @@ class Labels:
 
     @classmethod
     def checked(cls, site: Site, labels: Rows, continuations: Rows | None = None) -> "Labels":
-        """Check what is expected of one target.
+        """Check the expected outputs of one target.
 
         Args:
             site: The target.
-            labels: For each row an id; a list of ids, of which -100 is not scored; or a set of ids, any of which is
-                right.
+            labels: For each row an id; a list of ids, where -100 marks an id that is not scored; or a set of ids, any
+                of which is correct.
             continuations: For each row the ids that are read where the label is -100 before a scored id.
 
         Raises:
-            InvalidArgument: A label is not in the vocabulary, is text, or scores nothing; the row is named.
+            InvalidArgument: A label is not in the vocabulary, it is text, or no token of it is scored. The message
+                names the row.
         """
-        given = list(labels)
-        read = [None] * len(given) if continuations is None else whole_rows("continuations", continuations)
-        if len(read) != len(given):
-            raise InvalidArgument(f"continuations has {len(read)} rows for {len(given)} labels")
+        listed = list(labels)
+        read = [None] * len(listed) if continuations is None else whole_rows("continuations", continuations)
+        if len(read) != len(listed):
+            raise InvalidArgument(f"continuations has {len(read)} rows for {len(listed)} labels")
         network, ids, scored, allowed = site.network, [], [], []
-        for index, (label, fed) in enumerate(zip(given, read, strict=True)):
+        for index, (label, fed) in enumerate(zip(listed, read, strict=True)):
             row, others = _label(label, index)
             row = row[: len(row) - int(np.argmax(row[::-1] != IGNORED))] if (row != IGNORED).any() else row[:0]
             if not len(row):
-                raise InvalidArgument(f"row {index}: the label scores nothing")
+                raise InvalidArgument(f"row {index}: no token of the label is scored")
             mask = row != IGNORED
             if not mask.all():
                 row = np.where(mask, row, _fed(fed, row, index))
@@ -181,17 +185,19 @@ def _alternatives(allowed: Sequence[Int[np.ndarray, " _"]]) -> Int[np.ndarray, "
 
 
 def _label(label: Any, index: int) -> tuple[Int[np.ndarray, " _"], Int[np.ndarray, " _"]]:
-    """The ids of a label, and the other ids that count as right."""
+    """Return the ids of a label, and further correct ids."""
     if isinstance(label, str):
         raise InvalidArgument(f"row {index}: the label {label!r} is text: give a tokenizer, or ids")
     if isinstance(label, Set):
         first, *others = sorted(label) or [None]
         if not all(isinstance(each, int | np.integer) for each in label) or first is None:
-            raise InvalidArgument(f"row {index}: several allowed labels are a set of ids, found {label!r}")
+            raise InvalidArgument(f"row {index}: a label that is a set must hold one or more ids, found {label!r}")
         return np.array([first], dtype=np.int64), np.array(others, dtype=np.int64)
     (row,) = whole_rows("labels", [[label] if np.ndim(label) == 0 else label], first=index)
     if (row < 0).any() and (row[row < 0] != IGNORED).any():
-        raise InvalidArgument(f"row {index}: labels has the id {row[row < 0].max()}; -100 leaves one out")
+        raise InvalidArgument(
+            f"row {index}: labels has the id {row[row < 0].max()}; use -100 for a token that is not scored"
+        )
     return row, np.zeros(0, dtype=np.int64)
 
 
@@ -206,13 +212,13 @@ def _fed(fed: Int[np.ndarray, " _"] | None, row: Int[np.ndarray, " _"], index: i
 
 
 def whole_rows(name: str, given: Rows, first: int = 0) -> list[Int[np.ndarray, " _"]]:
-    """Return rows of whole numbers.
+    """Return rows of ids as arrays of whole numbers. `first` is the number of the first row in error messages.
 
     Raises:
-        InvalidArgument: A row is not made of whole numbers; it is named.
+        InvalidArgument: A row is empty, or holds something else. The message names the row.
     """
     if isinstance(given, str) or not isinstance(given, Iterable):
-        raise InvalidArgument(f"{name} are rows of ids, found {type(given).__name__}")
+        raise InvalidArgument(f"{name} must be rows of ids, found {type(given).__name__}")
     rows = []
     for index, row in enumerate(given, start=first):
         try:
@@ -220,7 +226,9 @@ def whole_rows(name: str, given: Rows, first: int = 0) -> list[Int[np.ndarray, "
         except ValueError:
             numbers = np.empty((0, 0))
         if numbers.ndim != 1 or numbers.dtype.kind not in "iub" or not len(numbers):
-            raise InvalidArgument(f"{name}, row {index}: whole numbers in a row are needed, found {str(row)[:60]}")
+            raise InvalidArgument(
+                f"{name}, row {index}: a row must be a sequence of whole numbers, found {str(row)[:60]}"
+            )
         rows.append(numbers.astype(np.int64))
     return rows
 
@@ -229,27 +237,31 @@ def require_ids(ids: Int[np.ndarray, " _"], known: int, network: str, what: str)
     """Check that a network knows every id.
 
     Raises:
-        InvalidArgument: It does not.
+        InvalidArgument: An id is not in the vocabulary.
     """
     outside = ids[(ids < 0) | (ids >= known)]
     if len(outside):
-        raise InvalidArgument(f"{what} has the id {outside[0]}, and {network} has the token ids 0 to {known - 1}")
+        raise InvalidArgument(f"{what} has the id {outside[0]}, but {network} has the token ids 0 to {known - 1}")
 
 
 def _positions(end: str, positions: Any, rows: int) -> Int[np.ndarray, " rows"]:
-    """One position for each row; a single number is that of all."""
+    """Return one position for each row. A single number applies to all rows."""
     if positions is None:
-        raise InvalidArgument(f"{end}_positions are a whole number (-1 is the last token), or one a row; found None")
+        raise InvalidArgument(
+            f"{end}_positions must be a whole number (-1 is the last token), or one per row; found None"
+        )
     at = np.asarray(positions if np.ndim(positions) == 0 else list(positions))
     if at.dtype.kind not in "iu" or at.ndim > 1:
-        raise InvalidArgument(f"{end}_positions are a whole number, or one a row; found {str(positions)[:60]}")
+        raise InvalidArgument(f"{end}_positions must be a whole number, or one per row; found {str(positions)[:60]}")
     if at.ndim == 1 and len(at) != rows:
-        raise InvalidArgument(f"{rows} rows of {end}_inputs, and {len(at)} {end}_positions")
+        raise InvalidArgument(
+            f"{end}_positions needs one entry for each of {rows} rows of {end}_inputs; found {len(at)}"
+        )
     return np.broadcast_to(at, rows).astype(np.int64).copy()
 
 
 def _require_no_pads(end: str, site: Site, rows: Sequence[Int[np.ndarray, " _"]]) -> None:
-    """Check that no row begins with the model's pad, which a mask would have to leave out."""
+    """Check that no row begins with the model's pad token, which would need a mask."""
     config = getattr(getattr(site.network, "model", None), "config", None)
     pad, begin = getattr(config, "pad_token_id", None), getattr(config, "bos_token_id", None)
     if pad is None or pad == begin:
@@ -257,13 +269,13 @@ def _require_no_pads(end: str, site: Site, rows: Sequence[Int[np.ndarray, " _"]]
     for index, row in enumerate(rows):
         if row[0] == pad and len(row) > 1 and len(rows) > 1:
             raise InvalidArgument(
-                f"row {index}: {end}_inputs begins with the pad {pad} of {site.network.name}, and there is no mask: "
+                f"row {index}: {end}_inputs begins with the pad {pad} of {site.network.name}, but there is no mask: "
                 f"give {end}_mask, the tokenizer's attention_mask, or rows without pads"
             )
 
 
 def key_of(value: Any) -> Any:
-    """A value of a table as something that can be compared and hashed."""
+    """Return a hashable equivalent of a value in a table."""
     if isinstance(value, set | frozenset):
         return ("any of", tuple(sorted(map(str, value))))
     if np.ndim(value) or isinstance(value, list | tuple):
@@ -272,13 +284,15 @@ def key_of(value: Any) -> Any:
 
 
 def of_site(given: Any, index: int) -> Any:
-    """Return what is given for one site: its own, or the same for all.
+    """Return the argument of one site: its own entry of a `PerSite` or of names, or the same argument for all.
 
     Raises:
-        InvalidArgument: There are entries for fewer sites.
+        InvalidArgument: There is no entry for the site.
     """
     if isinstance(given, PerSite) or (isinstance(given, list | tuple) and all(isinstance(each, str) for each in given)):
         if index >= len(given):
-            raise InvalidArgument(f"site {index} has no entry of its own among {len(given)}")
+            raise InvalidArgument(
+                f"an argument that differs between sites needs an entry for each; site {index} has none of {len(given)}"
+            )
         return given[index]
     return given

@@ -1,7 +1,7 @@
-"""The swaps: what becomes of a target's state when a source's is given.
+"""Interventions on states: interchange, replace, and keep.
 
-All take target states `[trials, target width]`, source states `[trials, source width]` and the two maps, and give the
-target states after the swap; stepwise, states are `[trials, steps, width]`.
+Each takes target states `[rows, target width]`, source states `[rows, source width]`, the target's map and the source's
+map, and returns the target states after the swap. Stepwise, states are `[rows, steps, width]`.
 """
 
 from collections.abc import Callable
@@ -15,6 +15,7 @@ Swap = Callable[
     [Float[Tensor, "*rows target"], Float[Tensor, "*rows source"], AlignmentMap, AlignmentMap],
     Float[Tensor, "*rows target"],
 ]
+"""An intervention: a function of target states, source states, the target's map and the source's map."""
 
 
 def interchange(
@@ -23,9 +24,9 @@ def interchange(
     target: AlignmentMap,
     source: AlignmentMap,
 ) -> Float[Tensor, "*rows target"]:
-    """The target's subspace takes the source's contents; the rest of the state stays (equation 13).
+    """Replace the target's subspace by the source's, and keep the rest of the state (equation 13).
 
-    h' = h_t + V_t (c V_s^T h_s - V_t^T h_t) with c = a_s / a_t; no width x width matrix is formed.
+    h' = h_t + V_t (c V_s^T h_s - V_t^T h_t) with c = a_s / a_t. No width x width matrix is formed.
     """
     source_states, target_states = source_states.to(source.frame.dtype), target_states.to(target.frame.dtype)
     taken = (source.scale / target.scale) * (source_states @ source.frame)
@@ -38,7 +39,7 @@ def replace(
     target: AlignmentMap,
     source: AlignmentMap,
 ) -> Float[Tensor, "*rows target"]:
-    """The whole state is replaced by the mapped source state, h' = c V_t V_s^T h_s: model stitching of that rank."""
+    """Replace the whole state by the mapped source state, h' = c V_t V_s^T h_s: model stitching at the maps' rank."""
     return (source.scale / target.scale) * (source_states.to(source.frame.dtype) @ source.frame) @ target.frame.mT
 
 
@@ -48,5 +49,5 @@ def keep(
     _target: AlignmentMap,
     _source: AlignmentMap,
 ) -> Float[Tensor, "*rows target"]:
-    """Nothing is swapped: the floor, scored by a target that goes on from its own state."""
+    """Return the target states unchanged: the baseline, in which nothing is swapped."""
     return target_states

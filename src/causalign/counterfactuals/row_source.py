@@ -1,4 +1,4 @@
-"""The interface between a counterfactual dataset and whatever makes its rows: a causal model, or a user's table."""
+"""The interface of a counterfactual dataset to the source of its rows: a causal model, or a user's table."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -18,18 +18,18 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class RowRequest:
-    """The rows that a method needs of a split."""
+    """The rows of a split that a method needs."""
 
     split: str
     directions: tuple[Direction, ...]
     stepwise: bool = False
-    """Whether all positions up to the swap's are swapped."""
+    """Whether the states of all positions up to the swap's are swapped."""
     latents: frozenset[Direction] = frozenset()
     """The directions whose rows need counterfactual latents."""
 
 
 class RowSource(ABC):
-    """Whatever makes the rows of a counterfactual dataset, for its sites."""
+    """The source of the rows of a counterfactual dataset, for its sites."""
 
     sites: tuple[Readable, ...]
 
@@ -40,12 +40,12 @@ class RowSource(ABC):
 
     @abstractmethod
     def index(self, split: str) -> Int[np.ndarray, " rows"]:
-        """The place of each row of a split in the data that it is from."""
+        """Return the index of each row of a split in the data that it comes from."""
 
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that tell these data from others, whatever the sites are."""
+        """A hash of the data in 16 hexadecimal digits, the same whatever the sites are."""
 
     @abstractmethod
     def with_sites(self, sites: Sequence[Readable]) -> "RowSource":
@@ -53,11 +53,11 @@ class RowSource(ABC):
 
     @abstractmethod
     def with_counts(self, counts: dict[str, int]) -> "RowSource":
-        """Return a smaller sample of the same data, for an estimate."""
+        """Return a smaller sample of the same data. Estimates of time and memory use it."""
 
     @abstractmethod
     def check(self, stepwise: bool, seed: int) -> None:
-        """Check every site on inputs of these data.
+        """Check every site on inputs of the data.
 
         Raises:
             InvalidArgument: A site fails a check.
@@ -65,15 +65,15 @@ class RowSource(ABC):
 
     @abstractmethod
     def rows(self, request: RowRequest, context: RunContext) -> dict[Direction, CounterfactualRows]:
-        """Make the rows of a split."""
+        """Return the rows of a split, by direction."""
 
     @abstractmethod
     def nbytes(self, split: str) -> int:
-        """Bytes of the activations that were read for a split."""
+        """Return the size in bytes of the activations that were read for a split."""
 
     @abstractmethod
     def class_means(self, stepwise: bool, context: RunContext) -> list[Float[Tensor, "classes _"]]:
-        """Return the mean training state of each class, for every site in one order.
+        """Return the mean training state of each class, in the same order for every site.
 
         Raises:
             InvalidArgument: There are no classes, or the sites share none.
@@ -81,11 +81,11 @@ class RowSource(ABC):
 
     @abstractmethod
     def without_classes(self, stepwise: bool) -> str | None:
-        """Say why there are no classes, if there are none."""
+        """Return the reason why there are no classes, or `None` if there are."""
 
     @abstractmethod
     def paired_states(self, context: RunContext) -> list[Float[Tensor, "pairs _"]]:
-        """Return states of all sites on the same inputs, row by row.
+        """Return the states of all sites on the same inputs, with aligned rows.
 
         Raises:
             InvalidArgument: The sites cannot read the same inputs.
@@ -93,12 +93,12 @@ class RowSource(ABC):
 
     @abstractmethod
     def accuracy(self, index: int, context: RunContext) -> float | None:
-        """The share of test inputs that a site's network completes correctly with nothing swapped.
+        """Return the share of test inputs that a site's network completes correctly with nothing swapped.
 
-        None where the correct completion is unknown, or the site is a recording.
+        It is `None` where the correct output is unknown, or the site is a recording.
         """
 
     @property
     @abstractmethod
     def notes(self) -> tuple[str, ...]:
-        """What was left out, assumed or filled in, a sentence each."""
+        """Notes on data that were left out, assumed or filled in, one sentence each."""

@@ -1,6 +1,6 @@
-"""The rows of one direction: everything that its interventions need, computed once.
+"""The rows of one direction, with everything that their interventions need, computed once.
 
-States stay in the tables of activations; a row holds indices into them, and a batch gathers its own.
+States stay in the tables of activations. A row holds indices into them, and a batch gathers the states of its rows.
 """
 
 from collections import Counter
@@ -30,22 +30,27 @@ _EXPECTED = (TOKENS, SCORED, LENGTHS, ALLOWED, LATENT_ROWS)
 class CounterfactualRows:
     """The rows of one direction and split.
 
-    `columns` has, a row each: `source_rows` and `target_rows`, the rows of the states that are swapped; `trial` and
-    `position`, where the target is run on from; `tokens` `[rows, steps]`, the expected output in the target network's
-    ids; `scored`, which of them are scored; `lengths`; optionally `allowed`, other ids that count as right where a row
-    scores a single token (-100: none); optionally `latent_rows`, the rows of the target's counterfactual latents; and
-    `value of NAME`, the values of the target's variables after the swap.
+    `columns` has one entry per row in each of these columns:
+
+    * `source_rows` and `target_rows`, the indices of the swapped states in the activations of source and target;
+    * `trial` and `position`, the place from which the target is run on;
+    * `tokens` `[rows, steps]`, the expected output in the target network's ids, padded;
+    * `scored` `[rows, steps]`, whether each token is scored;
+    * `lengths`, the number of expected tokens;
+    * `allowed` (optional), further correct ids of rows with a single scored token, padded with -100;
+    * `latent_rows` (optional), the indices of the target's counterfactual latents;
+    * `value of NAME`, the values of the target's variables after the swap.
     """
 
     source: Activations
     target: Activations
     columns: Columns[Tensor]
     latents: Activations | None = None
-    """The activations that `latent_rows` index; by default, the target's."""
+    """The activations that `latent_rows` index. By default, the target's."""
     missing_latents: Mapping[tuple[int, ...], int] | None = None
-    """How many rows were left out because no latent was recorded with the values, by these."""
+    """The number of rows that were left out because no state has their values, by these values."""
     lower_layers: LowerLayerCache | None = None
-    """The cache of what the layers below the target's site make of the expected output."""
+    """The cache of the expected outputs as they reach the target's site, where lower layers process them first."""
     loss_on_scored: bool = False
     """Whether the loss is over the scored tokens only, or over all expected tokens (equation 5)."""
 
@@ -54,12 +59,12 @@ class CounterfactualRows:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all tables but those of activations, once every row has been run."""
+        """The size in bytes of all tables except those of activations, once every row has been run."""
         return self.columns.nbytes + (0 if self.lower_layers is None else self.lower_layers.nbytes)
 
     @property
     def places(self) -> Places:
-        """Where the target's states are swapped."""
+        """The trials and positions at which the target's states are swapped."""
         return Places(self.columns[TRIAL], self.columns[POSITION])
 
     @property
@@ -69,7 +74,7 @@ class CounterfactualRows:
 
     @property
     def determined(self) -> Bool[Tensor, "rows steps"]:
-        """Which expected tokens are scored."""
+        """Whether each expected token is scored."""
         return self.columns[SCORED]
 
     @property
@@ -79,26 +84,26 @@ class CounterfactualRows:
 
     @property
     def latent_rows(self) -> Int[Tensor, " rows"] | None:
-        """The rows of the counterfactual latents, where they were looked up."""
+        """The indices of the counterfactual latents, or `None` if the rows have none."""
         return self.columns.mapping().get(LATENT_ROWS)
 
     @property
     def values(self) -> dict[str, Int[Tensor, " rows"]]:
-        """The values of the target's variables after the swap; empty where no causal model wrote the rows."""
+        """The values of the target's variables after the swap. Empty if the rows are not from a causal model."""
         return self.columns.group(VALUE)
 
     @property
     def source_states(self) -> Float[Tensor, "rows ... width"]:
-        """The states that are given."""
+        """The states of the source."""
         return self.source.gather(self.columns[SOURCE_ROWS])
 
     @property
     def target_states(self) -> Float[Tensor, "rows ... width"]:
-        """The states that receive."""
+        """The states of the target before the swap."""
         return self.target.gather(self.columns[TARGET_ROWS])
 
     def take(self, index: Int[Tensor, " chosen"]) -> Batch:
-        """Gather some rows on the target's device."""
+        """Return a batch of some rows, with their states, on the target's device."""
         device = self.target.device
         needed = {name: self.columns[name] for name in self.columns if not name.startswith(VALUE)}
         rows = rows_of(needed, index)
@@ -121,7 +126,7 @@ class CounterfactualRows:
 
     @classmethod
     def joined(cls, parts: Sequence["CounterfactualRows"], site: Readable, store: Store) -> "CounterfactualRows":
-        """Join rows of one direction into `site` in one table of the store."""
+        """Join the rows of one direction, whose target is `site`, in one table of the store."""
         first, missing = parts[0], Counter[tuple[int, ...]]()
         for part in parts:
             missing.update(part.missing_latents or {})
@@ -134,7 +139,7 @@ class CounterfactualRows:
         )
 
     def shuffled(self, rng: np.random.Generator, site: Readable, store: Store) -> "CounterfactualRows":
-        """Return the same swaps, each with the expected output and the latent of another row."""
+        """Return the same swaps with expected outputs and latents shuffled among them."""
         order = torch.from_numpy(rng.permutation(len(self))).to(self.tokens.device)
         moved = {
             name: self.columns[name][order] for name in self.columns if name in _EXPECTED or name.startswith(VALUE)

@@ -1,4 +1,4 @@
-"""Splits of a user's rows into train, validation and test, from which no row is in two."""
+"""Disjoint splits of user-supplied rows into train, validation and test."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
@@ -11,31 +11,32 @@ from causalign.errors import InvalidArgument, unknown
 from causalign.random_streams import numpy_stream
 
 SHARES = (0.8, 0.1, 0.1)
-"""The shares of train, validation and test where rows are split by a seed."""
+"""The default shares of train, validation and test rows in a random split."""
 Split = Sequence[float] | Sequence[str]
 Indices = dict[str, Int[np.ndarray, " rows"]]
 
 
 def split_rows(keys: Sequence[Hashable], split: Split, seed: int) -> tuple[Indices, tuple[str, ...]]:
-    """Split rows by a seed, or as a name for each row says.
+    """Split rows at random, or by a name for each row.
 
     Args:
-        keys: What makes a row: rows with the same key are the same, and stay together.
-        split: Three shares, or for each row `"train"`, `"validation"` or `"test"`.
+        keys: The key of each row. Rows with the same key are equal, and stay in one split.
+        split: The shares of train, validation and test rows; or `"train"`, `"validation"` or `"test"` for each row.
         seed: The seed of a random split.
 
     Returns:
-        The rows of each split, and what is to be said about them.
+        The indices of the rows of each split, and notes on them, one sentence each.
 
     Raises:
-        InvalidArgument: A split is empty, or the same row is in two.
+        InvalidArgument: The shares are not positive or exceed 1, a name is unknown, a split is empty, or the same row
+            is in two splits.
     """
     names: list[Any] = list(split)
     if len(names) == len(SPLITS) and all(isinstance(each, float | int) for each in names):
         return _drawn(keys, [float(each) for each in names], seed)
     if len(names) != len(keys):
         raise InvalidArgument(
-            f"split names one of {', '.join(SPLITS)} for each row, or is three shares; found {len(names)}"
+            f"split must be three shares, or one of {', '.join(SPLITS)} for each row; found {len(names)} entries"
         )
     for name in names:
         if name not in SPLITS:
@@ -47,10 +48,10 @@ def split_rows(keys: Sequence[Hashable], split: Split, seed: int) -> tuple[Indic
 
 
 def require_disjoint(keys: Mapping[str, Sequence[Hashable]]) -> None:
-    """Check that every split has rows, and none of another's.
+    """Check that every split has rows, and that no two splits share a row.
 
     Raises:
-        InvalidArgument: It is not so.
+        InvalidArgument: A split is empty, or two splits share a row.
     """
     for name in SPLITS:
         if not len(keys[name]):
@@ -60,13 +61,13 @@ def require_disjoint(keys: Mapping[str, Sequence[Hashable]]) -> None:
             both = set(keys[name]) & set(keys[other])
             if both:
                 raise InvalidArgument(
-                    f"{len(both)} rows are both in {name} and in {other}: a score would be of rows seen"
+                    f"{len(both)} rows are both in {name} and in {other}: scores need rows that no search has seen"
                 )
 
 
 def _drawn(keys: Sequence[Hashable], shares: Sequence[float], seed: int) -> tuple[Indices, tuple[str, ...]]:
     if not all(share > 0 for share in shares) or sum(shares) > 1 + 1e-9:
-        raise InvalidArgument(f"split is three positive shares whose sum is at most 1, found {tuple(shares)}")
+        raise InvalidArgument(f"split must be three positive shares whose sum is at most 1, found {tuple(shares)}")
     distinct = {key: index for index, key in enumerate(dict.fromkeys(keys))}
     of_rows = np.array([distinct[key] for key in keys])
     if len(distinct) < len(SPLITS):

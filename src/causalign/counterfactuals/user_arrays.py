@@ -1,4 +1,4 @@
-"""A user's arrays, checked for every site: the inputs of both ends, the labels, and the class of each row."""
+"""User-supplied arrays, checked for every site: inputs, labels, and the class of each row."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from causalign.sites.base import Site
 
 @dataclass(frozen=True, eq=False)
 class SplitRows:
-    """A user's rows of one split: for each site the inputs of both ends, and the labels as its network reads them."""
+    """User-supplied rows of one split: source inputs, target inputs and labels, in the ids of each site's network."""
 
     sources: tuple[Inputs, ...]
     targets: tuple[Inputs, ...]
     labels: tuple[Labels, ...]
     classes: Int[np.ndarray, " rows"]
-    """The class of each row: that of its value or, where there is none, of its label."""
+    """The class of each row: that of its value or, if there are no values, of its label."""
     index: Int[np.ndarray, " rows"]
-    """The place of each row in the user's arrays."""
+    """The index of each row in the user-supplied arrays."""
     plain_labels: tuple[Labels, ...] | None = None
-    """The outputs that are right with nothing swapped, where the user gave them."""
+    """The correct outputs with nothing swapped, if they were supplied."""
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -43,7 +43,7 @@ class SplitRows:
 
 @dataclass(frozen=True)
 class UserArrays:
-    """A user's arrays, row by row, as `Counterfactuals.from_arrays` takes them."""
+    """User-supplied arrays. The fields are those of `Counterfactuals.from_arrays`."""
 
     source_inputs: Rows | PerSite
     target_inputs: Rows | PerSite
@@ -60,7 +60,7 @@ class UserArrays:
         """Check the arrays for every site, and return the rows and the names of their classes.
 
         Raises:
-            InvalidArgument: As `Counterfactuals.from_arrays`.
+            InvalidArgument: As in `Counterfactuals.from_arrays`.
         """
         sources = _inputs("source", sites, self.source_inputs, self.source_positions, self.source_mask)
         targets = _inputs("target", sites, self.target_inputs, self.target_positions, self.target_mask)
@@ -75,7 +75,7 @@ class UserArrays:
         }
         if len(set(sizes.values())) != 1:
             found = ", ".join(f"{size} {name}" for name, size in sizes.items())
-            raise InvalidArgument(f"all arrays have a row for each row; found {found}")
+            raise InvalidArgument(f"all arrays must have the same number of rows; found {found}")
         keys = [key_of(each) for each in (of_site(self.labels, 0) if self.values is None else self.values)]
         index = {name: number for number, name in enumerate(dict.fromkeys(keys))}
         classes = np.array([index[key] for key in keys], dtype=np.int64)
@@ -96,7 +96,7 @@ def _labels(sites: Sequence[Site], labels: Any, continuations: Any) -> tuple[Lab
 
 
 def row_keys(rows: SplitRows) -> list[Hashable]:
-    """Return what makes each row, as the first site's network reads it."""
+    """Return a key for each row: its inputs, positions and label, in the ids of the first site's network."""
     sources, targets, labels = rows.sources[0], rows.targets[0], rows.labels[0]
     return [
         (

@@ -1,1 +1,1 @@
-"""Activations read once, and targets run on from swapped states."""
+"""The engine: activations are read once, and targets are run on from swapped states."""

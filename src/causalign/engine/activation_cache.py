@@ -1,6 +1,7 @@
-"""Activations read once, for every intervention that uses them.
+"""A cache of activations, which are read once for every intervention that uses them.
 
-inputs --Site.read--> states at the positions that are kept;  --Site.prefix--> everything that precedes a swap
+inputs --Site.read--> states at the positions that are kept
+inputs --Site.prefix--> everything that precedes a swap
 """
 
 from collections.abc import Callable, Sequence
@@ -21,37 +22,40 @@ from causalign.storage import Store, forget_mapped_pages, rows_of
 from causalign.tasks.base import END, Sequences, Task
 from causalign.tasks.trials import Trials
 
-MAX_TRIALS = 4096  # inputs of a task that are read for one split; their states at all positions are paired at random
-_CHUNK = 1024  # inputs read at a time,
-_BYTES = 2**25  # or fewer, where their states would take more than this
+MAX_TRIALS = 4096  # most trials of a task that are read for one split; rows pair their states at random
+_CHUNK = 1024  # most inputs that are read at a time
+_BYTES = 2**25  # most bytes that their states may take
 Reading = tuple[Float[Tensor, "trials time width"], Prefix]
-"""States, and what precedes swaps there."""
+"""The states of some inputs, and their prefix."""
 Values = dict[str, Int[np.ndarray, " places"]]
+"""The value of each variable at some places."""
 
 
 @dataclass(frozen=True, eq=False)
 class Activations:
-    """A site's states on some inputs, and everything else about these inputs that a swap in them needs.
+    """The states of a site on some inputs, with everything else that swaps in these inputs need.
 
-    A sample is a position where a single state may be swapped.
+    A place is a trial and a position in it. A sample is a place where a state may be swapped.
     """
 
     trials: Trials
     trial: Int[np.ndarray, " samples"]
+    """The trial of each sample."""
     position: Int[np.ndarray, " samples"]
+    """The position of each sample in its trial."""
     device: torch.device
-    """The device where the states are needed; they may be kept elsewhere."""
+    """The device on which the states are used. They may be stored elsewhere."""
     states: Float[Tensor, "rows width"]
     keys: Int[np.ndarray, " rows"]
-    """For each row of `states`, trial x `time` + position; ascending."""
+    """The place of each row of `states`, as trial x `time` + position, in ascending order."""
     time: int
-    """The number of positions that `keys` count by."""
+    """The number of positions of a trial in `keys`."""
     prefix: Prefix = field(default_factory=Prefix.empty)
     stepwise: bool = False
     """Whether the states of all positions up to a sample's are swapped with it."""
     site_name: str = ""
     with_prefix: bool = True
-    """Whether what precedes swaps was kept: states of a mere source do without."""
+    """Whether the prefix was kept. A site that is only a source does not need it."""
 
     @property
     def values(self) -> Values:
@@ -59,7 +63,7 @@ class Activations:
         return self.values_at(self.trial, self.position)
 
     def values_at(self, trial: Int[np.ndarray, " places"], position: Int[np.ndarray, " places"]) -> Values:
-        """The value of every variable and reading at each place."""
+        """Return the value of every variable and reading at each place."""
         return {name: value[trial, position] for name, value in self.trials.values.items()}
 
     @property
@@ -69,13 +73,13 @@ class Activations:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all tables."""
+        """The size of all tables in bytes."""
         return self.states.nbytes + self.prefix.nbytes
 
     def row(
         self, trial: Int[np.ndarray, "*places"], position: Int[np.ndarray, "*places"]
     ) -> Int[np.ndarray, "*places"]:
-        """The row of `states` that holds each place; -1 where none was kept."""
+        """Return the row of `states` of each place, and -1 where no state was kept."""
         key = trial * self.time + position
         found = np.searchsorted(self.keys, key)
         kept = (found < len(self.keys)) & (self.keys[np.minimum(found, len(self.keys) - 1)] == key)
@@ -84,7 +88,10 @@ class Activations:
     def rows(
         self, trial: Int[np.ndarray, " places"], position: Int[np.ndarray, " places"]
     ) -> Int[np.ndarray, "places ..."]:
-        """Rows of the states at each place; stepwise, of all positions up to it, and 0 beyond."""
+        """Return the row of `states` of each place.
+
+        Stepwise, return the rows of all positions up to each place, `[places, steps]`, and 0 beyond.
+        """
         if not self.stepwise:
             return self.row(trial, position)
         steps = np.arange(int(position.max()) + 1)
@@ -92,13 +99,13 @@ class Activations:
         return np.where(steps <= position[:, None], up_to, 0)
 
     def gather(self, rows: Int[Tensor, "*rows"]) -> Float[Tensor, "*rows width"]:
-        """Rows of the states, on the device where they are needed."""
+        """Return rows of `states`, on `device`."""
         return rows_of({"states": self.states}, rows)["states"].to(self.device)
 
     def labelled(self, names: Sequence[str]) -> tuple[Int[np.ndarray, "states names"], Int[Tensor, " states"]]:
-        """The values of some variables that each state stands for, and the states' rows.
+        """Return the values of some variables that each state represents, and the rows of the states.
 
-        Stepwise, a state stands for one token of many, and so for the change that the token makes to the values.
+        Stepwise, a state represents a single token, and its label is the change that the token makes to the values.
         """
         if not self.stepwise:
             values = self.values
@@ -109,7 +116,7 @@ class Activations:
         trial, position = (np.arange(self.time) <= last[:, None]).nonzero()
         changes = [np.diff(self.trials.values[name], axis=1, prepend=0) for name in names]
         did = [change[trial, position] for change in changes]
-        labels = np.stack([position == 0, *did], axis=1).astype(np.int64)  # B begins; whatever it does, it is alone
+        labels = np.stack([position == 0, *did], axis=1).astype(np.int64)  # B, at position 0, is a class of its own
         return labels, torch.from_numpy(self.row(trial, position))
 
     def sample(
@@ -117,7 +124,10 @@ class Activations:
     ) -> Int[np.ndarray, " count"]:
         """Draw samples with replacement: a trial uniformly, then one of its positions uniformly (A.2).
 
-        With `among`, only these samples, of which there is at least one, are drawn.
+        Args:
+            count: The number of samples.
+            rng: The random generator.
+            among: Which samples may be drawn, at least one. By default, all.
         """
         chosen = np.arange(len(self.trial)) if among is None else np.flatnonzero(among)
         first = np.searchsorted(self.trial[chosen], np.arange(len(self.trials)))
@@ -135,19 +145,20 @@ def read_activations(
     stepwise: bool = False,
     targets: Sequence[bool] | None = None,
 ) -> list[Activations]:
-    """Read the states of every site, enough for `count` interventions of each direction.
+    """Read the states of every site on trials of its task.
 
     Args:
-        sites: The sites; each reads trials of its own task.
-        count: The number of interventions.
-        split: The split, which names the random streams: different splits share no draw.
+        sites: The sites. Each reads trials of its own task.
+        count: The number of rows of each direction. As many trials are read, but at most `MAX_TRIALS`.
+        split: The split. It names the random streams, so that different splits share no draw.
         context: The random streams, and the store of the tables.
-        stepwise: Whether all positions are kept, and the trials of each site are lengthened to those of the longest, so
-            that each can be a target up to any source's position.
-        targets: Whether each site is a target, so that what precedes its swaps is needed; by default, all are.
+        stepwise: Whether the states of all positions are kept. The trials of each site are then lengthened to the
+            longest trial of all sites, so that each can be a target up to any source's position.
+        targets: Whether each site is a target, and needs its prefix. By default, all are targets.
 
     Raises:
-        InvalidArgument: States are NaN or infinite, a site has no position to swap at, or, stepwise, is a recording.
+        InvalidArgument: States are NaN or infinite, a site has no position to swap at, or stepwise swaps include a
+            recording.
     """
     trials = min(count, MAX_TRIALS)
     into = [True] * len(sites) if targets is None else list(targets)
@@ -171,7 +182,7 @@ def _read_stepwise(
     activations = []
     for site, each in zip(sites, drawn, strict=True):
         longer, kept = lengthen(site.task, each, time)
-        swappable = site.task.swappable(each.padded(time).tokens)  # not after the fillers
+        swappable = site.task.swappable(each.padded(time).tokens)  # fillers are no places to swap at
         activations.append(read_trials(site, longer, swappable, kept, store, stepwise=True))
     return activations
 
@@ -179,10 +190,10 @@ def _read_stepwise(
 def read_paired_activations(
     sites: Sequence[Readable], count: int, context: RunContext
 ) -> list[Float[Tensor, "samples width"]]:
-    """Read the states of every site at the same positions of the same trials, row by row.
+    """Read the states of every site at the same positions of the same trials, with aligned rows.
 
     Raises:
-        InvalidArgument: The sites are of different tasks, or one is a recording, whose trials are its own.
+        InvalidArgument: The sites have different tasks, or one is a recording, which has trials of its own.
     """
     run = [require_site(site, "paired states are those of the same trials") for site in sites]
     require_same_trials(run)
@@ -192,10 +203,10 @@ def read_paired_activations(
 
 
 def require_same_trials(sites: Sequence[Site]) -> None:
-    """Check that the sites can read the same trials: one task, with one vocabulary.
+    """Check that the sites can read the same trials: they have the same task, with the same vocabulary.
 
     Raises:
-        InvalidArgument: They are of different tasks, or of one whose tokens are not the same.
+        InvalidArgument: The sites have different tasks, or tasks with different tokens.
     """
     for site in sites[1:]:
         if (site.task.name, site.task.vocabulary) != (sites[0].task.name, sites[0].task.vocabulary):
@@ -209,7 +220,7 @@ _Kind = TypeVar("_Kind", bound=Trials)
 
 
 def _by_length(trials: _Kind) -> _Kind:
-    """The shortest first, so that trials read together have few pads."""
+    """Return the trials sorted by length, the shortest first, so that trials read together need few pads."""
     return cast("_Kind", trials[np.argsort(trials.lengths, kind="stable")])
 
 
@@ -227,15 +238,24 @@ def read_trials(
     stepwise: bool = False,
     with_prefix: bool = True,
 ) -> Activations:
-    """Read a site's states on given trials, at the positions that are `kept`, into tables of the store.
+    """Read the states of a site on some trials into tables of the store.
+
+    Args:
+        site: The site.
+        trials: The trials.
+        swappable: The places where a state may be swapped.
+        kept: The places whose states are kept.
+        store: The store of the tables.
+        stepwise: Whether the states of all positions up to a sample's are swapped with it.
+        with_prefix: Whether the prefix is kept, for a target.
 
     Raises:
-        InvalidArgument: States are NaN or infinite, or no position is swappable.
+        InvalidArgument: States are NaN or infinite, or no place is swappable.
     """
     trial, position = swappable.nonzero()
     if len(trial) == 0:
-        where = f"a swap follows {' '.join(site.task.swap_at)}, and " if isinstance(site, Site) else ""
-        raise InvalidArgument(f"{where}{site.task.name} has no place for one in {len(trials):,} trials")
+        where = f": a swap follows {' '.join(site.task.swap_at)}" if isinstance(site, Site) else ""
+        raise InvalidArgument(f"{site.task.name} has no position to swap at in {len(trials):,} trials{where}")
     present: Bool[np.ndarray, "trials time"] = kept | (np.arange(kept.shape[1]) < trials.lengths[:, None])
 
     def read(chunk: Int[np.ndarray, " chunk"], time: int) -> Reading:
@@ -256,12 +276,19 @@ def fill_tables(
     store: Store,
     read: Callable[[Int[np.ndarray, " chunk"], int], Reading],
 ) -> tuple[Float[Tensor, "rows width"], Prefix]:
-    """Read some inputs at a time into tables of the store, which have an entry for what is there and none for pads.
+    """Read inputs in chunks into tables of the store, which have no entries for pads.
 
     Inputs of similar length are read together, up to the last position that is present.
 
+    Args:
+        site: The site.
+        present: The positions that exist in each input.
+        kept: The positions whose states are kept.
+        store: The store of the tables.
+        read: A function that reads a chunk of inputs up to a length.
+
     Returns:
-        The states at the positions that are `kept`, in the order of inputs and positions, and what precedes swaps.
+        The states at the positions that are `kept`, in the order of inputs and positions, and the prefix of all inputs.
 
     Raises:
         InvalidArgument: States are NaN or infinite.
@@ -290,15 +317,19 @@ def fill_tables(
 
 
 def _entries(firsts: Int[np.ndarray, " chunk"], many: Int[np.ndarray, " chunk"]) -> Int[Tensor, " entries"]:
-    """The entries of a packed table that belong to some inputs."""
+    """Return the entries of a packed table that belong to some inputs."""
     within = np.arange(int(many.sum())) - np.repeat(np.cumsum(many) - many, many)
     return torch.from_numpy(np.repeat(firsts, many) + within)
 
 
 def lengthen(task: Task, trials: Sequences, time: int) -> tuple[Sequences, Bool[np.ndarray, "trials time"]]:
-    """Continue trials without E by the task's filler up to `time` tokens, and say which positions exist.
+    """Replace E and pads by the task's filler up to `time` tokens.
 
-    The values are what the fillers make of them, whether or not the task can be there.
+    The values of the variables after a filler are those that the task computes from it, even where the task would not
+    write it.
+
+    Returns:
+        The lengthened trials, and which positions exist: all of them or, if the task has no filler, those before E.
     """
     trials = trials.padded(time)
     over = (trials.tokens == 0) | (trials.tokens == task.vocabulary.id(END))

@@ -1,4 +1,4 @@
-"""A batch of interventions of one direction."""
+"""A batch of rows of one direction."""
 
 from dataclasses import dataclass
 
@@ -12,31 +12,37 @@ from causalign.sites.prefix import Prefix
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Some interventions of one direction, their states gathered."""
+    """Some rows of one direction, with their states."""
 
     source_states: Float[Tensor, "trials ... source_width"]
-    """`[trials, width]`; stepwise `[trials, steps, width]`, of which each trial uses those up to its place."""
+    """The states of the source, `[rows, width]`. Stepwise they are `[rows, steps, width]`, and each row uses those up
+    to its position."""
     target_states: Float[Tensor, "trials ... target_width"]
+    """The states of the target before the swap, in the same form."""
     prefix: Prefix
-    """Of all the target's recorded trials; `places` says which."""
+    """The prefix of all trials of the target. `places` indexes it."""
     places: Places
+    """The trials and positions at which the target's states are swapped."""
     tokens: Int[Tensor, "trials steps_after"]
+    """The expected outputs, padded."""
     determined: Bool[Tensor, "trials steps_after"]
+    """Whether each expected token is scored."""
     lengths: Int[Tensor, " trials"]
+    """The number of expected tokens of each row."""
     latents: Float[Tensor, "trials target_width"] | None
-    """Recorded states of the target with the values that the swap is to bring about, where they were looked up."""
+    """The counterfactual latents: states of the target with the values that the swap sets. `None` if there are none."""
     index: Int[Tensor, " trials"] | None = None
-    """Which of the interventions they are,"""
+    """The indices of the rows in their dataset, by which `lower_layers` caches them."""
     lower_layers: LowerLayerCache | None = None
-    """by which it knows what is fed to the target's site; asked only if the target is run."""
+    """The cache of the expected outputs as they reach the target's site. It is used only if the target is run."""
 
     allowed: Int[Tensor, "trials alternatives"] | None = None
-    """Other ids that count as right where a row scores a single token; -100 where there are fewer."""
+    """Further correct ids of rows with a single scored token, padded with -100."""
     loss_on_scored: bool = False
-    """Whether the loss is over the scored tokens only, or over all tokens of the continuation (equation 5)."""
+    """Whether the loss is over the scored tokens only, or over all expected tokens (equation 5)."""
 
     def fed(self) -> Float[Tensor, "trials steps_fed target_width"] | None:
-        """The continuation's tokens, all but the last, as they reach the target's site, where that takes work."""
+        """Return all expected tokens but the last as they reach the target's site, or `None` if no cache has them."""
         if self.lower_layers is None or self.index is None:
             return None
         return self.lower_layers.take(self.index, self.prefix, self.places, self.tokens, self.lengths)

@@ -1,7 +1,7 @@
-"""Predictions read out some rows at a time.
+"""Predictions read out a few tokens at a time.
 
-Logits, and what a readout has on the way to them, are the widest thing there is: all at once they would be gigabytes,
-and even where they fit they would go through memory many times instead of staying in cache.
+Logits, and the intermediate results of a readout, are the widest tensors of a run. The logits of all tokens would take
+gigabytes. Even where they fit, smaller chunks are faster, because they stay in the cache.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-_BLOCK = 16  # rows are whole blocks: some libraries compile a kernel for every new shape, and so there are few
+_BLOCK = 16  # chunks are padded to whole blocks, as some libraries compile a kernel for every new shape
 _NOTHING = -100
 
 ReadOut = Callable[[Float[Tensor, "tokens features"]], Float[Tensor, "tokens vocabulary"]]
@@ -22,15 +22,15 @@ ReadOut = Callable[[Float[Tensor, "tokens features"]], Float[Tensor, "tokens voc
 def next_token_loss(
     read_out: ReadOut, features: Float[Tensor, "tokens features"], tokens: Int[Tensor, "tokens ..."], known: int
 ) -> Float[Tensor, ""]:
-    """Sum the cross-entropy of the expected tokens over all positions.
+    """Return the cross-entropy of the expected tokens, summed over all positions, in nats.
 
-    The gradient is computed during the forward pass, while the logits are at hand.
+    The gradient is computed during the forward pass, while the logits are in memory.
 
     Args:
         read_out: The readout from features to logits.
-        features: The features that each token is predicted from.
-        tokens: The expected ids `[tokens]`; or `[tokens, allowed]`, several allowed ids for each position, of which the
-            total probability counts. Entries of -100 allow nothing.
+        features: The features from which each token is predicted.
+        tokens: The expected ids, `[tokens]`; or `[tokens, allowed]`, several correct ids for each position, whose total
+            probability counts. Entries of -100 are ignored.
         known: The number of logits.
     """
     return _NextTokenLoss.apply(features, read_out, tokens, known)  # type: ignore[no-untyped-call]
@@ -38,18 +38,21 @@ def next_token_loss(
 
 @torch.no_grad()
 def predictions(read_out: ReadOut, features: Float[Tensor, "tokens features"], known: int) -> Int[Tensor, " tokens"]:
-    """The most likely tokens, of `known` that there are."""
+    """Return the most likely of the `known` token ids at each position."""
     return torch.cat([read_out(chunk).argmax(-1) for chunk in features.split(rows_at_once(features, known))])
 
 
 def rows_at_once(features: Tensor, known: int) -> int:
-    """How many rows are read out at a time: in a CPU's cache, or enough to fill a GPU, and within a bound of memory."""
+    """Return the number of tokens to read out at a time.
+
+    Their logits fit into a CPU's cache or occupy a GPU, within a bound on memory.
+    """
     most, of_logits = (1024, 2**26) if features.device.type == "cpu" else (8192, 2**29)
     return max(_BLOCK, min(most, of_logits // (4 * known) // _BLOCK * _BLOCK))
 
 
 def _cross_entropy(logits: Float[Tensor, "tokens vocabulary"], wanted: Int[Tensor, "tokens ..."]) -> Float[Tensor, ""]:
-    """Sum -log p(any allowed id) over the positions that allow one."""
+    """Return -log p(any correct id), summed over the positions that have one."""
     if wanted.dim() == 1:
         return functional.cross_entropy(logits, wanted, reduction="sum", ignore_index=_NOTHING)
     scored = wanted[:, 0] >= 0

@@ -1,4 +1,4 @@
-"""What is fed to a site after a swap: it is the same whatever is swapped in, and so computed once."""
+"""A cache of the lower layers' outputs for the tokens after a swap, which do not depend on the swap."""
 
 from math import prod
 
@@ -13,23 +13,29 @@ from causalign.storage import Store
 
 
 class LowerLayerCache:
-    """The tokens of continuations as they reach the target's site, which lies above what runs there without a swap.
+    """The expected outputs as they reach the target's site, which the layers below the site compute without a swap.
 
-    An intervention's are computed when it is first run on, and kept in a table of the store; where that has no room
-    for them, they are computed every time.
+    Those of a row are computed when the row is first run, and kept in a table of the store. If the store has no room
+    for the table, they are computed every time.
+
+    Args:
+        site: The site of the target.
+        count: The number of rows.
+        steps: The largest number of expected tokens of a row.
+        store: The store of the table.
     """
 
     def __init__(self, site: Site, count: int, steps: int, store: Store) -> None:
         self._site = site
         self._shape = (count, max(1, steps - 1), site.width)
         self._store = store
-        self._table: Float[Tensor, "interventions steps width"] | None = None
-        self._known: Bool[Tensor, " interventions"] = torch.zeros(count, dtype=torch.bool)
+        self._table: Float[Tensor, "rows steps width"] | None = None
+        self._known: Bool[Tensor, " rows"] = torch.zeros(count, dtype=torch.bool)
         self._kept = True
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the table, once it is there."""
+        """The size of the table in bytes, once it exists."""
         return prod(self._shape) * self._site.dtype.itemsize
 
     def take(
@@ -40,7 +46,15 @@ class LowerLayerCache:
         tokens: Int[Tensor, "chosen steps"],
         lengths: Int[Tensor, " chosen"],
     ) -> Float[Tensor, "chosen steps_fed width"]:
-        """Those of some interventions, of which the rest is given: all but the last token of each, padded."""
+        """Return all expected tokens but the last of some rows as they reach the site, padded.
+
+        Args:
+            index: The indices of the rows.
+            prefix: The prefix of the target's trials.
+            places: The trials and positions of the swaps.
+            tokens: The expected outputs of the rows.
+            lengths: The number of expected tokens of each row.
+        """
         index = index.cpu()
         steps = max(1, tokens.shape[1] - 1)
         if not self._has_room():

@@ -1,4 +1,4 @@
-"""Running targets on from swapped states."""
+"""Runs of targets from swapped states."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,23 +16,26 @@ from causalign.sites.readable import Readable
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """The continuations of a batch run on from swapped states, packed: one entry a token."""
+    """The run of a batch from swapped states, packed: one entry per expected token."""
 
     site: Site
     features: Float[Tensor, "tokens features"]
-    """What the site reads each prediction out of."""
+    """The features from which the site reads out each prediction."""
     tokens: Int[Tensor, " tokens"]
-    """The tokens to be predicted."""
+    """The expected tokens."""
     determined: Bool[Tensor, " tokens"]
+    """Whether each token is scored."""
     trial: Int[Tensor, " tokens"]
-    """Which row of the batches, one after another, a token belongs to."""
+    """The row of each token, counted through all batches."""
     trials: int
+    """The number of rows."""
     allowed: Int[Tensor, "trials alternatives"] | None = None
-    """Other ids that count as right where a row scores a single token."""
+    """Further correct ids of rows with a single scored token, padded with -100."""
     loss_on_scored: bool = False
+    """Whether the loss is over the scored tokens only."""
 
     def loss(self) -> Float[Tensor, ""]:
-        """Sum the next-token loss over all tokens of the continuation, or over the scored ones."""
+        """Return the next-token loss, summed over all expected tokens or over the scored ones."""
         read_out, known = self.site.read_out, self.site.network.known
         if not self.loss_on_scored:
             return next_token_loss(read_out, self.features, self.tokens, known)
@@ -41,18 +44,21 @@ class Run:
 
     @property
     def scored(self) -> Int[Tensor, " scored"]:
-        """The entries of the scored tokens."""
+        """The indices of the scored tokens."""
         return self.determined.nonzero().squeeze(1)
 
     def expected(self, entries: Int[Tensor, " entries"]) -> Int[Tensor, "entries ..."]:
-        """The expected id at some entries or, where several are allowed, all of them, filled up with -100."""
+        """Return the expected ids at some entries, `[entries]`.
+
+        If rows have several correct ids, return all of them, `[entries, ids]`, padded with -100.
+        """
         tokens = self.tokens[entries]
         if self.allowed is None:
             return tokens
         return torch.cat([tokens[:, None], self.allowed[self.trial[entries]]], dim=1)
 
     def correct(self) -> Bool[Tensor, " trials"]:
-        """Whether every scored token of a row is predicted (argmax), row by row as they were given."""
+        """Return whether every scored token of each row is predicted (argmax), in the order of the batches."""
         scored = self.scored
         expected = self.expected(scored)
         predicted = predictions(self.site.read_out, self.features[scored], self.site.network.known)
@@ -64,14 +70,19 @@ class Run:
 def run_interventions(
     site: Readable, batches: Sequence[Batch], swapped: Sequence[Float[Tensor, "trials ... width"]]
 ) -> Run:
-    """Run batches of interventions into one site on, from their swapped states, as a single batch.
+    """Run a target on from swapped states, with all batches as a single one.
 
-    Trials are sorted by length on the way in, so that those that have ended drop out of the work.
+    Rows are sorted by length, so that rows that have ended need no more work.
+
+    Args:
+        site: The site of the target.
+        batches: The batches of rows into the target.
+        swapped: The states after the swap, for each batch: `[rows, width]` or, stepwise, `[rows, steps, width]`.
 
     Raises:
-        CausalignError: the site is a recording.
+        InvalidArgument: The site is a recording.
     """
-    site = require_site(site, "interventions run their target on")
+    site = require_site(site, "interventions run their target")
     lengths = torch.cat([batch.lengths for batch in batches])
     order = lengths.argsort(descending=True, stable=True)
     tokens = _together([batch.tokens for batch in batches])[order]
@@ -95,14 +106,14 @@ def run_interventions(
 
 
 def _together(parts: Sequence[Tensor]) -> Tensor:
-    """One after another, the second dimension widened to the widest; the width of single states is the same anyway."""
+    """Concatenate tensors along the first dimension, the second padded to the widest."""
     longest = max(part.shape[1] for part in parts)
     pads = [[0, 0] * (part.dim() - 2) + [0, longest - part.shape[1]] for part in parts]
     return torch.cat([torch.nn.functional.pad(part, pad) for part, pad in zip(parts, pads, strict=True)])
 
 
 def _one_table(batches: Sequence[Batch]) -> tuple[Prefix, Places]:
-    """What precedes the swaps of all batches. Those drawn together share one table, and nothing is copied."""
+    """Return the prefix and the places of all batches. Batches of one dataset share a prefix, and nothing is copied."""
     positions = torch.cat([batch.places.position for batch in batches])
     tables = list({id(batch.prefix): batch.prefix for batch in batches}.values())
     if len(tables) == 1 or not tables[0].tables:

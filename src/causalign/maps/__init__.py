@@ -1,4 +1,4 @@
-"""Alignment maps, and the parametrisations that a search trains."""
+"""Alignment maps, and the parametrizations that a search trains."""
 
 from causalign.errors import lookup
 from causalign.maps.base import AlignmentMap, TrainableMap, complete, orthonormal, random_frame, require_rank
@@ -30,9 +30,12 @@ DEFAULT = GramSchmidt.name
 
 
 def parametrization(name: str) -> type[TrainableMap]:
-    """The parametrisation of that name.
+    """Return the class of a parametrization by its name.
+
+    Args:
+        name: A key of `PARAMETRIZATIONS`, such as `"gram-schmidt"`.
 
     Raises:
-        CausalignError: there is none.
+        InvalidArgument: There is no parametrization of this name.
     """
     return lookup("map", name, PARAMETRIZATIONS)

@@ -1,4 +1,4 @@
-"""What an alignment map is, and what a search trains to find one."""
+"""Alignment maps, and the base of the parametrizations that a search trains."""
 
 import math
 from abc import ABC, abstractmethod
@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from causalign.errors import FileFormatError, InvalidArgument
 
 Array = TypeVar("Array", np.ndarray, Tensor)
-_ORTHONORMAL = 1e-3  # the largest error of V^T V in single precision, with much to spare
+_ORTHONORMAL = 1e-3  # tolerance of V^T V, far above the error of single precision
 
 
 def like(given: Array, values: Tensor) -> Array:
-    """The values as numpy where numpy was given."""
+    """Return the values as a numpy array if `given` is one, and as a tensor otherwise."""
     return values.detach().cpu().numpy() if isinstance(given, np.ndarray) else values
 
 
@@ -27,13 +27,13 @@ def like(given: Array, values: Tensor) -> Array:
 class AlignmentMap:
     """The part of a network's map W = a Q that an interchange needs: the subspace and the scale.
 
-    Its memory is width x rank: the rest of Q never enters an interchange (equation 13).
+    The map stores width x rank numbers. The rest of Q never enters an interchange (equation 13).
     """
 
     frame: Float[Tensor, "width rank"]
-    """Orthonormal columns: the first `rank` columns of Q^T."""
+    """The orthonormal columns V: the first `rank` columns of Q^T."""
     scale: float | Float[Tensor, ""]
-    """The positive scalar a. A tensor while a search trains it, a float afterwards; 1.0 when the scalar is off."""
+    """The positive scalar a: a tensor while a search trains it, a float afterwards, and 1.0 if it is not trained."""
 
     @property
     def width(self) -> int:
@@ -42,60 +42,71 @@ class AlignmentMap:
 
     @property
     def rank(self) -> int:
-        """The dimensions of the subspace."""
+        """The number of dimensions of the subspace."""
         return self.frame.shape[1]
 
     def project(self, states: Array) -> Array:
         """Return the coordinates of states in the aligned subspace, z_var = a V^T h (equation 3).
 
         Args:
-            states: `[..., width]`, torch or numpy; what is returned is of the same kind.
+            states: `[..., width]`, torch or numpy.
+
+        Returns:
+            The coordinates, `[..., rank]`, torch or numpy as the states are.
 
         Raises:
-            InvalidArgument: They are of another width.
+            InvalidArgument: The states are neither an array nor a tensor, or have another width.
         """
-        given = self._checked(states, self.width, "states", "width")
-        return like(states, self.scale * (given @ self.frame.to(given.dtype)))
+        tensor = self._checked(states, self.width, "states", "width")
+        return like(states, self.scale * (tensor @ self.frame.to(tensor.dtype)))
 
     def lift(self, coordinates: Array) -> Array:
         """Return the states within the subspace that have these coordinates, V z / a.
 
         Args:
-            coordinates: `[..., rank]`, torch or numpy; what is returned is of the same kind.
+            coordinates: `[..., rank]`, torch or numpy.
+
+        Returns:
+            The states, `[..., width]`, torch or numpy as the coordinates are.
 
         Raises:
-            InvalidArgument: They are of another rank.
+            InvalidArgument: The coordinates are neither an array nor a tensor, or have another rank.
         """
-        given = self._checked(coordinates, self.rank, "coordinates", "rank")
-        return like(coordinates, (given / self.scale) @ self.frame.mT.to(given.dtype))
+        tensor = self._checked(coordinates, self.rank, "coordinates", "rank")
+        return like(coordinates, (tensor / self.scale) @ self.frame.mT.to(tensor.dtype))
 
     def _checked(self, values: object, size: int, what: str, name: str) -> Tensor:
         if not isinstance(values, np.ndarray | Tensor):
-            raise InvalidArgument(f"{what} are a numpy array or a torch tensor, found {type(values).__name__}")
+            raise InvalidArgument(f"{what} must be a numpy array or a torch tensor; found {type(values).__name__}")
         if values.ndim == 0 or values.shape[-1] != size:
             raise InvalidArgument(
-                f"{what} have the {name} of the map, {size}, as their last dimension; found {[*values.shape]}"
+                f"the last dimension of {what} must be the {name} of the map, {size}; found {[*values.shape]}"
             )
-        given = torch.as_tensor(values).to(self.frame.device)
-        return given.to(torch.promote_types(given.dtype, self.frame.dtype))
+        tensor = torch.as_tensor(values).to(self.frame.device)
+        return tensor.to(torch.promote_types(tensor.dtype, self.frame.dtype))
 
     def require_map(self, where: str) -> None:
-        """Check that the map is one: orthonormal columns, finite, with a positive scale.
+        """Check that the columns are orthonormal, that all entries are finite, and that the scale is positive.
+
+        Args:
+            where: The name of the map in the error message.
 
         Raises:
-            FileFormatError: It is not; `where` names it.
+            FileFormatError: One of these does not hold.
         """
         frame, scale = self.frame.double(), float(torch.as_tensor(self.scale))
         if not bool(torch.isfinite(frame).all()) or not math.isfinite(scale):
             raise FileFormatError(f"{where}: the map has entries that are not finite")
         error = float((frame.mT @ frame - torch.eye(self.rank, dtype=torch.float64, device=frame.device)).abs().max())
         if error > _ORTHONORMAL:
-            raise FileFormatError(f"{where}: the columns of the map are not orthonormal, they are off by {error:.2g}")
+            raise FileFormatError(
+                f"{where}: the columns of the map are not orthonormal; the largest error is {error:.2g}"
+            )
         if scale <= 0:
-            raise FileFormatError(f"{where}: the scale of the map is {scale}, and must be positive")
+            raise FileFormatError(f"{where}: the scale of the map must be positive; found {scale}")
 
     def frozen(self) -> "AlignmentMap":
-        """The same map as plain numbers, no longer tied to a search."""
+        """Return a copy of the map that is detached from the search, with the scale as a float."""
         return AlignmentMap(self.frame.detach().clone(), float(torch.as_tensor(self.scale).detach()))
 
     def __repr__(self) -> str:
@@ -103,15 +114,17 @@ class AlignmentMap:
 
 
 class TrainableMap(nn.Module, ABC):
-    """A parametrisation of the maps of one network: called, it gives the map that its parameters stand for.
+    """A parametrization of the map of one network. Called, it returns the map of its current parameters.
 
-    It begins as the map `start`; with the scalar off (`train_scale=False`) its scale is 1 throughout.
+    Args:
+        start: The map that the training starts from.
+        train_scale: Whether the scale is trained. Otherwise it is 1 throughout.
     """
 
     name: ClassVar[str]
     learning_rates: ClassVar[Mapping[str, float]]
-    """The optimisers that are for these parameters, the usual one first, and how far each steps from a start in closed
-    form (measured; docs/method.md)."""
+    """The optimizers that suit the parameters, the default first, each with its learning rate from a closed-form start.
+    The rates were measured (docs/method.md)."""
 
     def __init__(self, start: AlignmentMap, train_scale: bool) -> None:
         super().__init__()
@@ -120,18 +133,23 @@ class TrainableMap(nn.Module, ABC):
 
     @abstractmethod
     def frame(self) -> Float[Tensor, "width rank"]:
-        """The orthonormal columns."""
+        """Return the orthonormal columns V, differentiable in the parameters."""
 
     def forward(self) -> AlignmentMap:
-        """The map, differentiable in the parameters."""
+        """Return the map, differentiable in the parameters."""
         return AlignmentMap(self.frame(), 1.0 if self.log_scale is None else self.log_scale.exp())
 
 
 def require_rank(rank: object, width: int, where: str) -> None:
-    """Check that a subspace of `rank` dimensions fits into states of `width`.
+    """Check that a rank is a whole number from 1 to the width of the states.
+
+    Args:
+        rank: The rank.
+        width: The width of the states.
+        where: The name of the site in the error message.
 
     Raises:
-        InvalidArgument: it does not, or is no whole number.
+        InvalidArgument: The rank is out of range or not a whole number.
     """
     if not isinstance(rank, SupportsIndex) or not 1 <= index(rank) <= width:
         raise InvalidArgument(
@@ -140,22 +158,22 @@ def require_rank(rank: object, width: int, where: str) -> None:
 
 
 def random_frame(width: int, rank: int, generator: torch.Generator) -> Float[Tensor, "width rank"]:
-    """Orthonormal columns, uniform over all frames: an orthonormalised normal matrix (section 2.6)."""
+    """Draw a frame uniformly from all frames: an orthonormalized matrix of normal entries (section 2.6)."""
     return orthonormal(torch.randn(width, rank, generator=generator, dtype=torch.float64)).float()
 
 
 def orthonormal(columns: Float[Tensor, "width rank"]) -> Float[Tensor, "width rank"]:
-    """The columns orthonormalised by Gram-Schmidt (equations 10 to 12).
+    """Return the columns orthonormalized by Gram-Schmidt (equations 10 to 12).
 
-    From each column its projections on the earlier ones are subtracted, then it is normalised. Done as a QR
-    decomposition, which is the same up to the columns' signs, and exact to rounding.
+    The projections of each column on the earlier ones are subtracted from it, and the column is normalized. A QR
+    decomposition computes the same up to the signs of the columns, and is exact to rounding.
     """
     q, r = torch.linalg.qr(columns)
     return q * torch.where(r.diagonal() < 0, -1.0, 1.0).to(q)
 
 
 def complete(frame: Float[Tensor, "width rank"]) -> Float[Tensor, "width width"]:
-    """An orthonormal matrix Q whose first `rank` rows are the frame's columns."""
+    """Return an orthonormal matrix Q whose first `rank` rows are the columns of the frame."""
     width, rank = frame.shape
     rest = torch.linalg.svd(frame.double(), full_matrices=True).U[:, rank:]
     return torch.cat([frame, rest.to(frame)], dim=1).mT[:width]

@@ -1,4 +1,4 @@
-"""Only the subspace's columns, orthonormalised."""
+"""The Gram-Schmidt parametrization: the orthonormalized columns of the subspace alone."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -10,7 +10,10 @@ from causalign.maps.base import AlignmentMap, TrainableMap, orthonormal
 
 
 class GramSchmidt(TrainableMap):
-    """V by Gram-Schmidt from a width x rank parameter (section 2.6, equations 10 to 12). Linear in the width."""
+    """V by Gram-Schmidt from a width x rank parameter (section 2.6, equations 10 to 12).
+
+    The cost is linear in the width.
+    """
 
     name = "gram-schmidt"
     learning_rates: ClassVar[Mapping[str, float]] = {"muon": 1e-2, "adam": 3e-3}

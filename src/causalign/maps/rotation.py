@@ -1,4 +1,4 @@
-"""The whole orthonormal matrix, parametrised by PyTorch's `orthogonal`; cubic in the width."""
+"""The base of parametrizations of the whole orthonormal matrix, by PyTorch's `orthogonal`, at a cost cubic in width."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -11,11 +11,11 @@ from causalign.maps.base import AlignmentMap, TrainableMap, complete
 
 
 class Rotation(TrainableMap):
-    """Q is the product of a trained orthonormal matrix and the one it starts at; its first rows are the frame."""
+    """Q is a trained orthonormal matrix times the initial one. Its first `rank` rows are the columns of the frame."""
 
     learning_rates: ClassVar[Mapping[str, float]] = {"adam": 1e-3}
     orthogonal_map: ClassVar[str]
-    """What PyTorch calls it."""
+    """The argument `orthogonal_map` of PyTorch's `orthogonal`."""
 
     def __init__(self, start: AlignmentMap, train_scale: bool) -> None:
         super().__init__(start, train_scale)
@@ -31,7 +31,7 @@ class Rotation(TrainableMap):
 
 
 class _Rotation(nn.Module):
-    """Q, for PyTorch to parametrise."""
+    """The matrix Q, as a module that PyTorch can parametrize."""
 
     weight: Tensor
 

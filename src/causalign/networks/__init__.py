@@ -1,4 +1,4 @@
-"""Networks: the paper's architectures, their trainer, and the zoo of trained ones."""
+"""Networks: the architectures of the paper, their trainer, and the zoo of trained networks."""
 
 from causalign.networks import zoo
 from causalign.networks.accuracy import accuracy

@@ -1,4 +1,4 @@
-"""How often a network makes no mistake in a trial."""
+"""The accuracy of a network: the share of trials without a mistake."""
 
 import torch
 
@@ -7,7 +7,12 @@ from causalign.tasks.base import Sequences
 
 
 def accuracy(network: Network, trials: Sequences) -> float:
-    """The share of trials, given in the network's ids, in which every determined token is predicted (argmax)."""
+    """Return the share of trials in which every determined token is predicted (argmax).
+
+    Args:
+        network: The network. It is run in evaluation mode.
+        trials: Trials whose tokens are ids of the network.
+    """
     device = next(network.parameters()).device
     tokens = torch.from_numpy(trials.tokens).to(device)
     undetermined = torch.from_numpy(~trials.determined[:, 1:]).to(device)

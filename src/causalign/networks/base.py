@@ -1,4 +1,4 @@
-"""What a network of the project is: a module from token ids to logits that knows its vocabulary and its task."""
+"""The base of networks: a module from token ids to logits that knows its vocabulary and its task."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -22,7 +22,15 @@ WEIGHTS = "network.safetensors"
 
 
 class Network(nn.Module, ABC):
-    """Predicts the next token at every position: ids `[trials, time]` to logits `[trials, time, vocabulary]`."""
+    """A network that predicts the next token at every position.
+
+    It takes ids `[trials, time]` to logits `[trials, time, vocabulary]`.
+
+    Args:
+        vocabulary: The tokens that the network knows, in the order of their ids.
+        task: The task whose trials its sites read.
+        width: The width of its states.
+    """
 
     architecture: ClassVar[str]
 
@@ -35,25 +43,36 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time vocabulary"]:
-        """The logits of each next token."""
+        """Return the logits of the next token at every position."""
 
     @classmethod
     def trained_on(cls, task: Task) -> Task:
-        """The task whose trials teach this architecture `task`, and whose tokens it knows; as a rule, the same."""
+        """Return the task on whose trials this architecture is trained, and whose tokens it knows.
+
+        By default it is `task` itself.
+        """
         return task
 
     @classmethod
     def empty(cls, vocabulary: Vocabulary, task: Task, width: int) -> "Network":
-        """A network without weights: layers that draw their own would draw from the global generator."""
+        """Return a network whose weights are on the meta device.
+
+        Layers that drew their own weights would draw them from the global generator.
+        """
         with torch.device("meta"):
             return cls(vocabulary, task, width)
 
     @classmethod
     def initialised(cls, task: Task, seed: int, width: int = 128) -> "Network":
-        """An untrained network in evaluation mode, its weights drawn as PyTorch's layers draw theirs.
+        """Return an untrained, frozen network, with weights drawn from the default distributions of PyTorch's layers.
+
+        Args:
+            task: The task whose trials the network's sites read.
+            seed: The seed of the weights.
+            width: The width of the states.
 
         Raises:
-            InvalidArgument: the seed is negative, or the network too large for the memory.
+            InvalidArgument: The seed is negative, or the network does not fit into memory.
         """
         if seed < 0:
             raise InvalidArgument(f"seed must not be negative, found {seed}")
@@ -67,24 +86,35 @@ class Network(nn.Module, ABC):
         return network.freeze()
 
     def untrained(self, seed: int) -> "Network":
-        """A network of this shape with freshly drawn weights, where these are and at their precision: a control."""
+        """Return an untrained network of the same shape, device and precision, for the control `untrained`.
+
+        Args:
+            seed: The seed of the weights.
+        """
         weight = next(self.parameters())
         return type(self).initialised(self.task, seed, self.width).to(weight.device, weight.dtype)
 
     def save(self, folder: Path) -> None:
-        """Write the weights into a folder that exists.
+        """Write the weights into an existing folder.
 
         Raises:
-            InvalidArgument: the folder cannot be written.
+            FileFormatError: The folder cannot be written.
         """
         write_tensors(folder / WEIGHTS, self.state_dict())
 
     @classmethod
     def saved(cls, folder: Path, vocabulary: Vocabulary, task: Task, width: int) -> "Network":
-        """The network whose weights are in a folder.
+        """Return the network whose weights are saved in a folder.
+
+        Args:
+            folder: The folder.
+            vocabulary: The tokens that the network knows.
+            task: The task whose trials its sites read.
+            width: The width of its states.
 
         Raises:
-            InvalidArgument: weights are missing, NaN or infinite, or not those of such a network.
+            FileFormatError: The file of the weights is missing or broken, or a weight is NaN or infinite.
+            InvalidArgument: The weights are not those of a network of this architecture, vocabulary and width.
         """
         network = cls.empty(vocabulary, task, width)
         weights, _ = read_tensors(folder / WEIGHTS)
@@ -96,7 +126,7 @@ class Network(nn.Module, ABC):
         return network
 
     def freeze(self) -> "Network":
-        """This network in evaluation mode and without weight gradients, as every search wants it."""
+        """Return this network in evaluation mode and without weight gradients, as a search requires."""
         return self.eval().requires_grad_(False)
 
     def site(self, at: str, task: Task | None = None) -> Any:
@@ -104,10 +134,10 @@ class Network(nn.Module, ABC):
 
         Args:
             at: The name of the place: `"hidden"`, `"embedding"`, `"layer.3"`, or the path of a submodule.
-            task: The task whose trials the site reads; by default, the network's own.
+            task: The task whose trials the site reads. By default the network's own.
 
         Raises:
-            InvalidArgument: there is no such place, or the network does not know the tokens of `task`.
+            InvalidArgument: There is no such place, or the network does not know the tokens of `task`.
         """
         return lookup(f"site of {self.name}", at, site_factories(self))(self, task or self.task)
 
@@ -118,17 +148,17 @@ class Network(nn.Module, ABC):
 
     @property
     def known(self) -> int:
-        """The number of logits: predicted ids are below it."""
+        """The number of logits. Predicted ids are below it."""
         return len(self.vocabulary)
 
     @property
     def inputs(self) -> int:
-        """The number of ids that may be read: input ids are below it."""
+        """The number of ids that the network can read. Input ids are below it."""
         return self.known
 
     @property
     def fingerprint(self) -> str:
-        """The first 16 hexadecimal digits of the SHA-256 of all weights: which network this was."""
+        """The first 16 hexadecimal digits of the SHA-256 of all weights, which identify the network."""
         digest = hashlib.sha256()
         for name, weight in sorted(self.state_dict().items()):
             digest.update(name.encode())

@@ -1,4 +1,4 @@
-"""A network in a folder: its weights as safetensors, and a card that says what it is."""
+"""Saved networks: a folder with the weights as safetensors, and a card that describes the network."""
 
 from pathlib import Path
 from typing import Literal
@@ -21,7 +21,7 @@ CARD = "card.json"
 
 
 class Card(BaseModel):
-    """What a trained network is: enough to build it again, and to say how it came about."""
+    """The description of a trained network: its architecture, its task, and its training."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -32,41 +32,53 @@ class Card(BaseModel):
     width: int = Field(gt=0)
     vocabulary: tuple[str, ...]
     accuracy: float = Field(ge=0, le=1)
-    """Share of held-out trials whose determined tokens were all predicted."""
+    """The share of held-out trials whose determined tokens were all predicted."""
     steps: int
     seconds: float
-    """Training time."""
+    """The duration of the training in seconds."""
     causalign: str
     torch: str
 
 
 def architecture_of(name: str) -> type[Network]:
-    """The class of that architecture.
+    """Return the class of an architecture by its name.
 
     Raises:
-        FileFormatError: there is none.
+        InvalidArgument: There is no such architecture.
     """
     return lookup("architecture", name, ARCHITECTURES)
 
 
 def build(task: Task | str, architecture: str, seed: int, width: int = 128) -> Network:
-    """An untrained network of that architecture for that task."""
+    """Return an untrained network.
+
+    Args:
+        task: The task, or its name.
+        architecture: A key of `ARCHITECTURES`, such as `"gru"`.
+        seed: The seed of the weights.
+        width: The width of the states.
+
+    Raises:
+        InvalidArgument: The task or the architecture is unknown, the seed is negative, or the network does not fit
+            into memory.
+    """
     task = tasks.by_name(task) if isinstance(task, str) else task
     return architecture_of(architecture).initialised(task, seed, width)
 
 
 def save_network(network: Network, card: Card, folder: Path) -> None:
-    """Write weights and card; the card last, so that a folder with a card is whole."""
+    """Write the weights, then the card, so that a folder with a card is complete."""
     output_folder(folder)
     network.save(folder)
     write_text(folder / CARD, card.model_dump_json(indent=2) + "\n")
 
 
 def read_card(folder: Path) -> Card:
-    """The card of a saved network.
+    """Return the card of a saved network.
 
     Raises:
-        FileFormatError: the folder has no card, or one that says something else than a card does.
+        FileFormatError: The folder has no card.
+        InvalidArgument: The card has an invalid field.
     """
     path = folder / CARD
     try:
@@ -78,19 +90,24 @@ def read_card(folder: Path) -> Card:
 
 
 def load_network(folder: Path | str, name: str | None = None, task: Task | None = None) -> Network:
-    """The frozen network saved in `folder`, called `name` (or by its folder) wherever it is reported.
+    """Load a saved network and freeze it.
 
-    A network of a task of one's own needs that `task`; the project's are found by the card.
+    Args:
+        folder: The folder of the network.
+        name: The network's name in results. By default the folder.
+        task: The task of the network. It is needed for a user-defined task only; the card names the others.
 
     Raises:
-        FileFormatError: card or weights are missing, broken, or do not fit each other; a weight is NaN or infinite.
+        FileFormatError: The card or the weights are missing or broken, a weight is NaN or infinite, or the network is
+            of another task.
+        InvalidArgument: The card has an invalid field, or the weights do not fit the card.
     """
     folder = Path(folder)
     card = read_card(folder)
     if task is None:
         if card.task not in tasks.names():
             error = unknown("task", card.task, tasks.names())
-            raise FileFormatError(f"{folder}: {error}; one's own is given from Python, load_network(folder, task=...)")
+            raise FileFormatError(f"{folder}: {error}; a user-defined task is passed as load_network(folder, task=...)")
         task = tasks.by_name(card.task)
     elif task.name != card.task:
         raise FileFormatError(f"{folder} is a network of the task {card.task!r}, found {task.name!r}")

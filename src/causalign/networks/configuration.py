@@ -1,4 +1,4 @@
-"""Language models as their configuration describes them: what one takes, when none of its weights are to be read."""
+"""The configuration of a language model, from which its size is computed without reading its weights."""
 
 from typing import Any
 
@@ -11,16 +11,18 @@ from causalign.tasks.in_context import InContext
 
 
 class ModelConfiguration:
-    """The configuration and the tokenizer of a language model in a folder, or of that name on the hub.
+    """The configuration and the tokenizer of a language model in a folder, or of that name on the Hugging Face hub.
 
     Args:
-        path: the folder; it need not hold weights.
-        task: whose trials it is shown. Which counts it would fail is not known: all are taken.
-        dtype: as of `from_pretrained`.
-        trust_remote_code: as of `from_pretrained`.
+        path: The folder, which need not hold weights, or the name on the hub.
+        task: The task whose trials the model reads. All counts are kept, because those that the model fails are not
+            known without its weights.
+        dtype: As for `from_pretrained`.
+        trust_remote_code: As for `from_pretrained`.
 
     Raises:
-        CausalignError: there is no such model, or its tokenizer does not have one token for each of the task's.
+        InvalidArgument: There is no such model, or its tokenizer does not have one token for each of the task's tokens.
+        MissingDependency: transformers is not installed.
     """
 
     def __init__(self, path: str, task: InContext, dtype: str | None = None, trust_remote_code: bool = False) -> None:
@@ -31,14 +33,14 @@ class ModelConfiguration:
             self._spelling = self._source.spelling(task)
 
     def nbytes(self, layers: int) -> int:
-        """Of its weights, had it so many layers."""
+        """Return the bytes of the weights of the model with this number of layers."""
         return self._source.nbytes(self._source.config(layers))
 
     def drawn(self, layers: int) -> HuggingFace:
-        """A model like it, but of so many layers, and with weights drawn at random.
+        """Return a model of this configuration with another number of layers and random weights.
 
         Raises:
-            CausalignError: even that does not fit into memory, or its kind is not supported.
+            InvalidArgument: The model does not fit into memory, or its type is not supported.
         """
         from transformers import AutoModelForCausalLM
 

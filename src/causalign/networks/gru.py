@@ -1,4 +1,4 @@
-"""The paper's GRU: one cell and a readout."""
+"""The GRU of the paper: one cell and a readout."""
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from causalign.tasks.vocabulary import Vocabulary
 
 
 class GRU(Network):
-    """Token embedding, one GRU cell of the same width, readout MLP (equations 1 and 2, A.1)."""
+    """A token embedding, one GRU cell of the same width, and a readout MLP (equations 1 and 2, A.1)."""
 
     architecture = "gru"
 

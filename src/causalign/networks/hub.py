@@ -1,4 +1,4 @@
-"""Language models from a folder, or by their name on the Hugging Face hub."""
+"""Loading of language models from a folder, or by their name on the Hugging Face hub."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -26,21 +26,26 @@ def from_pretrained(
 ) -> HuggingFace:
     """Load a causal language model from a folder, or by its name on the Hugging Face hub, and freeze it.
 
-    Its tokenizer is `network.tokenizer`; a dataset of text needs no other. Where there is a GPU and accelerate, the
-    model is laid out over the devices there are (`device_map="auto"`).
+    The tokenizer of the model is `network.tokenizer`, and a dataset of text uses it. With a GPU and accelerate, the
+    model is distributed over the available devices (`device_map="auto"`).
 
     Args:
-        path: The folder, or the name on the hub; only weights in safetensors are read.
-        task: A task whose trials the model reads. Without one, a counterfactual dataset supplies the inputs. The counts
-            of the in-context task that the model fails are left out of its trials; `network.task` says which.
-        tokens: The model's id of each of the task's tokens; by default its tokenizer reads what `task.texts` says.
-        dtype: `float32`, `bfloat16` or `float16`; by default as saved.
+        path: The folder, or the name on the hub. Only weights in safetensors are read.
+        task: A task whose trials the model reads. Without a task, a counterfactual dataset supplies the inputs. Counts
+            of the in-context task that the model fails are left out of its trials; `network.task.failed` lists them.
+        tokens: The model's id of each of the task's tokens. By default its tokenizer encodes `task.texts`.
+        dtype: `float32`, `bfloat16` or `float16`. By default that of the saved weights.
         trust_remote_code: Whether code that comes with the model may be run.
-        name: The model's name in results; by default `hf:` and the path.
+        name: The model's name in results. By default `hf:` and the path.
+
+    Returns:
+        The frozen network.
 
     Raises:
-        InvalidArgument: there is no such model, it lacks weights or is of a kind that is not supported, its tokenizer
-            does not have one token for each of the task's, it does not fit into memory, or it fails at all counts.
+        InvalidArgument: There is no such model, its weights are incomplete, its type is not supported, its tokenizer
+            does not have one token for each of the task's tokens, it does not fit into memory, or it fails at all
+            counts.
+        MissingDependency: transformers is not installed.
     """
     source = Source(str(path), name or f"hf:{path}", dtype, trust_remote_code)
     with source.opened():
@@ -55,7 +60,7 @@ def from_pretrained(
 
 
 def _weights(source: Source) -> Any:
-    """The model, all of whose weights were in its files."""
+    """Load the model, and check that its files have all of its weights."""
     from transformers import AutoModelForCausalLM
 
     config = source.config()
@@ -76,12 +81,12 @@ def _weights(source: Source) -> Any:
 
 
 def _without_failed(network: HuggingFace, task: InContext) -> InContext:
-    """The task without the counts that the network fails: there is one trial of each."""
+    """Return the task without the counts that the network fails. A count has one trial."""
     ids, failed = task.vocabulary.within(network.ids, whose=network.name), []
     for count in task.quantities:
         trial = InContext([count], task.words).trials(1, numpy_stream(0, "counts"))
         if accuracy(network, replace(trial, tokens=ids[trial.tokens])) < 1:
             failed.append(count)
     if len(failed) == len(task.quantities):
-        raise InvalidArgument(f"{network.name} does {task.name} at none of the counts {', '.join(map(str, failed))}")
+        raise InvalidArgument(f"{network.name} solves {task.name} at none of the counts {', '.join(map(str, failed))}")
     return InContext(task.quantities, task.words, failed)

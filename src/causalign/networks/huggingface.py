@@ -1,4 +1,4 @@
-"""Causal language models of Hugging Face's transformers, as networks of the project."""
+"""Causal language models of Hugging Face's transformers, as networks."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,18 +18,18 @@ from causalign.tasks.no_task import NoTask
 from causalign.tasks.vocabulary import PAD, Vocabulary
 
 Turn = tuple[Float[Tensor, "*rows half"], Float[Tensor, "*rows half"]]
-"""Cosine and sine of the angles by which rotary positions turn queries and keys."""
+"""Cosine and sine of the angles by which rotary positions rotate queries and keys."""
 
 
 @dataclass(frozen=True)
 class _Family:
-    """What a family of models calls its parts."""
+    """The names of the parts of models of one family."""
 
     layers: str = "layers"
     norm: str = "norm"
-    """That after the last layer."""
+    """The norm after the last layer."""
     positions: str | None = None
-    """Learned positions, added to the token embedding."""
+    """The learned positions, which are added to the token embedding; `None` for rotary positions."""
 
 
 _FAMILIES = {
@@ -52,23 +52,25 @@ _FAMILIES = {
 
 
 class HuggingFace(Network):
-    """A decoder-only model that `AutoModelForCausalLM` made, frozen; its weights are shared, not copied.
+    """A decoder-only model from `AutoModelForCausalLM`, frozen. Its weights are shared, not copied.
 
     Args:
-        model: The model; it is put into evaluation mode, and its weights take no gradient from now on.
-        task: Whose trials it is shown; none where all interventions are one's own.
-        tokens: The model's id of each of the task's tokens. The pad `P` may be left out: pads come last in a trial,
-            where nothing sees them.
-        name: What it is called wherever it is reported; by default, as the model is.
-        prompt: Ids that are read before every trial, ahead of B. Positions count from B, and no swap is in the prompt.
+        model: The model. It is put into evaluation mode, and its weights take no gradient from now on.
+        task: The task whose trials the model reads. Without a task, a counterfactual dataset supplies the inputs.
+        tokens: The model's id of each of the task's tokens. The pad `P` may be left out, because pads come last in a
+            trial, where no other token attends to them.
+        name: The model's name in results. By default the name in its configuration.
+        prompt: Ids that are read before every trial, ahead of B. Positions are counted from B, and no swap is in the
+            prompt.
 
     Raises:
-        InvalidArgument: the model is of a kind that is not supported, or `tokens` are not what the task needs.
+        InvalidArgument: The type of the model is not supported, an id is unknown to the model or belongs to two tokens,
+            or a token of the task has no id.
     """
 
     architecture = "huggingface"
     tokenizer: Any = None
-    """The tokenizer that belongs to the model, where it is known."""
+    """The tokenizer of the model; `None` if it is not known."""
 
     def __init__(
         self,
@@ -79,7 +81,7 @@ class HuggingFace(Network):
         prompt: Sequence[int] = (),
     ) -> None:
         task, tokens = task or NoTask(), tokens or {}
-        of: Any = model  # what transformers' models have beyond modules is in no type of ours
+        of: Any = model  # the attributes of transformers' models are not typed here
         self._family = _family_of(of)
         self._ids = {PAD: 0, **tokens}
         super().__init__(Vocabulary(tuple(self._ids)), task, of.get_input_embeddings().embedding_dim)
@@ -123,11 +125,16 @@ class HuggingFace(Network):
 
     @property
     def layers(self) -> list[nn.Module]:
-        """The decoder layers, the lowest first."""
+        """The decoder layers, from the lowest to the highest."""
         return list(getattr(self.model.base_model, self._family.layers))
 
     def embed(self, tokens: Int[Tensor, "*rows"], positions: Int[Tensor, "*rows"]) -> Float[Tensor, "*rows width"]:
-        """The residual stream before the first layer."""
+        """Return the residual stream before the first layer.
+
+        Args:
+            tokens: Token ids, `[*rows]`.
+            positions: The position of each token, `[*rows]`, counted from the first token of the prompt.
+        """
         residual: Tensor = self.model.get_input_embeddings()(tokens)
         if self._family.positions is not None:
             residual = residual + getattr(self.model.base_model, self._family.positions)(positions)
@@ -136,17 +143,18 @@ class HuggingFace(Network):
     def turns(
         self, residual: Float[Tensor, "trials time width"], positions: Int[Tensor, "#trials time"]
     ) -> list[Turn | None]:
-        """How every layer turns its queries and keys: not at all, where the model has no rotary positions."""
+        """Return the rotation of queries and keys in every layer; `None` for models without rotary positions."""
         if self._family.positions is not None:
             return [None] * len(self.layers)
         rotary = self.model.base_model.rotary_emb
         if not isinstance(rotary.rope_type, dict):
             return [rotary(residual, positions)] * len(self.layers)
-        of_type = {each: rotary(residual, positions, each) for each in rotary.rope_type}  # Gemma 3: by kind of layer
+        # Gemma 3 rotates by other angles in each type of layer.
+        of_type = {each: rotary(residual, positions, each) for each in rotary.rope_type}
         return [of_type[each] for each in self.model.config.layer_types]
 
     def read_out(self, residual: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows vocabulary"]:
-        """The logits, from the residual stream after the last layer."""
+        """Return the logits of the residual stream after the last layer."""
         norm, head = getattr(self.model.base_model, self._family.norm), self.model.get_output_embeddings()
         normed = norm(residual.to(_device(norm, residual)))
         logits: Tensor = head(normed.to(_device(head, normed))).to(residual.device)
@@ -155,10 +163,10 @@ class HuggingFace(Network):
 
     @property
     def reach(self) -> int:
-        """How many positions the model is made for, the prompt's included.
+        """The number of positions that the model supports, those of the prompt included.
 
-        Learned positions end there. Rotary ones are not known beyond it, and some turn all of a longer trial otherwise,
-        so that what was computed of its beginning would no longer hold.
+        Learned positions do not exist beyond it. Models with rotary positions were not made for longer inputs. Some of
+        them rotate every position of a longer input by other angles, so that cached keys would no longer be valid.
         """
         config = self.model.config
         if self._family.positions is not None:
@@ -169,7 +177,10 @@ class HuggingFace(Network):
 
     @override
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "HuggingFace":
-        """Move or cast the weights. Rotary frequencies are no weights: at half precision they would turn wrongly."""
+        """Move or cast the weights.
+
+        Rotary frequencies are moved but not cast, because angles at half precision would be wrong.
+        """
 
         def weights_only(tensor: Tensor) -> Tensor:
             applied = fn(tensor)
@@ -181,12 +192,12 @@ class HuggingFace(Network):
 
 
 def _device(module: nn.Module, like: Tensor) -> torch.device:
-    """Where a module is, and so what it is given has to be; anywhere, if it has no weights."""
+    """Return the device of a module's weights, or that of `like` if the module has no weights."""
     return next((weight.device for weight in module.parameters()), like.device)
 
 
 def is_supported(model: Any) -> bool:
-    """Whether a model is of a kind that `HuggingFace` takes."""
+    """Return whether the type of a model is one that `HuggingFace` supports."""
     return _kind(model) in _FAMILIES and getattr(model, "get_output_embeddings", lambda: None)() is not None
 
 
@@ -195,25 +206,26 @@ def _kind(model: Any) -> str:
 
 
 def _family_of(model: Any) -> _Family:
-    """What the model calls its parts, once it is found that it can be run in parts.
+    """Check that a model can be run layer by layer, and return the names of its parts.
 
     Raises:
-        InvalidArgument: it looks ahead, predicts no next token, is quantised or offloaded, or of another family.
+        InvalidArgument: The model attends to later tokens, does not predict the next token, is quantized or offloaded,
+            or is of another family.
     """
     name = f"{type(model).__name__} ({_kind(model)})"
     if not is_supported(model):
         raise InvalidArgument(
-            f"{name} is not supported; causal language models, which predict the next token, of the types "
-            f"{', '.join(_FAMILIES)} are"
+            f"{name} is not supported; the supported types of causal language models, which predict the next token, "
+            f"are {', '.join(_FAMILIES)}"
         )
     if getattr(model.config, "use_bidirectional_attention", False):
-        raise InvalidArgument(f"{name} looks ahead (use_bidirectional_attention): it is no causal model")
+        raise InvalidArgument(f"{name} attends to later tokens (use_bidirectional_attention); it is not a causal model")
     quantised = getattr(model.config, "quantization_config", None)
     if quantised is not None:
         how = quantised if isinstance(quantised, dict) else vars(quantised)
-        raise InvalidArgument(f"{name} is quantised ({how.get('quant_method')}): load it as bfloat16 instead")
+        raise InvalidArgument(f"{name} is quantized ({how.get('quant_method')}); load it as bfloat16 instead")
     if any(weight.is_meta for weight in model.parameters()):
         raise InvalidArgument(
-            f"{name} has weights that are offloaded: it does not fit into memory; load it as bfloat16"
+            f"{name} has weights that are offloaded because it does not fit into memory; load it as bfloat16"
         )
     return _FAMILIES[_kind(model)]

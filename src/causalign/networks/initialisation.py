@@ -1,4 +1,4 @@
-"""What a module of others would be before it was trained."""
+"""Re-initialization of a user-supplied module, for the control `untrained`."""
 
 from copy import deepcopy
 from typing import Any
@@ -11,10 +11,18 @@ from causalign.random_streams import torch_stream
 
 
 def untrained_copy(module: nn.Module, seed: int, name: str) -> nn.Module:
-    """A module of the same shape, place and precision, its weights drawn anew as its layers draw theirs.
+    """Return an untrained module of the same shape, device and precision.
+
+    Every layer draws its weights anew by its own `reset_parameters`. A model of Hugging Face is made from its
+    configuration instead.
+
+    Args:
+        module: The module. It is not changed.
+        seed: The seed of the weights.
+        name: The name of the module in the error message.
 
     Raises:
-        InvalidArgument: some weights belong to a layer that does not say how it is initialised.
+        InvalidArgument: A weight belongs to a layer without `reset_parameters`.
     """
     weight = next(module.parameters())
     with torch.random.fork_rng(devices=[]):  # layers draw from the global generator
@@ -30,5 +38,5 @@ def untrained_copy(module: nn.Module, seed: int, name: str) -> nn.Module:
                 drawn |= {id(each) for each in layer.parameters(recurse=False)}
     left = [path for path, each in fresh.named_parameters() if id(each) not in drawn]
     if left:
-        raise InvalidArgument(f"how {name} is before it is trained is not known: {left[0]} has no reset_parameters()")
+        raise InvalidArgument(f"{name} cannot be re-initialized: the layer of {left[0]} has no reset_parameters()")
     return fresh

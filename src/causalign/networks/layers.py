@@ -1,4 +1,4 @@
-"""The layers that networks share, and how their weights are first drawn."""
+"""The layers that networks share, and the initialization of their weights."""
 
 import math
 
@@ -9,7 +9,11 @@ from typing_extensions import override
 
 
 class Dropout(nn.Module):
-    """Dropout whose masks come from a generator of its own, which the trainer sets at every step."""
+    """Dropout whose masks come from its own generator, which the trainer sets at every step.
+
+    Args:
+        share: The share of units that are dropped.
+    """
 
     def __init__(self, share: float) -> None:
         super().__init__()
@@ -25,12 +29,17 @@ class Dropout(nn.Module):
 
 
 def readout(width: int, tokens: int) -> nn.Sequential:
-    """The paper's readout: an MLP of four times the width, GELU, half its hidden units dropped (A.1)."""
+    """Return the readout of the paper: an MLP with GELU and dropout of half its hidden units (A.1).
+
+    Args:
+        width: The width of its input. The hidden layer has four times as many units.
+        tokens: The number of logits.
+    """
     return nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), Dropout(0.5), nn.Linear(4 * width, tokens))
 
 
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
-    """PyTorch's default initialisation, from a given generator."""
+    """Initialize weights as PyTorch does by default, with draws from `generator`."""
     for module in network.modules():
         if isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, generator=generator)

@@ -1,4 +1,4 @@
-"""A small Llama for tasks that are written as text, trained here from nothing."""
+"""A small Llama for tasks that are written as text, which is trained from random weights."""
 
 import re
 import tempfile
@@ -20,15 +20,20 @@ from causalign.random_streams import torch_stream
 from causalign.tasks.base import BEGIN, Task
 from causalign.tasks.vocabulary import PAD, Vocabulary
 
-_PIECE = r" ?\w+| ?[^\w\s]|\n"  # a word or a mark with the space before it, or the end of a line
+_PIECE = r" ?\w+| ?[^\w\s]|\n"  # a word or a punctuation mark with the space before it, or the end of a line
 _UNKNOWN = "<unknown>"
 _DEPTH, _HEAD, _REACH = 2, 32, 512
 
 
 class Llama(HuggingFace):
-    """Two layers of Llama, and a tokenizer that knows the words of the task's text.
+    """A Llama with two layers, and a tokenizer of the words in the task's text.
 
-    It is saved as Hugging Face's models are, tokenizer included, and can be used like any other of them.
+    It is saved like any model of Hugging Face, its tokenizer included, and can be used as one.
+
+    Args:
+        model: The model.
+        tokenizer: The tokenizer.
+        task: The task whose trials the model reads.
     """
 
     architecture = "llama"
@@ -42,11 +47,13 @@ class Llama(HuggingFace):
     @classmethod
     def initialised(cls, task: Task, seed: int, width: int = 128) -> "Llama":
         if find_spec("transformers") is None:
-            raise MissingDependency("a llama is made with transformers: pip install 'causalign[hf]'")
+            raise MissingDependency("a llama needs transformers: pip install 'causalign[hf]'")
         if task.texts is None:
-            raise InvalidArgument(f"a llama reads text, and {task.name} does not say how it is written (Task.texts)")
+            raise InvalidArgument(
+                f"a llama reads text, and {task.name} does not define the texts of its tokens (Task.texts)"
+            )
         if width < 1 or width % _HEAD:
-            raise InvalidArgument(f"a llama has heads of {_HEAD} units: its width must be a multiple, found {width}")
+            raise InvalidArgument(f"a llama has heads of {_HEAD} units; its width must be a multiple, found {width}")
         tokenizer = _tokenizer(task)
         model = _model(width, len(tokenizer))
         initialise(model, torch_stream(seed, "initialise", cls.architecture))
@@ -61,7 +68,7 @@ class Llama(HuggingFace):
                 self.model.save_pretrained(temporary)
                 self.tokenizer.save_pretrained(temporary)
                 for file in Path(temporary).iterdir():
-                    file.chmod(0o666 & ~current_umask())  # the weights come private
+                    file.chmod(0o666 & ~current_umask())  # the weights are written readable by their owner only
                     file.replace(folder / file.name)
         except OSError as error:
             raise InvalidArgument(f"cannot write to {folder}: {error.strerror or error}") from None
@@ -73,7 +80,7 @@ class Llama(HuggingFace):
 
 
 def _tokenizer(task: Task) -> Any:
-    """One that has a token for every word and mark of the task's text."""
+    """Return a tokenizer with one token for every word and punctuation mark of the task's text."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -101,5 +108,5 @@ def _model(width: int, vocabulary: int) -> Any:
         bos_token_id=None,
         eos_token_id=None,
     )
-    with torch.random.fork_rng(devices=[]):  # it draws its first weights from the global generator
+    with torch.random.fork_rng(devices=[]):  # the model draws its first weights from the global generator
         return LlamaForCausalLM(config)

@@ -1,4 +1,4 @@
-"""The paper's LSTM: one cell and a readout."""
+"""The LSTM of the paper: one cell and a readout."""
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -12,9 +12,16 @@ from causalign.tasks.vocabulary import Vocabulary
 
 
 class LSTM(Network):
-    """Token embedding, one LSTM cell, readout MLP of its hidden vector (equations 1 and 2, A.1).
+    """A token embedding, one LSTM cell, and a readout MLP of its hidden vector (equations 1 and 2, A.1).
 
-    `width` is that of the state `[h ; c]`, so that h, c and the embedding have half of it each: 64 of 128.
+    Args:
+        vocabulary: The tokens that the network knows, in the order of their ids.
+        task: The task whose trials its sites read.
+        width: The width of the state `[h ; c]`. The hidden vector h, the cell c and the embedding have half of it each:
+            64 of 128.
+
+    Raises:
+        InvalidArgument: The width is odd.
     """
 
     architecture = "lstm"
@@ -22,7 +29,7 @@ class LSTM(Network):
     def __init__(self, vocabulary: Vocabulary, task: Task, width: int) -> None:
         super().__init__(vocabulary, task, width)
         if width % 2:
-            raise InvalidArgument(f"the width of an lstm is that of h and c together, an even number; found {width}")
+            raise InvalidArgument(f"the width of an lstm, of h and c together, must be an even number; found {width}")
         self.embedding = nn.Embedding(len(vocabulary), width // 2)
         self.cell = nn.LSTM(width // 2, width // 2, batch_first=True)
         self.readout = readout(width // 2, len(vocabulary))

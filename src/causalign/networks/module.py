@@ -1,4 +1,4 @@
-"""Anybody's module, as a network of the project."""
+"""A user-supplied module as a network."""
 
 import inspect
 import sys
@@ -20,25 +20,29 @@ from causalign.tasks.no_task import NoTask
 from causalign.tasks.vocabulary import Vocabulary
 
 FEW = (3, 7)
-"""Trials and tokens of a first run: different, so that what is trials and what is time can be told apart."""
+"""Numbers of trials and of tokens in a first run. They differ, so that the two dimensions can be distinguished."""
 
 
 class ModuleNetwork(Network):
-    """A module from token ids `[trials, time]` to logits, frozen; its weights are shared, not copied.
+    """A module from token ids `[trials, time]` to logits, frozen. Its weights are shared, not copied.
 
-    The logits are what the module gives, or its `.logits`, its entry `"logits"`, or the first entry of a tuple.
+    The logits are the output of the module, the output's attribute `.logits`, its entry `"logits"`, or the first entry
+    of a tuple or list.
 
     Args:
-        module: The module, in evaluation mode; its weights take no gradient from now on. One compiled by
-            `torch.compile` is run as it was written, one wrapped by nnsight without its wrapper.
-        task: The task whose trials the module reads. Without one, a counterfactual dataset supplies the inputs.
-        tokens: The module's id of each of the task's tokens. The pad `P` may be left out: pads come last in a trial,
-            where nothing sees them.
-        name: What it is called wherever it is reported; by default, as its class is.
-        tolerance: How much of the largest logit a run that goes on from a state may differ from the plain run.
+        module: The module, in evaluation mode. Its weights take no gradient from now on. A module compiled by
+            `torch.compile` is run uncompiled, and a module wrapped by nnsight is run without its wrapper.
+        task: The task whose trials the module reads. Without a task, a counterfactual dataset supplies the inputs.
+        tokens: The module's id of each of the task's tokens. The pad `P` may be left out, because pads come last in a
+            trial, where no other token depends on them.
+        name: The module's name in results. By default the name of its class.
+        tolerance: The largest difference between the logits of a resumed run and of the plain run, as a share of the
+            largest logit.
 
     Raises:
-        InvalidArgument: the module cannot be run so, or is not frozen, or `tokens` are not what the task needs.
+        InvalidArgument: The module is in training mode, is compiled by `torch.jit`, has no weights, is quantized, is on
+            several devices, cannot be run on token ids, or does not return logits; or `tokens` do not fit the module
+            and the task.
     """
 
     architecture = "module"
@@ -54,7 +58,7 @@ class ModuleNetwork(Network):
         module = unwrap(module)
         name = name or type(module).__name__
         ids, task = with_pad({} if tokens is None else tokens, name), task or NoTask()
-        super().__init__(Vocabulary(tuple(ids)), task, width=0)  # each of its places has a width of its own
+        super().__init__(Vocabulary(tuple(ids)), task, width=0)  # every site has its own width
         self.name = name
         self.tolerance = tolerance
         require_sound(module, self.name)
@@ -66,17 +70,17 @@ class ModuleNetwork(Network):
 
     @property
     def head(self) -> nn.Module | None:
-        """The last layer, if the logits are a linear layer's very output."""
+        """The linear layer whose output the logits are; `None` if there is none."""
         return None if self._head is None else self.module.get_submodule(self._head)
 
     def _first_run(self) -> tuple[str | None, int, int]:
-        """Return the path of that layer, the number of logits, and the number of ids that may be read."""
+        """Return the path of the head, the number of logits, and the number of ids that can be read."""
         outputs: dict[str, Tensor] = {}
         embeddings: list[nn.Embedding] = []
         tokens = few_tokens(self.module)
 
-        def same(given: Tensor) -> bool:
-            return given.shape == tokens.shape and torch.equal(given.to(tokens), tokens)
+        def same(ids: Tensor) -> bool:
+            return ids.shape == tokens.shape and torch.equal(ids.to(tokens), tokens)
 
         hooks = [
             each.register_forward_hook(lambda _, __, out, path=path: outputs.update({path: out}))
@@ -99,7 +103,7 @@ class ModuleNetwork(Network):
         logits = _logits_of(output, self.name)
         if logits.dim() != 3 or logits.shape[:2] != tokens.shape:
             raise InvalidArgument(
-                f"{self.name} gives {list(logits.shape)} for {list(tokens.shape)} token ids; "
+                f"{self.name} returns {list(logits.shape)} for {list(tokens.shape)} token ids; "
                 "expected logits [trials, time, vocabulary]"
             )
         known = logits.shape[2]
@@ -125,7 +129,7 @@ class ModuleNetwork(Network):
     @property
     @override
     def inputs(self) -> int:
-        """The size of the embedding that reads the token ids; where there is none, the number of logits."""
+        """The size of the embedding that reads the token ids; without such an embedding, the number of logits."""
         return self._inputs
 
     @override
@@ -133,7 +137,13 @@ class ModuleNetwork(Network):
         return _logits_of(run(self.module, tokens, self.name), self.name)
 
     def before_head(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time features"]:
-        """What the last layer gets; the run ends there, because the logits of whole trials can be gigabytes."""
+        """Return the input of the head.
+
+        The run stops there, because the logits of whole trials can take gigabytes.
+
+        Raises:
+            InvalidArgument: The module does not run its head on these tokens.
+        """
         head = self.head
         assert head is not None
 
@@ -147,26 +157,26 @@ class ModuleNetwork(Network):
             return reached.features
         finally:
             hook.remove()
-        raise InvalidArgument(f"{self.name} does not always run its last layer")
+        raise InvalidArgument(f"{self.name} does not run its last layer on every input")
 
 
-class _Reached(BaseException):  # so that no `except Exception` of the module's holds it up
+class _Reached(BaseException):  # so that an `except Exception` in the module does not catch it
     def __init__(self, features: Tensor) -> None:
         self.features = features
 
 
 def unwrap(module: Any) -> nn.Module:
-    """The module that a wrapper of torch.compile, or of nnsight, is around; any other as it is.
+    """Return the module inside a wrapper of `torch.compile` or of nnsight, and any other module unchanged.
 
     Raises:
-        InvalidArgument: it is no module.
+        InvalidArgument: The argument is not a `torch.nn.Module`.
     """
     if any(kind.__module__.partition(".")[0] == "nnsight" for kind in type(module).__mro__):
         module = module._module
     module = getattr(module, "_orig_mod", module)
     if isinstance(module, type) and issubclass(module, nn.Module):
         raise InvalidArgument(
-            f"a site is a place in a module; found the class {module.__name__}: give an instance of it"
+            f"a site is a place in a module; found the class {module.__name__}; pass an instance of it"
         )
     if not isinstance(module, nn.Module):
         raise InvalidArgument(f"a site is a place in a torch.nn.Module; found {type(module).__name__}")
@@ -174,22 +184,27 @@ def unwrap(module: Any) -> nn.Module:
 
 
 def submodules(module: nn.Module) -> dict[str, nn.Module]:
-    """All submodules by their paths; one that is in several places by each."""
+    """Return all submodules by path. A submodule that is in several places has several paths."""
     return {path: each for path, each in module.named_modules(remove_duplicate=False) if path}
 
 
 def few_tokens(module: nn.Module) -> Int[Tensor, "trials time"]:
-    """Token ids that any vocabulary has."""
+    """Return token ids that every vocabulary has: zeros of the shape `FEW`."""
     return torch.zeros(FEW, dtype=torch.long, device=next(module.parameters()).device)
 
 
 def run(module: nn.Module, tokens: Int[Tensor, "trials time"], name: str) -> Any:
-    """What the module gives, run as it was written: in compiled code no hook would be called.
+    """Run a module uncompiled, because compiled code calls no hooks, and return its output.
+
+    Args:
+        module: The module.
+        tokens: Token ids, `[trials, time]`.
+        name: The name of the module in the error message.
 
     Raises:
-        InvalidArgument: the module raised something.
+        InvalidArgument: The module raised an exception.
     """
-    compiles = "torch._dynamo" in sys.modules  # it takes seconds to import, and nothing is compiled without it
+    compiles = "torch._dynamo" in sys.modules  # importing it takes seconds, and nothing is compiled without it
     eager: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager") if compiles else nullcontext()
     options = {"use_cache": False} if "use_cache" in inspect.signature(module.forward).parameters else {}
     try:
@@ -214,23 +229,28 @@ def _logits_of(output: Any, name: str) -> Tensor:
         found = output[0]
     if not isinstance(found, Tensor):
         raise InvalidArgument(
-            f"{name} gives {type(output).__name__}; expected logits, or .logits, or a tuple that begins with them"
+            f"{name} returns {type(output).__name__}; expected logits, or .logits, or a tuple that begins with them"
         )
     return found
 
 
 def require_sound(module: nn.Module, name: str) -> None:
-    """Check that a module is in evaluation mode, and that its weights can be run on.
+    """Check that a module is in evaluation mode, and that gradients can flow through it on one device.
+
+    Args:
+        module: The module.
+        name: The name of the module in the error message.
 
     Raises:
-        InvalidArgument: it is not so.
+        InvalidArgument: The module is in training mode, is compiled by `torch.jit`, has no weights, is quantized, or is
+            on several devices or on the meta device.
     """
     training = [path or type(module).__name__ for path, each in module.named_modules() if each.training]
     if training:
         raise InvalidArgument(f"{name} is in training mode ({training[0]}); call its .eval() first")
     if any(isinstance(each, torch.jit.ScriptModule) for each in module.modules()):
         raise InvalidArgument(
-            f"{name} is compiled by torch.jit, which calls no hooks; give the module it was made from"
+            f"{name} is compiled by torch.jit, which calls no hooks; pass the module that it was made from"
         )
     weights = dict(module.named_parameters())
     if not weights:
@@ -238,7 +258,7 @@ def require_sound(module: nn.Module, name: str) -> None:
     quantised = [f"{path} is {weight.dtype}" for path, weight in weights.items() if not weight.is_floating_point()]
     quantised += [path for path, each in submodules(module).items() if "quantized" in type(each).__module__]
     if quantised:
-        raise InvalidArgument(f"{name} is quantised ({quantised[0]}); load it in bfloat16 or float32")
+        raise InvalidArgument(f"{name} is quantized ({quantised[0]}); load it in bfloat16 or float32")
     devices = sorted({str(weight.device) for weight in weights.values()})
     if len(devices) > 1 or devices == ["meta"]:
         raise InvalidArgument(f"the weights of {name} are on {', '.join(devices)}; put them on one device")

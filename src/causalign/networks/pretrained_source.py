@@ -1,4 +1,4 @@
-"""Where a language model is, what it says of itself before its weights are read, and how much it would hold."""
+"""The source of a language model: where it is saved, its configuration, its tokenizer, and the size of its weights."""
 
 import logging
 from collections.abc import Iterator
@@ -21,18 +21,21 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 
 @dataclass(frozen=True)
 class Source:
-    """A folder, or a name on the Hugging Face hub, and how the model there is to be opened.
+    """A folder or a name on the Hugging Face hub, and the options with which its model is loaded.
 
     Raises:
-        InvalidArgument: transformers is missing, there is no such folder or no model in it, or the dtype is unknown.
+        InvalidArgument: There is no such folder, no model is in it, or the dtype is unknown.
+        MissingDependency: transformers is not installed.
     """
 
     path: str
+    """The folder, or the name on the hub."""
     name: str
-    """What the model is called."""
+    """The name of the model in results and messages."""
     dtype: str | None = None
-    """By default as saved."""
+    """`float32`, `bfloat16` or `float16`. By default that of the saved weights."""
     trust_remote_code: bool = False
+    """Whether code that comes with the model may be run."""
 
     def __post_init__(self) -> None:
         if find_spec("transformers") is None:
@@ -47,18 +50,22 @@ class Source:
 
     @property
     def options(self) -> dict[str, bool]:
-        """What transformers is told whenever it opens something there."""
+        """The options of every call of transformers that loads something from the source."""
         return {"local_files_only": Path(self.path).is_dir(), "trust_remote_code": self.trust_remote_code}
 
     def config(self, layers: int | None = None) -> Any:
-        """Its configuration; that of the same model with so many layers, if they are given."""
+        """Return the configuration of the model.
+
+        Args:
+            layers: Another number of layers, for which the configuration is changed.
+        """
         from transformers import AutoConfig
 
         config = AutoConfig.from_pretrained(self.path, **self.options)
         return config if layers is None else _of_depth(config, layers)
 
     def tokenizer(self) -> Any:
-        """Its tokenizer; none where the folder has none."""
+        """Return the tokenizer of the model, or `None` if it has none."""
         from transformers import AutoTokenizer
 
         try:
@@ -67,17 +74,21 @@ class Source:
             return None
 
     def spelling(self, task: Task) -> Spelling:
-        """How its tokenizer reads a task."""
+        """Return the ids with which the model's tokenizer encodes a task.
+
+        Raises:
+            InvalidArgument: The tokenizer does not have one token for each of the task's tokens.
+        """
         from transformers import AutoTokenizer
 
         return spell(AutoTokenizer.from_pretrained(self.path, **self.options), task, self.name)
 
     def precision(self, config: Any) -> torch.dtype:
-        """What its weights are held in."""
+        """Return the dtype of the weights."""
         return _DTYPES[self.dtype] if self.dtype else config.dtype or torch.float32
 
     def nbytes(self, config: Any) -> int:
-        """Of the weights of a model of this configuration, none of which is made."""
+        """Return the bytes of the weights of a model of this configuration, without allocating them."""
         from transformers import AutoModelForCausalLM
 
         with torch.device("meta"):
@@ -85,7 +96,13 @@ class Source:
         return sum(weight.numel() for weight in shapes.parameters()) * self.precision(config).itemsize
 
     def require_memory(self, config: Any) -> None:
-        """Check that such weights fit into the machine; those that are laid out over devices are not its concern."""
+        """Check that the weights of this configuration fit into memory.
+
+        Weights that are distributed over accelerators are not checked.
+
+        Raises:
+            InvalidArgument: The weights do not fit into memory.
+        """
         there = physical()
         if there is None or on_devices() or (nbytes := self.nbytes(config)) <= there:
             return
@@ -93,12 +110,16 @@ class Source:
         halved = f"; dtype=bfloat16 takes {nbytes * 2 / dtype.itemsize / GIB:.1f} GiB" if dtype.itemsize > 2 else ""
         raise InvalidArgument(
             f"{self.name} takes {nbytes / GIB:.1f} GiB as {str(dtype).removeprefix('torch.')}, "
-            f"and the machine has {there / GIB:.1f} GiB{halved}; causalign plan says what else it would take"
+            f"and the machine has {there / GIB:.1f} GiB{halved}; causalign estimate shows what an alignment of it takes"
         )
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Within this, transformers draws no bars, and what it has to say of a model it cannot load is one line."""
+        """Silence the progress bars of transformers, and turn its errors into errors of one line, within the context.
+
+        Raises:
+            InvalidArgument: transformers cannot load the model.
+        """
         from safetensors import SafetensorError
 
         try:
@@ -111,21 +132,21 @@ class Source:
 
 
 def on_devices() -> bool:
-    """Whether models are laid out over accelerators rather than held in the machine's memory."""
+    """Return whether models are distributed over accelerators, and not held in the machine's memory."""
     return torch.cuda.is_available() and find_spec("accelerate") is not None
 
 
 def _of_depth(config: Any, layers: int) -> Any:
     config = deepcopy(config)
     config.num_hidden_layers = layers
-    if getattr(config, "layer_types", None) is not None:  # whether each slides its window
+    if getattr(config, "layer_types", None) is not None:  # the type of attention of each layer
         config.layer_types = config.layer_types[:layers]
     return config
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Within this, transformers draws no bars among ours, and the hub does not say how often it tries again."""
+    """Silence the progress bars of transformers and the retry warnings of the hub within the context."""
     from transformers.utils import logging as bars
 
     hub, drawn = logging.getLogger("huggingface_hub"), bars.is_progress_bar_enabled()

@@ -1,7 +1,7 @@
-"""The registry of sites: which class makes the site at a named place of a network.
+"""The registry of sites: the classes that make the sites at the named places of networks.
 
-Networks look places up here and sites register themselves here, so that neither imports the other. Modules that
-register sites are found by the entry point group `causalign.sites`, which other packages may add to.
+Networks look up places here and sites register themselves here, so that neither imports the other. Modules that
+register sites are found by the entry point group `causalign.sites`, to which other packages may add.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from typing import Any
 GROUP = "causalign.sites"
 
 SiteFactory = Callable[[Any, Any], Any]
-"""Make a site from a network and a task."""
+"""A function from a network and a task to a site."""
 
 _FACTORIES: dict[type, Callable[[Any], Mapping[str, SiteFactory]]] = {}
 
@@ -22,9 +22,8 @@ def register_site(network: type, places: Callable[[Any], Mapping[str, SiteFactor
 
     Args:
         network: The class of networks.
-        places: A function that takes a network of that class and returns its places by name, each with a function that
-            takes the network and a task and returns the site. Places registered for a subclass are added to those of
-            its parents, or replace them.
+        places: A function from a network of that class to its places by name, each with a function from the network and
+            a task to the site. Places of a subclass are added to those of its parents, or replace them.
     """
     _FACTORIES[network] = places
 

@@ -1,4 +1,4 @@
-"""Which ids of a language model stand for a task's tokens: found by encoding trials as text."""
+"""The ids of a task's tokens in a language model, found by encoding trials as text."""
 
 from typing import Any, NamedTuple
 
@@ -7,25 +7,36 @@ from causalign.random_streams import numpy_stream
 from causalign.tasks.base import BEGIN, Task
 from causalign.tasks.vocabulary import PAD
 
-_TRIALS = 200  # whose text has to be read token by token
+_TRIALS = 200  # trials whose text the tokenizer must read token by token
 
 
 class Spelling(NamedTuple):
-    """How a tokenizer reads a task."""
+    """The ids with which a tokenizer encodes a task."""
 
     prompt: tuple[int, ...]
-    """What is read before B's own id, at every trial."""
+    """The ids that are read before the id of B in every trial."""
     ids: dict[str, int]
+    """The id of each token."""
 
 
 def spell(tokenizer: Any, task: Task, whose: str) -> Spelling:
-    """The id of each token in the context that it occurs in; B's is the last of what comes before a trial.
+    """Return the id of each token in the context where it occurs, and the ids of the prompt.
+
+    The id of B is the last id of the text that precedes a trial. The ids are checked on the texts of random trials.
+
+    Args:
+        tokenizer: The tokenizer.
+        task: The task.
+        whose: The name of the network in the error message.
 
     Raises:
-        InvalidArgument: the task is not written as text, or the tokenizer does not read one id for each of its tokens.
+        InvalidArgument: The task does not define the texts of its tokens, or the tokenizer does not encode each token
+            as one id.
     """
     if task.texts is None:
-        raise InvalidArgument(f"{task.name} does not say how its tokens are written (Task.texts): give their ids")
+        raise InvalidArgument(
+            f"{task.name} does not define the texts of its tokens (Task.texts); pass their ids as tokens"
+        )
     texts = task.texts
 
     def read(text: str) -> list[int]:
@@ -46,7 +57,7 @@ def spell(tokenizer: Any, task: Task, whose: str) -> Spelling:
 
 
 def _only(found: list[int], before: list[int], text: str, tokenizer: Any, whose: str) -> int:
-    """The one id that a text adds to those before it."""
+    """Return the one id that a text adds to those before it."""
     added = found[len(before) :]
     if found[: len(before)] != before or len(added) != 1:
         pieces = ", ".join(repr(tokenizer.decode([each])) for each in added)
@@ -59,6 +70,6 @@ def _only(found: list[int], before: list[int], text: str, tokenizer: Any, whose:
 
 
 def _leading(tokenizer: Any, text: str) -> list[int]:
-    """The token that this tokenizer begins every text with, if it does."""
+    """Return the token with which the tokenizer begins every text, if there is one."""
     first = tokenizer(text)["input_ids"][0]
     return [first] if first == tokenizer.bos_token_id else []

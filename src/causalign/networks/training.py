@@ -1,4 +1,4 @@
-"""Training a network on a task until it makes no mistake (A.1)."""
+"""Training of a network on a task until it makes no mistake (A.1)."""
 
 import time
 from dataclasses import dataclass, replace
@@ -26,37 +26,44 @@ UNFINISHED = "training.safetensors"
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained.
+    """The configuration of a training.
 
-    Batch, warm-up and rates are the paper's (A.1), which says nothing of clipping, or of when to look and stop.
+    The batch size, the warm-up and the learning rates are those of the paper (A.1). The paper does not specify gradient
+    clipping, evaluations or when to stop.
     """
 
     batch: int = 128
+    """Number of trials in a step."""
     warm_up: int = 100
-    """Steps over which the learning rate rises; then it falls with the square root of the step."""
+    """Steps over which the learning rate rises. Afterwards it falls with the square root of the step."""
     learning_rate: float = 1e-3
+    """The largest learning rate, reached at the end of the warm-up."""
     least_learning_rate: float = 1e-7
+    """The smallest learning rate."""
     gradient_norm: float = 1.0
+    """The norm to which gradients are clipped."""
     eval_every: int = 100
-    """Steps between checks of the accuracy, on the last steps' trials and on held-out ones."""
+    """Steps between evaluations of the accuracy, on the trials of the last steps and on held-out ones."""
     checks: int = 5
-    """So many perfect checks in a row end the training."""
+    """Number of consecutive perfect evaluations that end the training."""
     validation_trials: int = 1000
+    """Number of held-out trials."""
     max_steps: int = 20_000
+    """Number of steps after which the training stops at the latest."""
 
     @property
     def how(self) -> str:
-        """All but how long it may take: a training goes on only as it was begun."""
+        """All fields but `max_steps`, as text. A training is resumed only if they are the same."""
         return repr(replace(self, max_steps=0))
 
     def rate(self, step: int) -> float:
-        """The learning rate of a step, counted from 1."""
+        """Return the learning rate of a step. Steps are counted from 1."""
         factor = min(step / self.warm_up, (self.warm_up / step) ** 0.5)
         return max(self.learning_rate * factor, self.least_learning_rate)
 
 
 RECIPES = {"arithmetic": Recipe(learning_rate=3e-3)}
-"""Recipes of tasks that the common one is slow for: on Arithmetic 1e-3 makes mistakes for 7,000 steps and more."""
+"""Recipes of tasks for which the default is slow. On Arithmetic, 1e-3 leaves mistakes for 7,000 steps and more."""
 
 
 def train(
@@ -71,15 +78,26 @@ def train(
 ) -> tuple[Network, Card]:
     """Train a network on next-token prediction over all tokens until its accuracy has stayed 1, and save it in `out`.
 
-    Every draw of a step comes from streams named by the step, so that a run that was stopped goes on from its last
-    check, when called again, to the very weights it would have reached.
+    The same call resumes an interrupted training from its last evaluation. It then reaches the same weights as without
+    the interruption, because every draw of a step comes from a random stream named by the step.
+
+    Args:
+        task: The task, or its name.
+        architecture: A key of `ARCHITECTURES`, such as `"gru"`.
+        seed: The seed of the weights, the trials and the dropout.
+        out: The folder of the network.
+        width: The width of the states.
+        recipe: The configuration of the training. By default that of the task in `RECIPES`, or `Recipe()`.
+        callback: A function that is called after every step.
 
     Returns:
-        The frozen network and its card. If `recipe.max_steps` were not enough, `card.accuracy` says how far it came,
-        and a call with more goes on.
+        The frozen network and its card. If `recipe.max_steps` did not suffice, `card.accuracy` is the accuracy that was
+        reached, and a call with more steps resumes the training.
 
     Raises:
-        InvalidArgument: unknown task or architecture, `out` cannot be written or holds another training, NaN loss.
+        InvalidArgument: The task or the architecture is unknown, `out` holds another training, or the loss is not
+            finite.
+        FileFormatError: `out` cannot be written, or a file in it is broken.
     """
     task = tasks.by_name(task) if isinstance(task, str) else task
     recipe = recipe or RECIPES.get(task.name, Recipe())
@@ -115,7 +133,9 @@ def _finished(out: Path, about: dict[str, str], task: Task) -> tuple[Network, Ca
     card = read_card(out)
     found = {key: str(getattr(card, key)) for key in about}
     if found != about:
-        raise InvalidArgument(f"{out} holds another network ({_listed(found)}), asked for {_listed(about)}")
+        raise InvalidArgument(
+            f"{out} holds another network ({_listed(found)}), not the requested one ({_listed(about)})"
+        )
     return load_network(out, task=task), card
 
 
@@ -124,7 +144,7 @@ def _listed(about: dict[str, str]) -> str:
 
 
 class _Run:
-    """A training under way: the network, its optimiser, and where it stands."""
+    """A training in progress: the network, its optimizer, its step and its last accuracy."""
 
     def __init__(
         self, network: Network, task: Task, seed: int, recipe: Recipe, *, file: Path, about: dict[str, str]
@@ -141,7 +161,7 @@ class _Run:
         self.accuracy = self.seconds = 0.0
 
     def advance(self, callback: Callback) -> None:
-        """Train up to the next check, check, and save where the run stands."""
+        """Train up to the next evaluation, evaluate the network, and save the state of the training."""
         started = time.perf_counter()
         recent: list[Sequences] = []
         for _ in range(self.recipe.eval_every):
@@ -170,7 +190,7 @@ class _Run:
         self.optimizer.zero_grad()
         value = float(loss.detach())
         if not isfinite(value):
-            raise InvalidArgument(f"the loss is {value} at step {self.step}; a lower learning rate may do")
+            raise InvalidArgument(f"the loss is {value} at step {self.step}; try a lower learning rate")
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.gradient_norm)
         self.optimizer.step()
@@ -184,14 +204,14 @@ class _Run:
         write_tensors(self.file, tensors, self.about | {name: repr(value) for name, value in place.items()})
 
     def resume(self) -> None:
-        """Go on from the last saved check, if there is one."""
+        """Restore the state of the last evaluation, if it was saved."""
         if not self.file.exists():
             return
         tensors, saved = read_tensors(self.file)
         found = {key: saved.get(key, "nothing") for key in self.about}
         if found != self.about:
             raise InvalidArgument(
-                f"{self.file} is another training ({_listed(found)}), asked for {_listed(self.about)}"
+                f"{self.file} is of another training ({_listed(found)}), not the requested one ({_listed(self.about)})"
             )
         weights = {name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")}
         self.network.load_state_dict(weights)

@@ -1,4 +1,4 @@
-"""The paper's transformer: two layers with one attention head and rotary positions, and a readout."""
+"""The transformer of the paper: two layers with one attention head and rotary positions, and a readout."""
 
 from typing import ClassVar
 
@@ -18,9 +18,17 @@ _BASE = 10_000.0
 
 
 class Transformer(Network):
-    """Token embedding, two layers as in Llama but with a GELU MLP, a norm, the readout MLP (section 2.2, A.1).
+    """A token embedding, two layers as in Llama but with a GELU MLP, a norm, and a readout MLP (section 2.2, A.1).
 
-    It is trained with void tokens, so that the position of T does not give the quantity away (section 2.1).
+    It is trained with void tokens, so that the position of T does not reveal the quantity (section 2.1).
+
+    Args:
+        vocabulary: The tokens that the network knows, in the order of their ids.
+        task: The task whose trials its sites read.
+        width: The width of the residual stream.
+
+    Raises:
+        InvalidArgument: The width is odd.
     """
 
     architecture = "transformer"
@@ -29,7 +37,7 @@ class Transformer(Network):
     def __init__(self, vocabulary: Vocabulary, task: Task, width: int) -> None:
         super().__init__(vocabulary, task, width)
         if width % 2:
-            raise InvalidArgument(f"rotary positions turn pairs of units: the width must be even, found {width}")
+            raise InvalidArgument(f"rotary positions rotate pairs of units; the width must be even, found {width}")
         self.embedding = nn.Embedding(len(vocabulary), width)
         self.layers = nn.ModuleList(Layer(width) for _ in range(self.depth))
         self.norm = nn.RMSNorm(width)
@@ -51,7 +59,7 @@ class Transformer(Network):
 
 
 class Layer(nn.Module):
-    """Attention and an MLP, each behind a norm and added to the residual stream."""
+    """A layer: attention and an MLP, each applied after a norm and added to the residual stream."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -71,13 +79,18 @@ class Layer(nn.Module):
     def finish(
         self, residual: Float[Tensor, "*rows width"], attended: Float[Tensor, "*rows width"]
     ) -> Float[Tensor, "*rows width"]:
-        """The residual stream after the layer, from what its attention gathered."""
+        """Return the residual stream after the layer.
+
+        Args:
+            residual: The residual stream before the layer.
+            attended: The output of the attention head, before its output matrix.
+        """
         residual = residual + self.attention.out(attended)
         return residual + self.mlp(self.mlp_norm(residual))
 
 
 class Attention(nn.Module):
-    """The four matrices of one attention head."""
+    """One attention head: its four matrices."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -86,12 +99,17 @@ class Attention(nn.Module):
     def project(
         self, normed: Float[Tensor, "*rows width"], positions: Int[Tensor, "..."]
     ) -> tuple[Float[Tensor, "*rows width"], Float[Tensor, "*rows width"], Float[Tensor, "*rows width"]]:
-        """Query and key, turned to their positions, and value. There is one position a row, or a column of rows."""
+        """Return the query, the key and the value, query and key rotated to their positions.
+
+        Args:
+            normed: The normed residual stream.
+            positions: One position for each row, or for each column of rows `[trials, time]`.
+        """
         return rotated(self.query(normed), positions), rotated(self.key(normed), positions), self.value(normed)
 
 
 def rotated(vectors: Float[Tensor, "*rows width"], positions: Int[Tensor, "..."]) -> Float[Tensor, "*rows width"]:
-    """Rotary position embedding: units i and i + width / 2 are turned by position / 10000^(2 i / width)."""
+    """Apply the rotary position embedding: rotate units i and i + width / 2 by position / 10000^(2 i / width)."""
     half = vectors.shape[-1] // 2
     speed = _BASE ** (-torch.arange(half, device=vectors.device, dtype=torch.float32) / half)
     angle = positions[..., None] * speed

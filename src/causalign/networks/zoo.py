@@ -1,4 +1,4 @@
-"""Trained networks that come with the project."""
+"""The zoo: trained networks that are shipped with the package."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,27 +12,31 @@ _FOLDER = Path(__file__).parent / "_zoo"
 
 @dataclass(frozen=True)
 class Entry:
-    """One shipped network."""
+    """A network of the zoo."""
 
     name: str
-    """Task and architecture: `multi-object/gru`."""
+    """The task and the architecture, such as `multi-object/gru`."""
     seed: int
     card: Card
     folder: Path
 
 
 def entries() -> list[Entry]:
-    """All shipped networks, by name and seed."""
+    """Return all networks of the zoo, sorted by name and seed."""
     folders = [path.parent for path in _FOLDER.glob(f"*/*/*/{CARD}")]
     found = [Entry(f.parent.relative_to(_FOLDER).as_posix(), int(f.name), read_card(f), f) for f in folders]
     return sorted(found, key=lambda entry: (entry.name, entry.seed))
 
 
 def load(name: str, seed: int = 0) -> Network:
-    """The shipped network `name` (`multi-object/gru`) trained from `seed`, frozen.
+    """Load a network of the zoo and freeze it.
+
+    Args:
+        name: The task and the architecture, such as `"multi-object/gru"`.
+        seed: The seed of its training.
 
     Raises:
-        InvalidArgument: no such network is shipped.
+        InvalidArgument: The zoo has no network of this name, or none of this seed.
     """
     seeds = {entry.seed: entry for entry in entries() if entry.name == name}
     if not seeds:

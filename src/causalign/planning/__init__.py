@@ -1,1 +1,1 @@
-"""Estimates of what an alignment will cost."""
+"""Estimates of the time, memory and disk space of an alignment."""

@@ -1,4 +1,6 @@
-"""Estimates of what an alignment takes: it is tried on few rows and small batches, and lines are drawn from there.
+"""Estimates of the time, memory and disk space of an alignment.
+
+A few rows and small batches are run, and their costs are extrapolated linearly.
 
 data, configuration --a few rows and steps--> seconds, bytes and operations --extrapolated--> estimate
 """
@@ -35,15 +37,15 @@ from causalign.sites.readable import Readable
 from causalign.timer import Timer
 
 _FEW = Counts(train=256, validation=64, test=64)
-_BATCH = 128  # the largest that is rehearsed
+_BATCH = 128  # the largest batch that is run
 _STEPS = 4
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What an alignment takes on this machine, if its search takes all the steps it may.
+    """The time, memory and disk space of an alignment on this machine, if its search takes all its steps.
 
-    It is of one search: `SmallestRank` makes one for each rank that it tries.
+    The estimate is of one search. `SmallestRank` makes a search for each rank that it tries.
     """
 
     operations: float
@@ -59,22 +61,23 @@ class Estimate:
     score: float
     """Seconds of scoring the test rows, with and without the swap."""
     first_steps: int
-    """Steps with the initial batch size, at most."""
+    """Number of steps that are counted with the initial batch size."""
     steps: int
-    """Steps with the full batch size, at most. As a rule a search stops earlier."""
+    """Number of steps that are counted with the full batch size. As a rule a search stops earlier."""
     evaluations: int
+    """Number of evaluations."""
     tables: float
-    """GiB of stored activations, of what precedes swaps, and of rows."""
+    """GiB of tables: stored activations, prefixes of the swaps, and rows."""
     working: float
-    """GiB that a step, or an evaluation, holds beside them."""
+    """GiB that a step or an evaluation holds in addition to tables."""
     process: float
-    """GiB that are held before: the networks and the libraries."""
+    """GiB that the networks and the libraries hold before the alignment."""
     memory: float
-    """GiB that tables may take in memory."""
+    """GiB that tables may take in memory. The rest is in temporary files."""
     controls: bool = False
     """Whether controls are included."""
     shallow: tuple[str, ...] = ()
-    """Networks of which a few layers stood in for all."""
+    """The networks that were replaced by models of a few layers."""
 
     @property
     def seconds(self) -> float:
@@ -86,7 +89,7 @@ class Estimate:
 
     @property
     def peak(self) -> float:
-        """GiB of memory at the most."""
+        """GiB of memory at peak."""
         return self.process + min(self.tables, self.memory) + self.working
 
     @property
@@ -95,7 +98,13 @@ class Estimate:
         return max(0.0, self.tables - self.memory)
 
     def with_more(self, more: "Estimate", less: "Estimate", times: float) -> "Estimate":
-        """Return this with what `more` takes beyond `less`, so many times; never less than this."""
+        """Return this estimate with a multiple of the difference of two others added. No figure decreases.
+
+        Args:
+            more: The larger of the other estimates.
+            less: The smaller of the other estimates.
+            times: The factor of their difference.
+        """
         return replace(
             self,
             **{
@@ -106,14 +115,15 @@ class Estimate:
 
     @property
     def too_much(self) -> str | None:
-        """What would reduce the memory, where the machine has less than it takes."""
+        """A message about the ways to reduce memory, if the machine has too little; otherwise `None`."""
         there = physical()
         if there is None or self.peak < there / GIB:
             return None
         return (
-            f"it needs {self.peak:.1f} GiB of memory, and the machine has {there / GIB:.1f}: networks in half "
-            f"precision ({self.process:.1f} GiB), a smaller batch_size ({self.working:.1f} GiB), a lower memory = ... "
-            f'({self.tables:.1f} GiB of tables, the rest of which lies in files), or precision = "bfloat16" will do'
+            f"the alignment needs {self.peak:.1f} GiB of memory, and the machine has {there / GIB:.1f}; use "
+            f"networks in half precision ({self.process:.1f} GiB), a smaller batch_size ({self.working:.1f} GiB), "
+            f"a lower memory = ... ({self.tables:.1f} GiB of tables, the rest of which goes to files), or "
+            'precision = "bfloat16"'
         )
 
     def __repr__(self) -> str:
@@ -128,11 +138,13 @@ _EXTRAPOLATED = ("operations", "preparation", "first_step", "step", "evaluation"
 
 @dataclass(frozen=True)
 class _Measured:
-    """The cost of one size of batch, or of an evaluation of so many rows."""
+    """The measured cost of a step with one batch size, or of an evaluation of a number of rows."""
 
     size: int
+    """Number of rows of each direction."""
     seconds: float
     held: float
+    """Bytes of memory at peak."""
     operations: float
 
 
@@ -140,14 +152,17 @@ class _Measured:
 def estimate(
     data: Counterfactuals | Sequence[Readable] | Readable, config: AlignmentConfig | None = None, **fields: Any
 ) -> Estimate:
-    """Estimate what `align` with the same arguments takes: operations, memory, disk and seconds.
+    """Estimate the operations, memory, disk space and seconds of `align` with the same arguments.
 
-    A few rows and small batches are tried; nothing of the size that is asked for is held.
+    Only a few rows and small batches are run. Nothing of the requested size is held in memory.
 
     Args:
         data: As for `align`.
         config: As for `align`.
         **fields: The fields of `AlignmentConfig`.
+
+    Returns:
+        The estimate, if the search takes all its steps.
 
     Raises:
         InvalidArgument: As `align`.
@@ -156,7 +171,7 @@ def estimate(
 
 
 def estimate_of(request: Request) -> Estimate:
-    """Estimate a request by trying it on few rows."""
+    """Estimate the cost of a request by running it on a few rows."""
     process, counts, config = held() / GIB, request.counts, request.search
     timer = Timer()
     budget = request.data.store.budget
@@ -198,7 +213,7 @@ def estimate_of(request: Request) -> Estimate:
 def _working_bytes(
     steps: Sequence[_Measured], evaluations: Sequence[_Measured], batch_size: int, counts: Counts
 ) -> float:
-    """Bytes that a step, or an evaluation, holds beside the tables."""
+    """Return the bytes that a step or an evaluation holds in addition to the tables."""
     rows = min(AT_ONCE, max(counts.validation, counts.test))
     return max(
         _extended([(each.size, each.held) for each in steps], batch_size),
@@ -211,12 +226,12 @@ def _sizes(batch: int) -> list[int]:
 
 
 def _first_steps(config: SearchConfig) -> int:
-    """The steps that have the initial batch size at least: until patience runs out."""
+    """Return the least number of steps with the initial batch size, which is used until patience runs out."""
     return min(config.max_steps, config.patience * config.eval_every)
 
 
 def _extended(measured: Sequence[tuple[int, float]], size: int) -> float:
-    """Where the line through the first and the last leads, as it can only rise."""
+    """Extrapolate to a size, along the line through the first and the last measurement. It cannot fall."""
     (a, at_a), (b, at_b) = measured[0], measured[-1]
     slope = max(0.0, (at_b - at_a) / (b - a)) if b > a else at_b / b
     return at_b + slope * (size - b)
@@ -227,19 +242,19 @@ def _trials(count: int) -> int:
 
 
 def _times_as_much(counts: Counts) -> tuple[float, float]:
-    """How many more trials are read, and interventions drawn, than in the rehearsal."""
-    asked, few = dict(counts), dict(_FEW)
-    return sum(map(_trials, asked.values())) / sum(map(_trials, few.values())), sum(asked.values()) / sum(few.values())
+    """Return the ratios of trials that are read, and of rows that are drawn, to those of the estimate."""
+    full, few = dict(counts), dict(_FEW)
+    return sum(map(_trials, full.values())) / sum(map(_trials, few.values())), sum(full.values()) / sum(few.values())
 
 
 def _table_bytes(activations: int, rows: Mapping[Direction, CounterfactualRows], count: int, few: int) -> float:
-    """Of a split with `count` interventions a direction, from one that has `few`."""
+    """Return the bytes of the tables of a split with `count` rows of each direction, from one with `few`."""
     states = activations * _trials(count) / _trials(few)
     return states + sum(each.nbytes for each in rows.values()) * count / few
 
 
 def _steps(request: Request, splits: Splits, maps: Sequence[AlignmentMap], batch_size: int) -> _Measured:
-    """Measure a few steps, with next to no evaluation."""
+    """Measure a few steps, with as few evaluations as possible."""
     train, validation = (
         {direction: splits[name][direction] for direction in request.objectives} for name in ("train", "validation")
     )
@@ -263,15 +278,15 @@ def _steps(request: Request, splits: Splits, maps: Sequence[AlignmentMap], batch
 
     times: list[float] = []
 
-    def listen(_: ProgressUpdate) -> None:
+    def record_time(_: ProgressUpdate) -> None:
         if len(times) < _STEPS:
             times.append(time.perf_counter())
 
-    run(_STEPS, listen)
+    run(_STEPS, record_time)
     with Meter() as evaluating:
         run(0)
     with Meter() as meter:
-        run(1)  # and two evaluations
+        run(1)  # with two evaluations
     operations = meter.operations - 2 * evaluating.operations
     seconds = median(after - before for before, after in pairwise(times))
     return _Measured(batch_size, seconds, float(meter.peak), float(operations))

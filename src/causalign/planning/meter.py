@@ -1,4 +1,4 @@
-"""What some work costs: the memory its tensors take, and its operations."""
+"""The cost of some work: the memory of its tensors, and its operations."""
 
 import weakref
 from typing import Any
@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 from typing_extensions import override
 
-# torch's own counter knows the products that give a new matrix, and cannot be on while gradients are taken inside.
+# torch's own counter knows only products that return a new matrix, and cannot be active while gradients are taken.
 _OPERATIONS = flop_registry | {torch.ops.aten.addmm_: flop_registry[torch.ops.aten.addmm]}
 for _of_gpu, _of_cpu in (
     ("_scaled_dot_product_flash_attention", "_scaled_dot_product_flash_attention_for_cpu"),
@@ -20,26 +20,27 @@ for _of_gpu, _of_cpu in (
 
 
 class Meter(TorchDispatchMode):
-    """Counts, while it is on, the bytes of all storages that operations give, and the operations of matrix products."""
+    """A context that counts the bytes of all storages that operations create, and the operations of matrix products."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.peak = 0
-        """The most bytes that were alive at a time."""
+        """The largest number of bytes that were alive at the same time."""
         self.operations = 0
+        """The number of multiplications and additions in matrix products."""
         self._held = 0
         self._alive: set[int] = set()
 
     @override
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
         if func._overloadpacket in _OPERATIONS:
-            self.operations += _OPERATIONS[func._overloadpacket](*args, **(kwargs or {}), out_val=given)
+            self.operations += _OPERATIONS[func._overloadpacket](*args, **(kwargs or {}), out_val=result)
         before = {storage._cdata for storage in _storages((args, kwargs))}
-        for storage in _storages(given):
-            if storage._cdata not in before:  # what an operation writes into, or gives a view of, is older
+        for storage in _storages(result):
+            if storage._cdata not in before:  # outputs written in place, and views, are older
                 self._see(storage)
-        return given
+        return result
 
     def _see(self, storage: torch.UntypedStorage) -> None:
         if storage._cdata not in self._alive:

@@ -1,6 +1,6 @@
-"""Estimates for deep language models: shallow ones are tried, and extrapolated by their layers.
+"""Estimates for deep language models: shallow models are run, and their costs are extrapolated to all layers.
 
-No weights are read, so that the model may be too large for the machine, or not fetched yet.
+No weights are read. The model may therefore be too large for the machine, or not downloaded yet.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ Rehearse = Callable[[Sequence[Readable]], Estimate]
 
 
 def estimate_of_spec(spec: AlignmentSpec) -> Estimate:
-    """Estimate what an alignment by reference takes. Language models of many layers are not loaded for it.
+    """Estimate the cost of the alignment that a spec declares. Language models of many layers are not loaded.
 
     Raises:
         CausalignError: A site cannot be opened, or not even a shallow model fits into memory.

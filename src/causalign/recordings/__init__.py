@@ -1,8 +1,8 @@
-"""Recordings as labs keep them: states in arrays and files, variables in tables, and what is done to them first."""
+"""Recordings: states in arrays and files, variables in tables, preprocessing, splits and coverage."""
 
 from causalign.recordings.nwb_reader import read_nwb
 from causalign.recordings.preprocessing import Preprocess, Preprocessing, fit
-from causalign.recordings.splits import SPLITS, Splits, drawn, given
+from causalign.recordings.splits import SPLITS, Splits, assigned, drawn
 from causalign.recordings.states import ArrayStates, States
 from causalign.recordings.survey import Survey, survey
 from causalign.recordings.values import TIME, TRIAL, Codes, TrialTable, whole_numbers
@@ -20,9 +20,9 @@ __all__ = [
     "States",
     "Survey",
     "TrialTable",
+    "assigned",
     "drawn",
     "fit",
-    "given",
     "read_nwb",
     "read_xarray",
     "survey",

@@ -1,4 +1,4 @@
-"""A fitted scikit-learn transformer as a pair of affine maps, so that it can be saved without being pickled."""
+"""A fitted scikit-learn transformer as a pair of affine maps, which can be saved without pickling."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ from torch import Tensor
 
 from causalign.errors import InvalidArgument
 
-_TOLERANCE = 1e-5  # relative to the largest value: transformers in single precision are affine to within this
+_TOLERANCE = 1e-5  # relative to the largest value; transformers in single precision are affine within this error
 
 
 @dataclass(frozen=True, eq=False)
 class AffineTransformer:
-    """What a fitted transformer does to activity, and back: `x A + a` and `z B + b`.
+    """The affine maps of a fitted transformer: `states = activity A + a` and `activity = states B + b`.
 
-    A scaler, PCA, factor analysis, whitening, and pipelines of these are affine. Both maps are found by transforming
-    the origin and the unit vectors, and are checked on random activity.
+    Scalers, PCA, factor analysis, whitening, and pipelines of these are affine. Both maps are found by transforming the
+    origin and the unit vectors, and are checked on random activity.
 
     Attributes:
-        forward: A, `[units, width]`.
-        offset: a, `[width]`.
-        backward: B, `[width, units]`.
-        origin: b, `[units]`.
+        forward: The matrix A, `[units, width]`.
+        offset: The vector a, `[width]`.
+        backward: The matrix B, `[width, units]`.
+        origin: The vector b, `[units]`.
     """
 
     forward: Float[Tensor, "units width"]
@@ -37,21 +37,27 @@ class AffineTransformer:
     def of(cls, transformer: Any, units: Sequence[str]) -> "AffineTransformer":
         """Return the affine maps of a fitted transformer.
 
+        Args:
+            transformer: A fitted object with `transform` and `inverse_transform`.
+            units: The names of the recorded units.
+
         Raises:
-            InvalidArgument: It has no `transform` or `inverse_transform`, is not fitted, is of other units, or is not
-                affine.
+            InvalidArgument: The transformer has no `transform` or `inverse_transform`, is not fitted, was fitted to
+                other units, or is not affine.
         """
         name = type(transformer).__name__
         for method in ("transform", "inverse_transform"):
             if not callable(getattr(transformer, method, None)):
                 raise InvalidArgument(
-                    f"preprocess is a Preprocess, or a fitted transformer as scikit-learn has them; {name} has no "
-                    f"{method}"
+                    f"preprocess must be a Preprocess or a fitted transformer like those of scikit-learn; {name} has "
+                    f"no {method}"
                 )
         forward, offset = _affine(transformer.transform, len(units), f"{name}.transform")
         backward, origin = _affine(transformer.inverse_transform, len(offset), f"{name}.inverse_transform")
         if len(origin) != len(units):
-            raise InvalidArgument(f"{name}.inverse_transform gives {len(origin)} units, and {len(units)} were recorded")
+            raise InvalidArgument(
+                f"{name}.inverse_transform returns {len(origin)} units, but {len(units)} were recorded"
+            )
         return cls(*(torch.from_numpy(each) for each in (forward, offset, backward, origin)))
 
     @property
@@ -61,7 +67,7 @@ class AffineTransformer:
 
     @property
     def nothing(self) -> bool:
-        """Whether states are the activity as it was recorded."""
+        """Whether the states are the recorded activity, unchanged."""
         units = len(self.origin)
         return self.width == units and bool((self.forward == torch.eye(units)).all()) and not bool(self.offset.any())
 
@@ -70,31 +76,35 @@ class AffineTransformer:
         return activity @ self.forward.to(activity) + self.offset.to(activity)
 
     def undo(self, states: Float[Tensor, "*samples width"]) -> Float[Tensor, "*samples units"]:
-        """Return the activity that has these states."""
+        """Return the recorded activity that has these states."""
         return states @ self.backward.to(states) + self.origin.to(states)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return all of it, to be saved."""
+        """Return the four tensors, to be saved."""
         return {"forward": self.forward, "offset": self.offset, "backward": self.backward, "origin": self.origin}
 
     @classmethod
     def of_tensors(cls, saved: Mapping[str, Tensor]) -> "AffineTransformer":
-        """Return what was saved."""
+        """Return the transformer whose tensors were saved."""
         return cls(saved["forward"], saved["offset"], saved["backward"], saved["origin"])
 
 
 def _affine(
     transform: Any, width: int, name: str
 ) -> tuple[Float[np.ndarray, "width other"], Float[np.ndarray, " other"]]:
-    """The matrix and the offset of a function of rows, which has to be affine."""
+    """Return the matrix and the offset of an affine function of rows.
+
+    Raises:
+        InvalidArgument: The function cannot be applied to rows of this width, or is not affine.
+    """
     random = np.random.default_rng(0).normal(size=(8, width))
     try:
         offset, *units = np.asarray(transform(np.vstack([np.zeros((1, width)), np.eye(width)])), dtype=np.float64)
         expected = np.asarray(transform(random), dtype=np.float64)
-    except Exception as error:  # scikit-learn's errors are of many kinds, and all say what is wrong
+    except Exception as error:  # scikit-learn raises errors of many types, whose messages name the problem
         raise InvalidArgument(f"{name} cannot be applied to {width} columns: {str(error).splitlines()[0]}") from None
     matrix = np.stack(units) - offset
     off = float(np.abs(random @ matrix + offset - expected).max())
     if not off <= _TOLERANCE * max(1.0, float(np.abs(expected).max())):
-        raise InvalidArgument(f"{name} is not affine: it is off by {off:.2g}, and could not be saved with the maps")
+        raise InvalidArgument(f"{name} is not affine (it is off by {off:.2g}), so it cannot be saved with the maps")
     return matrix, offset

@@ -1,4 +1,4 @@
-"""What a recording can be asked about, and what it cannot: counted by value, none guessed."""
+"""Coverage of a recording: which samples can be matched, and how many there are of every value."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,11 +13,12 @@ from causalign.recordings.splits import Splits
 
 @dataclass(frozen=True, eq=False)
 class Coverage:
-    """Which samples of a recording are used, and the account of all of them."""
+    """The samples of a recording that are used, and the counts of all samples by value."""
 
     used: Bool[np.ndarray, "trials time"]
+    """Whether a sample is used."""
     table: pd.DataFrame
-    """A row for every value in every split; the columns are said in `Recording.coverage`."""
+    """One row for every value in every split. `Recording.coverage` describes the columns."""
 
 
 def covered(
@@ -27,10 +28,19 @@ def covered(
     splits: Splits,
     fewest: int,
 ) -> Coverage:
-    """Use the samples that are present, and whose value at least `fewest` trials of their split have.
+    """Return the coverage of a recording.
+
+    A sample is used if it is present and at least `fewest` trials of its split have its values.
+
+    Args:
+        values: The value of every variable at each sample.
+        known: Whether the values at a sample are known.
+        present: Whether every unit has a value at a sample.
+        splits: The trials of each split.
+        fewest: Number of trials of a split that must have the same values.
 
     Raises:
-        InvalidArgument: a split has no sample that can be used.
+        InvalidArgument: A split has no value that enough trials have.
     """
     used, lengths = np.zeros_like(known), known.shape[1] - known[:, ::-1].argmax(axis=1)
     tables = []
@@ -58,7 +68,7 @@ def covered(
         if not enough.any():
             raise InvalidArgument(
                 f"the recording's split {split!r} ({len(trials)} trials) has no value that at least {fewest} trials "
-                "have: nothing could be matched (fewest)"
+                "have (fewest), so nothing can be matched"
             )
         tables.append(pd.DataFrame(dict(zip(values, classes.T, strict=True)) | counts))
     return Coverage(used, pd.concat(tables, ignore_index=True))
@@ -67,9 +77,9 @@ def covered(
 def _classes(
     columns: list[Int[np.ndarray, " samples"]],
 ) -> tuple[Int[np.ndarray, "classes columns"], Int[np.ndarray, " samples"]]:
-    """The different rows of some columns, and which of them each row is."""
+    """Return the distinct rows of some columns, and the index of each row among them."""
     key = np.zeros(len(columns[0]), dtype=np.int64)
-    for column in columns:  # np.unique of rows would sort them as bytes, which takes ten times as long
+    for column in columns:  # np.unique(axis=0) sorts rows as bytes, which takes ten times as long
         distinct, which = np.unique(column, return_inverse=True)
         key = np.unique(key * len(distinct) + which, return_inverse=True)[1]
     _, first, which = np.unique(key, return_index=True, return_inverse=True)

@@ -1,4 +1,4 @@
-"""Recordings in NWB files: units or a series for the states, the table of trials for the variables."""
+"""Recordings in NWB files: states from units or a series, variables from the table of trials."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,15 @@ _OF_NWB = {"start_time", "stop_time", "timeseries", "timeseries_index", "tags", 
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """What a recording is made of."""
+    """The parts of a recording that were read from a file.
+
+    Attributes:
+        states: The states of the trials.
+        table: The variables, one row a trial or one row a sample.
+        split: The split of each trial. `None` if no column names it.
+        at: The name of the series, or `units`.
+        left_out: The number of trials that are left out, by reason.
+    """
 
     states: States
     table: pd.DataFrame
@@ -33,29 +41,43 @@ def read_nwb(
     path: Path,
     *,
     series: str | None,
-    bin: float | None,  # noqa: A002 (what it is called everywhere)
+    bin: float | None,  # noqa: A002 (the usual name)
     align: str,
     window: tuple[float, float] | None,
     columns: Sequence[str] | None,
     where: Mapping[str, Any],
     split: str | None,
 ) -> Session:
-    """The trials of a file: a series, or the spikes of its units in bins, aligned to an event.
+    """Read the trials of a file: a series, or the binned spikes of its units, aligned to an event.
 
-    The file stays open as long as what is returned is used: states are read when they are asked for.
+    States are read when they are needed, so the file stays open while the session is in use.
+
+    Args:
+        path: The file.
+        series: The name of a series, whose samples are used as they are. If `None`, the spikes of the units are used.
+        bin: The width in seconds of the bins in which spikes are counted.
+        align: The column of trials with the time of the event, in seconds.
+        window: The start and the end of the samples relative to the event, in seconds. If `None`, the samples go from
+            the event to the end of the trial.
+        columns: The columns of trials that are variables. If `None`, all are but NWB's own, `align` and `split`.
+        where: For some columns, the value (or list of values) that trials must have.
+        split: The column of trials that names the split of each trial.
 
     Raises:
-        FileFormatError: it is no NWB file, lacks what is asked for, or has it outside of what was recorded.
+        MissingDependency: pynwb is not installed.
+        FileFormatError: The file is missing, is not an NWB file, or has no units or no matching trials; or `bin` does
+            not fit the states.
+        InvalidArgument: A column or a series is unknown, or a window is not within the recording.
     """
     file = _opened(path)
     if file.trials is None:
-        raise FileFormatError(f"{path}: has no table of trials, which would say when they are and what they are of")
+        raise FileFormatError(f"{path}: has no table of trials, which the times and the variables are read from")
     trials = file.trials.to_dataframe().reset_index(drop=True)
     trials = _chosen(trials, where, path)
     event = _column(trials, align, path).to_numpy(dtype=np.float64)
     happened = ~np.isnan(event)
     if not happened.any():
-        raise FileFormatError(f"{path}: the event {align!r} happened in no trial")
+        raise FileFormatError(f"{path}: the event {align!r} occurs in no trial")
     left_out = {} if happened.all() else {f"no event {align!r}": int((~happened).sum())}
     trials, event = trials[happened].reset_index(drop=True), event[happened]
     stop = trials["stop_time"].to_numpy(dtype=np.float64)
@@ -75,17 +97,17 @@ def _opened(path: Path) -> Any:
         import h5py
         import pynwb
     except ImportError:
-        raise MissingDependency("NWB files are read with pynwb: pip install causalign[neuro]") from None
+        raise MissingDependency("reading NWB files needs pynwb: pip install causalign[neuro]") from None
     if not path.is_file():
         raise FileFormatError(f"{path}: no such file")
     if not h5py.is_hdf5(path):
-        raise FileFormatError(f"{path}: not an NWB file (it is no HDF5 file)")
+        raise FileFormatError(f"{path}: not an NWB file (it is not an HDF5 file)")
     with h5py.File(path) as plain:
         if "nwb_version" not in plain.attrs:
             raise FileFormatError(f"{path}: not an NWB file (an HDF5 file without nwb_version)")
     try:
         return pynwb.NWBHDF5IO(path, "r", load_namespaces=True).read()
-    except Exception as error:  # whatever is wrong with a file, pynwb and hdmf have no error in common
+    except Exception as error:  # the errors of pynwb and hdmf have no base class in common
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FileFormatError(f"{path}: cannot be read as NWB ({first})") from None
 
@@ -101,8 +123,8 @@ def _chosen(trials: pd.DataFrame, where: Mapping[str, Any], path: Path) -> pd.Da
         values = list(wanted) if isinstance(wanted, list | tuple | set) else [wanted]
         trials = trials[_column(trials, name, path).isin(values)]
     if not len(trials):
-        said = f" with {', '.join(f'{name} = {wanted}' for name, wanted in where.items())}" if where else ""
-        raise FileFormatError(f"{path}: there is no trial{said}")
+        condition = f" with {', '.join(f'{name} = {wanted}' for name, wanted in where.items())}" if where else ""
+        raise FileFormatError(f"{path}: there is no trial{condition}")
     return trials.reset_index(drop=True)
 
 
@@ -118,7 +140,9 @@ def _of_units(
     if file.units is None or not len(file.units) or "spike_times" not in file.units.colnames:
         raise FileFormatError(f"{path}: has no units; its series are {', '.join(_series(file)) or 'none'}")
     if width is None or not width > 0:
-        raise FileFormatError(f"spikes are counted in bins: bin is their width in seconds, found {width}")
+        raise FileFormatError(
+            f"bin must be the width in seconds of the bins in which spikes are counted, found {width}"
+        )
     start, stop = (trials[name].to_numpy(dtype=np.float64) for name in ("start_time", "stop_time"))
     windows = Windows.of(event, stop, window, step=width, what="bin", recorded=span(file.units, start, stop))
     return SpikeStates(file.units, windows), windows
@@ -135,7 +159,7 @@ def _of_series(
     window: tuple[float, float] | None,
 ) -> tuple[States, Windows]:
     if width is not None:
-        raise FileFormatError(f"bin is for spikes; the samples of the series {name!r} are taken as they are")
+        raise FileFormatError(f"bin applies to spikes only; the samples of the series {name!r} are used as they are")
     known = _series(file)
     if name not in known:
         raise unknown(f"series of {path.name}", name, known)
@@ -145,7 +169,10 @@ def _of_series(
 
 
 def _series(file: Any) -> dict[str, Any]:
-    """All series that have a value for each unit, by name, and by `module/name` where another has that name."""
+    """Return all series that have a value for each unit, by name.
+
+    A series whose name is taken is listed as `module/name`.
+    """
     import pynwb
 
     found: dict[str, Any] = {}
@@ -157,14 +184,14 @@ def _series(file: Any) -> dict[str, Any]:
 
 
 def _table(trials: pd.DataFrame, columns: Sequence[str], windows: Windows, path: Path) -> pd.DataFrame:
-    """A row a trial; or a row a sample, where a column has an entry for each sample (a ragged column)."""
-    given = {name: _column(trials, name, path) for name in columns}
-    if not any(map(_ragged, given.values())):
-        return pd.DataFrame(given)
+    """Return one row a trial, or one row a sample if a column has an entry for each sample (a ragged column)."""
+    by_name = {name: _column(trials, name, path) for name in columns}
+    if not any(map(_ragged, by_name.values())):
+        return pd.DataFrame(by_name)
     trial = np.repeat(np.arange(len(trials)), windows.samples)
     first = np.repeat(np.cumsum(windows.samples) - windows.samples, windows.samples)
     rows: dict[str, Any] = {TRIAL: trial, TIME: np.arange(len(trial)) - first}
-    for name, column in given.items():
+    for name, column in by_name.items():
         if not _ragged(column):
             rows[name] = column.to_numpy()[trial]
             continue
@@ -172,7 +199,7 @@ def _table(trials: pd.DataFrame, columns: Sequence[str], windows: Windows, path:
             if len(entries) != samples:
                 raise FileFormatError(
                     f"{path}: the column {name!r} has {len(entries)} entries in trial {index}, which has {samples} "
-                    "samples; one for each is wanted"
+                    "samples; expected one entry a sample"
                 )
         rows[name] = np.concatenate([np.asarray(entries) for entries in column])
     return pd.DataFrame(rows)

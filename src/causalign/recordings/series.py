@@ -1,4 +1,4 @@
-"""Series that were sampled evenly, cut into trials."""
+"""Evenly sampled series, cut into trials."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from causalign.errors import InvalidArgument
 from causalign.recordings.states import States
 from causalign.recordings.windows import Windows
 
-_UNEVEN = 0.01  # of the time between samples
+_UNEVEN = 0.01  # tolerance, as a share of the time between samples
 
 
 class SeriesStates(States):
-    """Trials of a series `[samples, units]` that is read from a file where they lie."""
+    """The states of a series `[samples, units]` in a file, of which only the chosen trials are read."""
 
     def __init__(self, series: Any, windows: Windows, name: str) -> None:
         data = series.data
@@ -37,14 +37,14 @@ class SeriesStates(States):
 
 
 def clock(series: Any, name: str) -> tuple[float, float, float]:
-    """When a series begins, when it ends, and the seconds from sample to sample.
+    """Return the start of a series, its end, and the time between samples, in seconds.
 
     Raises:
-        InvalidArgument: it has fewer than two samples.
+        InvalidArgument: The series has fewer than two samples, or another number of timestamps.
     """
     samples = len(series.data)
     if samples < 2:
-        raise InvalidArgument(f"the series {name!r} has {samples} samples")
+        raise InvalidArgument(f"the series {name!r} has {samples} samples; at least 2 are needed")
     if series.rate is not None:
         return series.starting_time, series.starting_time + samples / series.rate, 1 / series.rate
     times = np.asarray(series.timestamps)
@@ -55,10 +55,10 @@ def clock(series: Any, name: str) -> tuple[float, float, float]:
 
 
 def _first(series: Any, windows: Windows, name: str) -> Int[np.ndarray, " trials"]:
-    """The first sample of each trial: the one at its start, or the next one.
+    """Return the index of the first sample of each trial: the one at its start, or the next one.
 
     Raises:
-        InvalidArgument: within a trial, samples are not evenly spaced.
+        InvalidArgument: The samples within a trial are not evenly spaced.
     """
     if series.rate is not None:
         return np.ceil((windows.start - series.starting_time) * series.rate - _UNEVEN).astype(np.int64)
@@ -69,6 +69,7 @@ def _first(series: Any, windows: Windows, name: str) -> Int[np.ndarray, " trials
         if len(gaps) != samples - 1 or (np.abs(gaps - step) > _UNEVEN * step).any():
             raise InvalidArgument(
                 f"unequal clocks: in trial {trial} the samples of {name!r} are not {step:g} s apart as elsewhere "
-                f"(from {gaps.min(initial=np.inf):g} to {gaps.max(initial=0):g} s): bring them to one rate first"
+                f"(found {gaps.min(initial=np.inf):g} to {gaps.max(initial=0):g} s); resample the series to one rate "
+                "first"
             )
     return first.astype(np.int64)

@@ -1,4 +1,4 @@
-"""Spikes, counted in bins."""
+"""Spike counts in time bins."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from causalign.recordings.windows import Windows
 
 
 class SpikeStates(States):
-    """How often each unit of an NWB file's table fires in each bin of each trial.
+    """The spike counts of each unit of an NWB file in each bin of each trial.
 
-    A bin is missing where it is not within one of the intervals in which its unit was observed, if those are known.
+    If the intervals in which a unit was observed are known, a bin that is not within one of them is missing (NaN).
     """
 
     def __init__(self, units: Any, windows: Windows) -> None:
@@ -36,7 +36,10 @@ class SpikeStates(States):
 
 
 def span(units: Any, start: Float[np.ndarray, " trials"], stop: Float[np.ndarray, " trials"]) -> tuple[float, float]:
-    """From when to when there may be spikes: in observed intervals, or where these are not known, trials and spikes."""
+    """Return the first and the last time at which there may be spikes, in seconds.
+
+    These are the ends of the observed intervals. If none are known, they are the ends of all trials and spikes.
+    """
     times = [np.asarray(units.get_unit_spike_times(unit)) for unit in range(len(units))]
     ends = [(fired.min(), fired.max()) for fired in times if len(fired)]
     if "obs_intervals" in units.colnames:
@@ -49,7 +52,7 @@ def span(units: Any, start: Float[np.ndarray, " trials"], stop: Float[np.ndarray
 def _within(
     edges: Float[np.ndarray, "chosen edges"], observed: Float[np.ndarray, "intervals 2"]
 ) -> Bool[np.ndarray, "chosen bins"]:
-    """Whether a bin lies within one of the intervals, which do not overlap."""
+    """Return whether a bin lies within one of the observed intervals, which do not overlap."""
     observed = observed[np.argsort(observed[:, 0])]
     interval = np.searchsorted(observed[:, 0], edges[:, :-1] + 1e-9, side="right") - 1
     return (interval >= 0) & (edges[:, 1:] <= observed[np.maximum(interval, 0), 1] + 1e-9)

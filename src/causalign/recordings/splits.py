@@ -1,4 +1,4 @@
-"""Which recorded trials are trained on, which choose the step, and which are tested on: never the same."""
+"""Splits of recorded trials into train, validation and test trials, which share no trial."""
 
 from collections.abc import Sequence
 
@@ -16,13 +16,13 @@ Splits = dict[str, Int[np.ndarray, " _"]]
 
 
 def drawn(trials: Int[np.ndarray, " _"], seed: int) -> Splits:
-    """Of these trials, 60 % to train, 20 % to choose the step, and 20 % to test, at random.
+    """Split these trials at random: 60 % train, 20 % validation and 20 % test trials.
 
     Raises:
-        InvalidArgument: they are too few.
+        InvalidArgument: There are fewer than three trials.
     """
     if len(trials) < len(SPLITS):
-        raise InvalidArgument(f"{len(trials)} trials cannot be split into those for {', '.join(SPLITS)}")
+        raise InvalidArgument(f"{len(trials)} trials cannot be split into {', '.join(SPLITS)}; at least 3 are needed")
     order = numpy_stream(seed, "recording", "split").permutation(trials)
     ends = np.maximum(np.round(np.cumsum(_SHARES) * len(trials)).astype(int), 1)
     ends[1] = min(max(ends[1], ends[0] + 1), len(trials) - 1)
@@ -30,11 +30,15 @@ def drawn(trials: Int[np.ndarray, " _"], seed: int) -> Splits:
     return dict(zip(SPLITS, np.split(order, ends[:2]), strict=True))
 
 
-def given(names: Sequence[str], trials: Int[np.ndarray, " _"]) -> Splits:
-    """The split that each trial of the recording is said to be of; only `trials` are used.
+def assigned(names: Sequence[str], trials: Int[np.ndarray, " _"]) -> Splits:
+    """Return the splits that a user has assigned.
+
+    Args:
+        names: The split of each trial of the recording.
+        trials: The trials that are used.
 
     Raises:
-        InvalidArgument: a name is no split, or a split has none of the trials.
+        InvalidArgument: A name is not a split, or a split has none of the trials.
     """
     for name in names:
         if name not in SPLITS:
@@ -43,5 +47,5 @@ def given(names: Sequence[str], trials: Int[np.ndarray, " _"]) -> Splits:
     splits = {name: trials[of == name] for name in SPLITS}
     for name, chosen in splits.items():
         if not len(chosen):
-            raise InvalidArgument(f"no usable trial is said to be of the split {name!r}")
+            raise InvalidArgument(f"no usable trial is assigned to the split {name!r}")
     return splits

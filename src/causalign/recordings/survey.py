@@ -1,4 +1,4 @@
-"""One pass over all states: where there are samples, which units fire, and what preprocessing takes."""
+"""One pass over all states: which samples are present, which units fire, and the moments for preprocessing."""
 
 import hashlib
 from dataclasses import dataclass
@@ -13,23 +13,28 @@ from causalign.recordings.states import States
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What a pass over a recording showed."""
+    """The results of a pass over a recording."""
 
     present: Bool[np.ndarray, "trials time"]
-    """Whether every unit has a value there."""
+    """Whether every unit has a value at a sample."""
     fired: Bool[np.ndarray, " units"]
-    """Whether a unit is ever anything but 0."""
+    """Whether a unit is ever nonzero."""
     moments: Moments | None
-    """Of the training samples (their square roots, if those are asked for), where preprocessing takes them."""
+    """The moments of the training samples (of their square roots, if `sqrt` is set). `None` if no step needs them."""
     fingerprint: str
-    """Of the states."""
+    """A hash of the states."""
 
 
 def survey(states: States, training: Bool[np.ndarray, " trials"], asked: Preprocess) -> Survey:
     """Read all states once, chunk by chunk.
 
+    Args:
+        states: The states of all trials.
+        training: Whether a trial is a train trial.
+        asked: The steps of preprocessing.
+
     Raises:
-        InvalidArgument: some are infinite, or negative where a square root is asked for; the trial is named.
+        InvalidArgument: Some states are infinite, or negative if `sqrt` is set. The message names the trial.
     """
     present, fired = np.zeros((states.trials, states.time), bool), np.zeros(len(states.units), bool)
     moments = Moments(len(states.units), asked.pca is not None) if asked.fitted else None

@@ -1,4 +1,4 @@
-"""The values of variables at each sample of a recording, out of the table that a lab keeps."""
+"""The values of variables at each sample of a recording, read from a table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,33 +11,41 @@ from causalign.errors import InvalidArgument, unknown
 
 TRIAL, TIME = "trial", "time"
 Codes = Mapping[str, Mapping[str, int]]
-"""The whole number that each text of a column stands for."""
+"""For each column of text, the whole number that each text stands for."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrialTable:
-    """What was noted down of each sample."""
+    """The recorded values of variables at each sample."""
 
     variables: dict[str, Int[np.ndarray, "trials time"]]
-    """The value of every variable at each sample; any number where it is not known."""
+    """The value of every variable at each sample. It is arbitrary where it is not known."""
     known: Bool[np.ndarray, "trials time"]
-    """Whether all of them are known."""
+    """Whether all variables are known at a sample."""
     by_sample: bool
-    """Whether each sample was noted down by itself."""
+    """Whether the table has a row a sample, rather than a row a trial."""
 
     @classmethod
     def of(
         cls, table: pd.DataFrame, names: Sequence[str] | None, trials: int, time: int, codes: Codes | None = None
     ) -> "TrialTable":
-        """Read off a table with a row a trial, or, with the columns `trial` and `time`, a row a sample.
+        """Read a table with a row a trial or, if it has the columns `trial` and `time`, a row a sample.
 
-        Both count from 0. A trial's row holds for all of its samples; a sample without a row is not known.
+        Both columns count from 0. The row of a trial holds for all its samples. A sample without a row is not known.
+
+        Args:
+            table: The table.
+            names: The columns that are variables. If `None`, all but `trial` and `time` are.
+            trials: The number of trials of the recording.
+            time: The number of samples of its longest trial.
+            codes: For columns of text, the whole number that each text stands for.
 
         Raises:
-            InvalidArgument: columns are missing or hold no whole numbers, or rows are of no sample, or of one twice.
+            InvalidArgument: A column is missing or does not hold whole numbers, a row is for a sample that does not
+                exist, or a sample has several rows.
         """
         if not isinstance(table, pd.DataFrame):
-            raise InvalidArgument(f"variables are a pandas table, found {type(table).__name__}")
+            raise InvalidArgument(f"variables must be a pandas DataFrame, found {type(table).__name__}")
         table = table.reset_index() if {TRIAL, TIME} & set(table.index.names) else table
         by_sample = {TRIAL, TIME} <= set(table.columns)
         names = [str(name) for name in table.columns if name not in (TRIAL, TIME)] if names is None else list(names)
@@ -47,8 +55,8 @@ class TrialTable:
             place = _places(table, trials, time)
         elif len(table) != trials:
             raise InvalidArgument(
-                f"the table of variables has {len(table)} rows for {trials} trials; a row a trial, or a row a sample "
-                f"with the columns {TRIAL!r} and {TIME!r}"
+                f"the table of variables has {len(table)} rows for {trials} trials; expected a row a trial, or a row a "
+                f"sample with the columns {TRIAL!r} and {TIME!r}"
             )
         values, known = {}, np.ones((trials, time), dtype=bool)
         for name in names:
@@ -65,9 +73,13 @@ class TrialTable:
     def within(
         self, present: Bool[np.ndarray, "trials time"], lengths: Int[np.ndarray, " trials"] | None
     ) -> Bool[np.ndarray, "trials time"]:
-        """Where all variables are known and the trial is not over yet: values of a whole trial last to its end.
+        """Return whether all variables are known at each sample and the trial is not over.
 
-        Where its length is not known, it ends with its last sample.
+        The values of a row a trial last until the end of the trial.
+
+        Args:
+            present: Whether every unit has a value at a sample.
+            lengths: The number of samples of each trial. If `None`, a trial ends with its last sample.
         """
         if self.by_sample:
             return self.known
@@ -79,10 +91,15 @@ class TrialTable:
 def whole_numbers(
     table: pd.DataFrame, name: str, codes: Mapping[str, int] | None = None
 ) -> tuple[Int[np.ndarray, " rows"], Bool[np.ndarray, " rows"]]:
-    """A column as whole numbers, and in which rows it has one.
+    """Return a column as whole numbers, and whether each row has one.
+
+    Args:
+        table: The table.
+        name: The column.
+        codes: For a column of text, the whole number that each text stands for.
 
     Raises:
-        InvalidArgument: there is no such column, or it holds something else.
+        InvalidArgument: There is no such column, it does not hold whole numbers, or a text has no code.
     """
     if name not in table.columns:
         raise unknown("variable", name, [str(column) for column in table.columns])
@@ -98,12 +115,12 @@ def whole_numbers(
     except (TypeError, ValueError):
         found = column[there].iloc[0]
         raise InvalidArgument(
-            f"the column {name!r} holds {found!r}; variables are whole numbers: say which number stands for which text "
+            f"the column {name!r} holds {found!r}; variables are whole numbers: set the number of each text "
             f"(codes = {{{name!r}: {{{str(found)!r}: 0, ...}}}})"
         ) from None
     if (numbers[there] % 1).any():
         found = numbers[there][numbers[there] % 1 != 0][0]
-        raise InvalidArgument(f"the column {name!r} holds {found}; variables are whole numbers: put it into bins first")
+        raise InvalidArgument(f"the column {name!r} holds {found}; variables are whole numbers: bin the values first")
     return np.where(there, numbers, 0).astype(np.int64), there
 
 

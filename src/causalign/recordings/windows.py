@@ -1,4 +1,4 @@
-"""Where the samples of trials lie on the clock of a recording."""
+"""The windows of trials: the times of their samples on the clock of a recording."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,18 @@ from jaxtyping import Float, Int
 
 from causalign.errors import InvalidArgument
 
-_ROUNDING = 1e-6  # of a sample: times are decimal fractions of seconds, and no binary ones
+_ROUNDING = 1e-6  # tolerance, as a share of a sample: decimal fractions of a second are not exact in binary
 
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """The samples of each trial: `step` seconds each, the first from `start` on."""
+    """The times of the samples of each trial.
+
+    Attributes:
+        start: The start of each trial's first sample, in seconds.
+        samples: The number of samples of each trial.
+        step: The length of a sample, in seconds.
+    """
 
     start: Float[np.ndarray, " trials"]
     samples: Int[np.ndarray, " trials"]
@@ -20,7 +26,7 @@ class Windows:
 
     @property
     def time(self) -> int:
-        """Samples of the longest trial."""
+        """The number of samples of the longest trial."""
         return int(self.samples.max())
 
     @classmethod
@@ -34,13 +40,22 @@ class Windows:
         what: str,
         recorded: tuple[float, float],
     ) -> "Windows":
-        """From the event to the end of the trial, or from one time to another around the event, all in seconds.
+        """Return the windows from the event to the end of the trial, or between two times around the event.
+
+        Args:
+            event: The time of each trial's event, in seconds.
+            stop: The end of each trial, in seconds.
+            window: The start and the end relative to the event, in seconds. If `None`, a window goes from the event to
+                the end of the trial.
+            step: The length of a sample, in seconds.
+            what: The name of a sample in messages.
+            recorded: The start and the end of the recording, in seconds.
 
         Raises:
-            InvalidArgument: a window is empty, has no room for one sample, or is not within what was recorded.
+            InvalidArgument: A window is empty, has no room for one sample, or is not within the recording.
         """
         if window is not None and not window[0] < window[1]:
-            raise InvalidArgument(f"a window goes from one time to a later one, found {window[0]} to {window[1]} s")
+            raise InvalidArgument(f"window must go from one time to a later one, found {window[0]} to {window[1]} s")
         start = event if window is None else event + window[0]
         end = stop if window is None else event + window[1]
         short = end - start < step * (1 - _ROUNDING)

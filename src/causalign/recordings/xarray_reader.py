@@ -1,4 +1,4 @@
-"""Recordings in labelled arrays of xarray."""
+"""Recordings in labeled arrays of xarray."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,14 +13,24 @@ UNIT = "unit"
 
 
 def read_xarray(array: Any, columns: Sequence[str] | None) -> tuple[Any, pd.DataFrame, list[str] | None]:
-    """The array as `[trial, time, unit]`, its coordinates along trials (and time) as a table, and the units' names.
+    """Return the states of an array, the table of its variables, and the names of its units.
+
+    Args:
+        array: A `xarray.DataArray` with the dimensions `trial`, `time` and `unit`, in any order.
+        columns: The coordinates along trials (and time) that are variables. If `None`, all are.
+
+    Returns:
+        The array as `[trial, time, unit]`; a table with a row a trial, or a row a sample if a coordinate is along time;
+        and the coordinates along units, `None` if there are none.
 
     Raises:
-        InvalidArgument: it has other dimensions, or no such coordinate.
+        InvalidArgument: The array has other dimensions, or no such coordinate.
     """
     dims = [str(dim) for dim in getattr(array, "dims", ())]
     if sorted(dims) != sorted((TRIAL, TIME, UNIT)):
-        raise InvalidArgument(f"an array of xarray has the dimensions trial, time and unit; found {', '.join(dims)}")
+        raise InvalidArgument(
+            f"an array of xarray must have the dimensions trial, time and unit; found {', '.join(dims)}"
+        )
     array = array.transpose(TRIAL, TIME, UNIT)
     along = {
         str(name): coordinate

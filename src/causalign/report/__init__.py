@@ -1,4 +1,4 @@
-"""Reports: figures and a page from what an alignment saved."""
+"""Reports: the figures and the page of a saved alignment."""
 
 from causalign.report.figures import iia_matrix, learning_curve, similarity_bars
 from causalign.report.page import FIGURES, PAGE, SIMILARITY, save_similarity, svg, template, write_report

@@ -1,4 +1,4 @@
-"""The figures of an alignment. The same figure is a PNG on disk and a drawing in the page."""
+"""The figures of an alignment. Each is saved as a PNG and drawn in the page."""
 
 from collections.abc import Sequence
 
@@ -7,15 +7,19 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, told apart by everyone; the heat map's cividis is as well.
+# Okabe and Ito's colors, and the heat map's cividis, are distinguishable with every kind of color vision.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#7F7F7F"
-_LONGEST = 24  # characters of a network's name
+_LONGEST = 24  # characters of a network's name that are shown
 
 
 def iia_matrix(iia: pd.DataFrame, sites: Sequence[str]) -> Figure:
-    """Draw the IIA of every direction, from row to column, with its interval and the baseline.
+    """Draw the IIA of every direction as a matrix, with its interval and its baseline.
 
-    Directions that were not scored are blank.
+    Rows are sources and columns are targets. Directions that were not scored are blank.
+
+    Args:
+        iia: The scores, as `Alignment.iia`.
+        sites: The names of the sites, in the order of rows and columns.
     """
     matrix = np.full((len(sites), len(sites)), np.nan)
     notes = {}
@@ -34,16 +38,22 @@ def iia_matrix(iia: pd.DataFrame, sites: Sequence[str]) -> Figure:
     labels = [_label(site) for site in sites]
     axes.set_xticks(range(len(sites)), labels, fontsize=8)
     axes.set_yticks(range(len(sites)), labels, fontsize=8)
-    axes.set_xlabel("target: the network that receives")
-    axes.set_ylabel("source: the network that gives")
-    axes.set_title("Behaviour that follows the swapped state")
+    axes.set_xlabel("target (receives the state)")
+    axes.set_ylabel("source (gives the state)")
+    axes.set_title("IIA of every direction")
     bar = figure.colorbar(image, ax=axes, shrink=0.8)
     bar.set_label("interchange intervention accuracy")
     return figure
 
 
 def learning_curve(history: pd.DataFrame) -> Figure:
-    """The worst and the mean direction on validation interventions, step by step; or the loss, if that was decisive."""
+    """Draw the IIA of the worst direction, and the mean over directions, at every evaluation.
+
+    Where the validation loss selected the maps, draw that loss instead.
+
+    Args:
+        history: The evaluations, as `Alignment.history`.
+    """
     if history["validation_loss"].notna().any():
         return _loss_curve(history)
     figure = Figure(figsize=(5.6, 3.8), layout="constrained")
@@ -59,27 +69,35 @@ def learning_curve(history: pd.DataFrame) -> Figure:
         clip_on=False,
     )
     axes.set_xlabel("step of the search (0: the start)")
-    axes.set_ylabel("IIA on validation interventions")
-    axes.set_title("How the maps were found")
+    axes.set_ylabel("IIA on validation rows")
+    axes.set_title("Learning curve")
     _finish(axes)
     axes.legend(frameon=False, loc="lower right")
     return figure
 
 
 def _loss_curve(history: pd.DataFrame) -> Figure:
-    """The loss on validation interventions, which makes the choice where some target may not be run."""
+    """Draw the loss on the validation rows, which selects the maps where some target may not be run."""
     figure = Figure(figsize=(5.6, 3.8), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(history["step"], history["validation_loss"], color=BLUE, marker="o", markersize=3, clip_on=False)
     axes.set_xlabel("step of the search (0: the start)")
-    axes.set_ylabel("loss on validation interventions")
-    axes.set_title("How the maps were found")
+    axes.set_ylabel("loss on validation rows")
+    axes.set_title("Learning curve")
     _finish(axes, highest=1.09 * float(history["validation_loss"].max()))
     return figure
 
 
 def similarity_bars(iia: pd.DataFrame, similarity: pd.DataFrame) -> Figure:
-    """The worst direction's IIA, with its floor, beside the correlational measures of the same two sites."""
+    """Draw the IIA of the worst direction, with its baseline, beside the correlational measures of the same two sites.
+
+    The bar of the IIA has its 95 % interval. Those of the measures have one standard deviation over draws of samples.
+    Distances are not drawn.
+
+    Args:
+        iia: The scores, as `Alignment.iia`.
+        similarity: The measures, as `compare` returns them.
+    """
     worst = iia.nsmallest(1, "iia").iloc[0]
     shown = similarity[~similarity["measure"].str.contains("distance")]
     names = ["IIA\n(worst)", *(name.replace(" ", "\n", 1) for name in shown["measure"])]
@@ -91,16 +109,16 @@ def similarity_bars(iia: pd.DataFrame, similarity: pd.DataFrame) -> Figure:
     colours = [BLUE, *[GREY] * len(shown)]
     bars = axes.bar(names, values, yerr=[below, above], color=colours, width=0.6, capsize=4)
     axes.bar_label(bars, [f"{value:.3f}" for value in values], padding=3, fontsize=9)
-    axes.hlines(worst["no_swap"], -0.4, 0.4, color=ORANGE, linewidth=2.5, label="the same with nothing swapped")
+    axes.hlines(worst["no_swap"], -0.4, 0.4, color=ORANGE, linewidth=2.5, label="baseline (no swap)")
     figure.legend(loc="outside lower center", frameon=False, fontsize=9)
     axes.set_ylabel("score")
-    axes.set_title("Causal (blue) and correlational (grey) similarity")
+    axes.set_title("Causal (blue) and correlational (gray) similarity")
     _finish(axes, lowest=min(value - error for value, error in zip(values, below, strict=True)))
     return figure
 
 
 def _label(site: str) -> str:
-    """A site's name on two short lines, its middle left out: a long path must not squeeze the figure."""
+    """Return a site's name on two lines, without the middle of a long path, which would squeeze the figure."""
     network, _, at = site.rpartition("@")
     short = network if len(network) <= _LONGEST else f"{network[: _LONGEST // 2 - 2]}…{network[-_LONGEST // 2 :]}"
     return f"{short}\n@{at}".replace("$", r"\$")

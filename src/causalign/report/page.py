@@ -1,4 +1,4 @@
-"""One page from a saved alignment: figures, scores, and what each number means. It opens offline."""
+"""The page of a saved alignment: its figures, its scores, and the meaning of each number. It opens offline."""
 
 import io
 from pathlib import Path
@@ -19,16 +19,30 @@ _PIXELS_PER_INCH = 160
 
 
 def save_similarity(table: pd.DataFrame, folder: Path) -> Path:
-    """Write the table of correlational measures where the report of that folder finds it."""
+    """Write the table of correlational measures to the folder of an alignment, and return the file's path.
+
+    The report of that folder includes the table.
+
+    Args:
+        table: The measures, as `compare` returns them.
+        folder: The folder of the alignment.
+
+    Raises:
+        FileFormatError: The file cannot be written.
+    """
     write_text(folder / SIMILARITY, table.to_csv(index=False))
     return folder / SIMILARITY
 
 
 def write_report(folder: Path | str) -> Path:
-    """Draw what is saved in `folder` (`result.json`, and `similarity.csv` if it is there): PNG figures and a page.
+    """Write the figures (PNG) and the page of a saved alignment, and return the page's path.
+
+    Args:
+        folder: The folder of the alignment. If it has a `similarity.csv` of the same sites, the page includes it.
 
     Raises:
-        InvalidArgument: there is no saved alignment, or a file is broken.
+        FileFormatError: There is no saved alignment, one of its files is broken, or the folder cannot be written.
+        InvalidArgument: `similarity.csv` is not a table of similarity measures.
     """
     folder = Path(folder)
     alignment = load_alignment(folder)
@@ -56,7 +70,7 @@ def write_report(folder: Path | str) -> Path:
 
 
 def _read_similarity(folder: Path, sites: set[str]) -> pd.DataFrame | None:
-    """The saved table, if there is one and it is of the aligned sites: a folder may have been used for others since."""
+    """Return the saved table, or `None` if there is none, or if an earlier run left one of other sites."""
     path = folder / SIMILARITY
     if not path.exists():
         return None
@@ -69,14 +83,19 @@ def _read_similarity(folder: Path, sites: set[str]) -> pd.DataFrame | None:
 
 
 def svg(figure: Figure) -> Markup:
-    """The figure as an element of a page, its text as paths so that it looks the same everywhere."""
+    """Return a figure as an `svg` element. Its text is drawn as paths, so that it looks the same everywhere."""
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None})
     return Markup(text.getvalue()[text.getvalue().index("<svg") :])
 
 
 def template(package: str, name: str) -> Template:
-    """A page's template, which lies in a package."""
+    """Return the template of a page.
+
+    Args:
+        package: The package that contains the template.
+        name: The file name of the template.
+    """
     loader = PackageLoader(package, ".")
     environment = Environment(loader=loader, autoescape=select_autoescape(["j2"]), undefined=StrictUndefined)
     return environment.get_template(name)

@@ -1,4 +1,4 @@
-"""The paper's figures, each a declaration of comparisons and of the claims that they decide: `causalign reproduce`."""
+"""The studies of `causalign reproduce`. Each declares the comparisons of one figure of the paper and its claims."""
 
 from causalign.reproduction.reproduce import COMPARISONS, STUDIES, TABLE, VERDICTS, Reproduction, reproduce
 from causalign.reproduction.study import BUDGETS, Protocol

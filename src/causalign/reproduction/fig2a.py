@@ -1,4 +1,4 @@
-"""Figure 2a: two GRUs that count, at their embeddings and hidden states, causally and by correlation."""
+"""Figure 2a: MAS, RSA and CKA of two GRUs that count, at their embeddings and hidden states."""
 
 from collections.abc import Iterator
 
@@ -17,8 +17,8 @@ def _measured(protocol: Protocol) -> Iterator[StudyRow]:
         pairs = protocol.within("multi-object/gru", at)
         for metric, parametrization in _MAPS.items():
             method = "mas" if at == "hidden" else "mas-stepwise"
-            found = tuple(protocol.align(pair, method=method, parametrization=parametrization) for pair in pairs)
-            yield StudyRow(_PANEL, _GRUS, site, metric, found)
+            alignments = tuple(protocol.align(pair, method=method, parametrization=parametrization) for pair in pairs)
+            yield StudyRow(_PANEL, _GRUS, site, metric, alignments)
         yield from similarities(protocol, _GRUS, site, pairs, _PANEL)
 
 

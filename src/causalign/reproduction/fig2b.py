@@ -1,4 +1,4 @@
-"""Figure 2b: two transformers that count, after their first layer and at their embeddings."""
+"""Figure 2b: MAS, RSA and CKA of two transformers that count, after their first layer and at their embeddings."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Figure 2d: how few dimensions carry the behaviour, by MAS, DAS and stitching."""
+"""Figure 2d: the number of dimensions that carry the behavior, by MAS, DAS and stitching."""
 
 from collections.abc import Iterator
 
@@ -11,16 +11,16 @@ _MAS, _DAS, _STITCH = "MAS", "DAS", "stitch"
 
 def _measured(protocol: Protocol) -> Iterator[StudyRow]:
     pairs = protocol.within(_NETWORK, "hidden")
-    alone = [protocol.site(_NETWORK, seed, "hidden") for seed in (*protocol.seeds, *protocol.more)]
+    single = [protocol.site(_NETWORK, seed, "hidden") for seed in (*protocol.seeds, *protocol.more)]
     for metric, method, networks in (
         (_MAS, "mas", pairs),
-        (_DAS, "das", [(site,) for site in alone]),
+        (_DAS, "das", [(site,) for site in single]),
         (_STITCH, "stitch", pairs),
     ):
         for rank in protocol.sweep:
             controls = rank in protocol.controlled
-            found = tuple(protocol.align(each, [rank], controls, method=method) for each in networks)
-            yield StudyRow(_PANEL, str(rank), "hidden", metric, found)
+            alignments = tuple(protocol.align(each, [rank], controls, method=method) for each in networks)
+            yield StudyRow(_PANEL, str(rank), "hidden", metric, alignments)
 
 
 def _few(values: Values) -> bool:
@@ -37,7 +37,7 @@ def _stitched(values: Values) -> bool:
 
 FIG2D = Study(
     "fig2d",
-    "How many dimensions carry the behaviour",
+    "How many dimensions carry the behavior",
     lambda protocol: list(_measured(protocol)),
     (
         Claim(

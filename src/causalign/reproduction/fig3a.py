@@ -1,4 +1,4 @@
-"""Figure 3a: one network may be read but not run. What reaches it all the same?"""
+"""Figure 3a: CLMAS, latent stitch and stitch where one network may be read but not run, beside MAS."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -11,23 +11,24 @@ from causalign.reproduction.study import Claim, Panel, Protocol, Read, Study, St
 _PANEL, _ACCESS, _NONE = "a", "into the accessible network", "into the one without access"
 _MAS, _CLMAS, _LATENT, _STITCH = "MAS", "CLMAS", "latent stitch", "stitch"
 _LOW = "latent stitch, low rank"
-_TIE = 0.01  # 10 of 1,000 trials: two standard errors of an IIA of 0.975
+_TIE = 0.01  # 10 of 1,000 rows: two standard errors of an IIA of 0.975
 
 
 def _measured(protocol: Protocol) -> Iterator[StudyRow]:
-    """The first network of each pair is accessible, the second is not.
+    """Yield the rows. The first network of each pair is accessible, the second is not.
 
-    A stitch is trained on the behaviour of the accessible network, and so into it, and scored the other way round as
-    well; a latent stitch is trained on the latents of the other. Both are rotations of full rank, as section 2.5 has
-    them, and start at random: a start in closed form would see the latents that a stitch is not to see. A latent stitch
-    of low rank, which the paper does not have, stands beside them. What goes by latents has no IIA that is enough.
+    A stitch is trained on the behavior of the accessible network, and therefore into it. It is scored in the other
+    direction as well. A latent stitch is trained on the latents of the inaccessible network. Both are rotations of full
+    rank, as in section 2.5, and start at random: a start in closed form would use the latents that a stitch must not
+    see. A latent stitch of low rank, which is not in the paper, is reported beside them. Searches that select maps by
+    a latent objective have no `target_iia`.
     """
     pairs = protocol.within("multi-object/gru", "hidden")
     turned = [(b, a) for a, b in pairs]
     search = protocol.without_target
     latent = partial(protocol.align, method="latent-stitch", start="random", search=search)
     full = [protocol.width]
-    found = {
+    alignments = {
         _MAS: tuple(protocol.align(pair) for pair in pairs),
         _CLMAS: tuple(protocol.align(pair, method="clmas", search=search) for pair in pairs),
         _LOW: tuple(latent(pair) for pair in pairs),
@@ -35,11 +36,11 @@ def _measured(protocol: Protocol) -> Iterator[StudyRow]:
         _STITCH: tuple(protocol.align(pair, full, method="stitch", start="random") for pair in turned),
     }
     for comparison, into in ((_ACCESS, 0), (_NONE, 1)):
-        for metric, alignments in found.items():
+        for metric, points in alignments.items():
             target = 1 - into if metric == _STITCH else into
             read: Read = (1 - target, target)
             note = "not in the paper" if metric == _LOW else ""
-            yield StudyRow(_PANEL, comparison, "hidden", metric, alignments, read, note)
+            yield StudyRow(_PANEL, comparison, "hidden", metric, points, read, note)
 
 
 def _ordered(values: Values) -> bool:

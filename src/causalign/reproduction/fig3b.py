@@ -1,4 +1,4 @@
-"""Figure 3b: is the count of one task the count of another?"""
+"""Figure 3b: the counts of three tasks, within each task (DAS) and across tasks (MAS)."""
 
 from collections.abc import Iterator
 from itertools import combinations
@@ -13,13 +13,13 @@ _DAS, _MAS = "DAS", "MAS"
 
 def _measured(protocol: Protocol) -> Iterator[StudyRow]:
     for task in _TASKS:
-        alone = [protocol.site(f"{task}/gru", seed, "hidden") for seed in protocol.seeds]
-        found = tuple(protocol.align([site], method="das", variable="count") for site in alone)
-        yield StudyRow(_PANEL, task, "hidden", _DAS, found)
+        single = [protocol.site(f"{task}/gru", seed, "hidden") for seed in protocol.seeds]
+        alignments = tuple(protocol.align([site], method="das", variable="count") for site in single)
+        yield StudyRow(_PANEL, task, "hidden", _DAS, alignments)
     for a, b in combinations(_TASKS, 2):
         pairs = protocol.between(f"{a}/gru", f"{b}/gru", "hidden")
-        found = tuple(protocol.align(pair, variable="count") for pair in pairs)
-        yield StudyRow(_PANEL, f"{a} x {b}", "hidden", _MAS, found)
+        alignments = tuple(protocol.align(pair, variable="count") for pair in pairs)
+        yield StudyRow(_PANEL, f"{a} x {b}", "hidden", _MAS, alignments)
 
 
 def _each_has_one(values: Values) -> bool:

@@ -1,4 +1,4 @@
-"""Figure 6: the numbers of arithmetic, and the count of Multi-Object."""
+"""Figure 6: the variables of Arithmetic, and the count of Multi-Object."""
 
 from collections.abc import Iterator
 
@@ -15,12 +15,12 @@ _SITE = "hidden, at commas"
 def _measured(protocol: Protocol) -> Iterator[StudyRow]:
     for variable in (_CUMULATIVE, _REMAINING):
         pairs = protocol.within(_ARITHMETIC, "hidden")
-        found = tuple(protocol.align(pair, variable=variable) for pair in pairs)
-        yield StudyRow(_LEFT, variable, _SITE, "MAS", found)
+        alignments = tuple(protocol.align(pair, variable=variable) for pair in pairs)
+        yield StudyRow(_LEFT, variable, _SITE, "MAS", alignments)
     pairs = protocol.between(_COUNTING, _ARITHMETIC, "hidden")
     for panel, variable in ((_MIDDLE, _REMAINING), (_RIGHT, _CUMULATIVE), (_RIGHT, _LOW)):
-        found = tuple(protocol.align(pair, variable=["count", variable]) for pair in pairs)
-        yield StudyRow(panel, f"count x {variable}", _SITE, "MAS", found)
+        alignments = tuple(protocol.align(pair, variable=["count", variable]) for pair in pairs)
+        yield StudyRow(panel, f"count x {variable}", _SITE, "MAS", alignments)
 
 
 def _within(values: Values) -> bool:
@@ -62,7 +62,7 @@ FIG6 = Study(
     ),
     (
         Panel(_LEFT, "Two GRUs that do arithmetic"),
-        Panel(_MIDDLE, "Counting and arithmetic: operations left"),
-        Panel(_RIGHT, "Counting and arithmetic: the value so far"),
+        Panel(_MIDDLE, "Counting and arithmetic: remaining operations"),
+        Panel(_RIGHT, "Counting and arithmetic: cumulative value"),
     ),
 )

@@ -1,4 +1,4 @@
-"""The panels of the paper, drawn from the table alone."""
+"""The panels of the paper's figures, drawn from the table alone."""
 
 from collections.abc import Sequence
 from textwrap import fill
@@ -14,29 +14,38 @@ from matplotlib.patches import Patch
 
 from causalign.reproduction.study import Panel
 
-# Okabe and Ito's colours, in an order in which neighbours differ in lightness as well.
+# Okabe and Ito's colors. In this order neighbors differ in lightness as well.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7")
-_CONTROLS = {"control_untrained": "untrained", "control_shuffled": "shuffled", "control_random": "random start"}
-_REACHED = "a control reaches it"
-_SAME = "score in the directions of untrained"
-_OTHER = 0.01  # it is drawn where it differs by more
-_FLOOR = "nothing swapped"
-_EACH = "each pair, or network"
+_CONTROLS = {
+    "control_untrained": "untrained",
+    "control_shuffled": "shuffled",
+    "control_random": "random subspaces",
+}
+_REACHED = "reached by a control"
+_SAME = "score in the directions of 'untrained'"
+_OTHER = 0.01  # least difference at which the score in the directions of the untrained control is drawn
+_BASELINE = "baseline (no swap)"
+_EACH = "single pair, or network"
 _DOT: dict[str, Any] = {"color": "white", "edgecolors": "black", "s": 14, "linewidths": 0.8}
 _MARKS = "xv+"
 _GREYS = ("#4D4D4D", "#8C8C8C", "#C2C2C2")
-_LONGEST = 18  # characters of a label's line
-_FEWEST = 6.0  # bars that there is room for, so that a single one is not a wall
+_LONGEST = 18  # characters in a line of a label
+_FEWEST = 6.0  # bars that a panel has room for at least, so that a single bar is not too wide
 
 
 def draw(panel: Panel, rows: pd.DataFrame) -> Figure:
-    """The rows of one panel."""
+    """Draw one panel.
+
+    Args:
+        panel: The panel.
+        rows: The rows of its study in the table. Those of other panels, and those without a value, are not drawn.
+    """
     rows = rows[(rows["panel"] == panel.name) & rows["ours"].notna()]
     return _lines(panel, rows) if panel.lines else _bars(panel, rows)
 
 
 def _bars(panel: Panel, rows: pd.DataFrame) -> Figure:
-    """A group of bars for each comparison (or site), a colour for each metric, its controls in grey beside it."""
+    """Draw a group of bars for each comparison (or site), in a color for each metric, with its controls in gray."""
     groups, metrics = _kinds(rows, panel.groups), _kinds(rows, "metric")
     slots = max(sum(_slots(row) for row in _of(rows, panel.groups, group)) for group in groups) + 1
     figure = Figure(figsize=(max(4.6, 1.6 + 0.34 * slots * len(groups)), 4.2), layout="constrained")
@@ -56,7 +65,7 @@ def _bars(panel: Panel, rows: pd.DataFrame) -> Figure:
 
 
 def _bar(axes: Axes, row: pd.Series, at: float, colour: str) -> float:
-    """The bar of one row, and beside it its controls, its floor and the paper's number; where the next one stands."""
+    """Draw the bar of one row with its controls, baseline and the paper's number. Return the place of the next bar."""
     here = at
     error = None if np.isnan(row["sem"]) else [row["sem"]]
     axes.bar(at, row["ours"], 0.9, color=colour, yerr=error, capsize=3, label=row["metric"])
@@ -73,15 +82,15 @@ def _bar(axes: Axes, row: pd.Series, at: float, colour: str) -> float:
                 axes.hlines(row["ours_into_others"], at - 0.55, at + 0.15, color=colour, linewidth=2.5, label=_SAME)
             at += 0.5
     if pd.notna(row["no_swap"]):
-        axes.hlines(row["no_swap"], here - 0.6, at - 0.45, color="black", linewidth=1, label=_FLOOR)
+        axes.hlines(row["no_swap"], here - 0.6, at - 0.45, color="black", linewidth=1, label=_BASELINE)
     if pd.notna(row["paper"]):
-        label, line = ("above this, in the paper", "--") if row["relation"] == ">" else ("the paper's number", ":")
+        label, line = ("lower bound in the paper", "--") if row["relation"] == ">" else ("value in the paper", ":")
         axes.hlines(row["paper"], here - 0.6, at - 0.45, color="black", linestyle=line, label=label)
     return at
 
 
 def _pairs(row: pd.Series) -> Float[np.ndarray, " pairs"]:
-    """The figure of each pair of networks in a row."""
+    """Return the value of each pair of networks in a row."""
     return np.array(row["pairs"].split(), dtype=float)
 
 
@@ -90,12 +99,12 @@ def _slots(row: pd.Series) -> float:
 
 
 def _lines(panel: Panel, rows: pd.DataFrame) -> Figure:
-    """A line for each metric over numbers; controls are points."""
+    """Draw a line for each metric over numbers, with its controls as points."""
     figure = Figure(figsize=(5.6, 4.2), layout="constrained")
     axes = figure.add_subplot()
     for index, metric in enumerate(_kinds(rows, "metric")):
         of = rows[rows["metric"] == metric]
-        where = of["comparison"].astype(int).to_numpy() * 1.03 ** (index - 1)  # so that error bars stand side by side
+        where = of["comparison"].astype(int).to_numpy() * 1.03 ** (index - 1)  # error bars stand side by side
         colour = _COLOURS[index % len(_COLOURS)]
         axes.errorbar(
             where, of["ours"], of["sem"].fillna(0), color=colour, marker="os^D"[index % 4], capsize=3, label=metric
@@ -107,7 +116,7 @@ def _lines(panel: Panel, rows: pd.DataFrame) -> Figure:
     for (name, label), marker in zip(_CONTROLS.items(), _MARKS, strict=True):
         if name in rows and rows[name].notna().any():
             axes.scatter([], [], color=_GREYS[0], marker=marker, label=f"control: {label}")
-    axes.plot([], [], color=_GREYS[0], linestyle=":", label=_FLOOR)
+    axes.plot([], [], color=_GREYS[0], linestyle=":", label=_BASELINE)
     axes.set_xscale("log", base=2)
     ranks = sorted(rows["comparison"].astype(int).unique())
     axes.set_xticks(ranks, [str(rank) for rank in ranks])
@@ -128,10 +137,10 @@ def _finish(figure: Figure, axes: Axes, title: str, rows: pd.DataFrame) -> None:
     handles, labels = axes.get_legend_handles_labels()
     once = dict(zip(labels, handles, strict=True))
     if _REACHED in once:
-        once[_REACHED] = Patch(facecolor=_GREYS[1], edgecolor="white", hatch="//")  # of whichever colour
+        once[_REACHED] = Patch(facecolor=_GREYS[1], edgecolor="white", hatch="//")  # stands for all colors
     if _SAME in once:
-        once[_SAME] = Line2D([], [], color=_GREYS[1], linewidth=2.5)  # of whichever colour
-    once |= {label: once.pop(label) for label in (_REACHED, _SAME, _EACH) if label in once}  # matplotlib has it first
+        once[_SAME] = Line2D([], [], color=_GREYS[1], linewidth=2.5)  # stands for all colors
+    once |= {label: once.pop(label) for label in (_REACHED, _SAME, _EACH) if label in once}  # move to the end
     figure.legend(
         once.values(), once.keys(), loc="outside lower center", ncols=min(3, len(once)), frameon=False, fontsize=8
     )
@@ -146,6 +155,6 @@ def _of(rows: pd.DataFrame, column: str, value: str) -> Sequence[pd.Series]:
 
 
 def _label(name: str) -> str:
-    """A name on short lines, broken where a second network or a site begins, and between words."""
+    """Return a name broken into short lines: before a second network or a site, and between words."""
     lines = name.replace(" x ", "\nx ").replace(", ", ",\n").replace("/", "/\n").replace("[", "\n[").split("\n")
     return "\n".join(fill(line, _LONGEST) for line in lines)

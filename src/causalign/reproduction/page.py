@@ -1,4 +1,4 @@
-"""One page of a reproduction: each figure beside the claims that it tests, their rules and verdicts, and its rows."""
+"""The page of a reproduction: each figure beside its claims, their rules and verdicts, and its rows of the table."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,13 @@ PAGE = "reproduction.html"
 
 
 def page(studies: Sequence[Study], whole: pd.DataFrame, verdicts: Sequence[Verdict]) -> str:
-    """The page; it opens offline."""
+    """Return the HTML of the page. It opens offline.
+
+    Args:
+        studies: The studies, in the order of the page.
+        whole: The rows of all studies (see `table`).
+        verdicts: The verdicts on the claims of all studies.
+    """
     sections = [
         {
             "study": study,

@@ -1,15 +1,16 @@
-"""The numbers that the paper states, and where: the one place where any of them is written down."""
+"""The numbers that the paper states. No other file contains them."""
 
 from typing import NamedTuple
 
 
 class Citation(NamedTuple):
-    """A number of the paper."""
+    """A number that the paper states, and its place in the paper."""
 
     value: float
     relation: str
-    """`=`, or `>` where the paper gives a bound."""
+    """`=` for a value, `>` for a lower bound."""
     where: str
+    """The section of the paper."""
 
 
 _BASELINE, _EMBEDDINGS = "multi-object/gru x same-object/gru", "embedding, stepwise"
@@ -30,9 +31,10 @@ CITED: dict[tuple[str, ...], Citation] = {
         0.400, "=", "section 3.2, of DeepSeek-R1-Distill-Llama-8B"
     ),
 }
-"""By figure, panel, comparison, site and metric. Figures without a printed number have claims only."""
+"""The numbers of the paper, by figure, panel, comparison, site and metric. Figures in which the paper prints no number
+have claims only."""
 
 
 def cited(*row: str) -> Citation | None:
-    """What the paper states of a row, if it states a number."""
+    """Return the number that the paper states for a row, or `None` if it states none."""
     return CITED.get(row)

@@ -1,6 +1,6 @@
-"""`reproduce`: studies run, judged, drawn and written down.
+"""`reproduce`: run studies, decide their claims, and write the table, the figures and the page.
 
-studies --declare--> comparisons --run--> outcomes --table--> verdicts --figures--> page
+studies --declare--> comparisons --run--> outcomes --decide--> verdicts --write--> table, figures, page
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from causalign.reproduction.figures import draw
 from causalign.reproduction.page import PAGE, page
 from causalign.reproduction.runner import cores, run_all
 from causalign.reproduction.study import Protocol, Study
-from causalign.reproduction.table import COLUMNS, Verdict, judged, table
+from causalign.reproduction.table import COLUMNS, Verdict, judge, table
 from causalign.reproduction.text32 import TEXT32
 
 STUDIES = {study.name: study for study in (FIG2A, FIG2B, TEXT32, FIG2D, FIG3A, FIG3B, FIG6)}
@@ -32,7 +32,13 @@ _PIXELS_PER_INCH = 160
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What came of some studies."""
+    """The result of one or several studies.
+
+    Attributes:
+        table: The rows of all studies (see `table`).
+        verdicts: The verdict on every claim.
+        page: The path of the page.
+    """
 
     table: pd.DataFrame
     verdicts: tuple[Verdict, ...]
@@ -44,18 +50,25 @@ def reproduce(
 ) -> Reproduction:
     """Run studies, and write `table.csv`, `verdicts.csv`, a PNG and a PDF for each panel, and a page.
 
-    What was finished in `folder` before is not run again. `workers` are processes, one for each core unless said: with
-    more than one, a script calls this under `if __name__ == "__main__":`.
+    Comparisons that were finished in `folder` before are not run again.
+
+    Args:
+        names: The names of the studies, from `STUDIES`.
+        folder: The folder to write to.
+        protocol: The protocol.
+        workers: The number of processes. By default one for each core. With more than one, a script must call this
+            function under `if __name__ == "__main__":`.
+        callback: A function that is called after every comparison.
 
     Raises:
-        CausalignError: a study is unknown, or a comparison cannot be run.
+        CausalignError: A study is unknown, a comparison cannot be run, or the folder cannot be written.
     """
     studies = [lookup("study", name, STUDIES) for name in dict.fromkeys(names)]
     output_folder(folder, TABLE, VERDICTS, PAGE)
     measured = {study.name: study.measured(protocol) for study in studies}
     comparisons = [each for rows in measured.values() for row in rows for each in row.comparisons]
     outcomes = run_all(comparisons, folder / COMPARISONS, workers or cores(), callback)
-    verdicts = {study.name: judged(study, measured[study.name], outcomes) for study in studies}
+    verdicts = {study.name: judge(study, measured[study.name], outcomes) for study in studies}
     tables = [table(study, measured[study.name], outcomes, verdicts[study.name]) for study in studies]
     whole = pd.concat(tables, ignore_index=True)
     every = tuple(verdict for each in verdicts.values() for verdict in each)

@@ -1,4 +1,4 @@
-"""Rows that several studies share."""
+"""Rows, and selections of rows, that several studies share."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,17 +10,17 @@ Pairs = Sequence[tuple[str, str]]
 
 
 def similarities(protocol: Protocol, comparison: str, site: str, pairs: Pairs, panel: str) -> list[StudyRow]:
-    """A row for each correlational measure of the same pairs."""
+    """Return one row for each correlational measure of the same pairs."""
     compared = tuple(protocol.compare(pair) for pair in pairs)
     return [StudyRow(panel, comparison, site, measure, compared, measure) for measure in CORRELATIONAL]
 
 
 def carrying(**named: str | Sequence[str]) -> Callable[[StudyRow], bool]:
-    """The rows whose panel, comparison, site, or metric is (one of) these."""
+    """Return a function that says whether the panel, comparison, site or metric of a row is, or is among, these."""
 
-    def chosen(row: StudyRow) -> bool:
+    def matches(row: StudyRow) -> bool:
         return all(
-            getattr(row, name) in ([asked] if isinstance(asked, str) else asked) for name, asked in named.items()
+            getattr(row, name) in ([value] if isinstance(value, str) else value) for name, value in named.items()
         )
 
-    return chosen
+    return matches

@@ -1,6 +1,6 @@
-"""Comparisons run by workers. Each finished one is a file, written whole: whatever is killed goes on from there.
+"""The runner of comparisons. It writes a whole file for each finished comparison, and continues from these files.
 
-comparisons --those without a file--> workers --a file each--> outcomes
+comparisons --those without a file--> workers --one file each--> outcomes
 """
 
 import multiprocessing
@@ -26,7 +26,10 @@ _OUTCOME: TypeAdapter[Outcome] = TypeAdapter(Outcome)
 
 
 def cores() -> int:
-    """How many cores this process may use: where a scheduler shares the machine out, those that it was given."""
+    """Return the number of cores that this process may use.
+
+    On Linux these are the cores that a scheduler assigned to the process. Elsewhere they are all cores.
+    """
     if hasattr(os, "sched_getaffinity"):  # Linux
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -35,28 +38,36 @@ def cores() -> int:
 def run_all(
     comparisons: Sequence[Comparison], folder: Path, workers: int, callback: Callback = silent
 ) -> dict[str, Outcome]:
-    """The outcome of every comparison, by its key; those that have a file in `folder` are not run again.
+    """Run every comparison, and return the outcomes by key.
 
-    Each worker has its share of the processor's threads. Ctrl-C, and an error in one, keep what is finished.
+    A comparison that has a file in `folder` is not run again. Each worker has its share of the processor's threads.
+    Finished comparisons are kept after Ctrl-C, and after an error in another.
+
+    Args:
+        comparisons: The comparisons. Those with the same key are run once.
+        folder: The folder of the outcomes' files.
+        workers: The number of processes. With 1, the comparisons are run in this process.
+        callback: A function that is called after every comparison.
 
     Raises:
-        InvalidArgument: a comparison cannot be run, or a worker was killed.
+        InvalidArgument: A comparison cannot be run, or a worker was killed.
+        FileFormatError: The folder cannot be written.
     """
     output_folder(folder)
-    asked = {comparison.key: comparison for comparison in comparisons}
-    outcomes = {key: found for key in asked if (found := _finished(folder, key)) is not None}
-    callback(ProgressUpdate("comparisons", len(outcomes), len(asked)))
-    left = {key: comparison for key, comparison in asked.items() if key not in outcomes}
+    by_key = {comparison.key: comparison for comparison in comparisons}
+    outcomes = {key: outcome for key in by_key if (outcome := _finished(folder, key)) is not None}
+    callback(ProgressUpdate("comparisons", len(outcomes), len(by_key)))
+    left = {key: comparison for key, comparison in by_key.items() if key not in outcomes}
     for key in _run(left, folder, workers):
-        found = _finished(folder, key)
-        assert found is not None  # it has just been written
-        outcomes[key] = found
-        callback(ProgressUpdate("comparisons", len(outcomes), len(asked)))
+        finished = _finished(folder, key)
+        assert finished is not None  # its file has just been written
+        outcomes[key] = finished
+        callback(ProgressUpdate("comparisons", len(outcomes), len(by_key)))
     return outcomes
 
 
 def _finished(folder: Path, key: str) -> Outcome | None:
-    """What a file says; none where there is none, or it is of no use."""
+    """Return the outcome in the file of a comparison, or `None` if the file is missing or broken."""
     try:
         return _OUTCOME.validate_json((folder / f"{key}.json").read_bytes())
     except (OSError, ValidationError):
@@ -64,7 +75,7 @@ def _finished(folder: Path, key: str) -> Outcome | None:
 
 
 def _run(left: dict[str, Comparison], folder: Path, workers: int) -> Iterator[str]:
-    """The keys of comparisons, as each is finished."""
+    """Run comparisons, and yield the key of each when it is finished."""
     if workers == 1 or len(left) < 2:
         for key, comparison in left.items():
             _work(comparison.model_dump_json(), folder)
@@ -82,15 +93,18 @@ def _run(left: dict[str, Comparison], folder: Path, workers: int) -> Iterator[st
                     future.result()
                 except BrokenProcessPool:
                     raise InvalidArgument(
-                        f"a worker was killed, for want of memory as a rule; what is finished is in {folder}: "
-                        "the same command goes on, with fewer --workers"
+                        "a worker was killed, most likely because memory ran out; finished comparisons are kept in "
+                        f"{folder}: repeat the command with fewer --workers to continue"
                     ) from None
                 yield waiting.pop(future)
 
 
 @contextmanager
 def _pool(workers: int, share: int) -> Iterator[ProcessPoolExecutor]:
-    """Fresh processes with so many threads each; libraries other than torch learn it from their environment."""
+    """Yield a pool of fresh processes with `share` threads each.
+
+    Libraries other than torch read the number of threads from the environment.
+    """
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, str(share)))
@@ -108,7 +122,7 @@ def _pool(workers: int, share: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _begin(share: int) -> None:
-    """A worker takes its threads, and ends when the process that began it has ended, however that came about."""
+    """Set the number of threads of a worker, and end the worker when its parent process ends for any reason."""
     torch.set_num_threads(share)
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -121,17 +135,21 @@ def _begin(share: int) -> None:
 
 
 def _work(comparison: str, folder: Path) -> None:
-    """Run one. What it is without its controls has a file of its own, from which they go on."""
-    asked = _COMPARISON.validate_json(comparison)
+    """Run one comparison, and write its file.
+
+    An alignment with controls also has a file without them, so that an interruption of the controls loses no search.
+    """
+    point = _COMPARISON.validate_json(comparison)
     with warnings.catch_warnings(action="ignore", category=SearchWarning):
-        if isinstance(asked, AlignmentPoint) and asked.spec.controls:
-            found = _finished(folder, asked.alone.key) or _written(asked.alone.run(), folder)
-            assert isinstance(found, AlignmentOutcome)  # as its key says
-            _written(asked.beside(found), folder)
+        if isinstance(point, AlignmentPoint) and point.spec.controls:
+            outcome = _finished(folder, point.without_controls.key) or _write(point.without_controls.run(), folder)
+            assert isinstance(outcome, AlignmentOutcome)  # the key is of an alignment
+            _write(point.with_controls(outcome), folder)
         else:
-            _written(asked.run(), folder)
+            _write(point.run(), folder)
 
 
-def _written(outcome: Outcome, folder: Path) -> Outcome:
-    write_text(folder / f"{outcome.asked.key}.json", outcome.model_dump_json(indent=1) + "\n")
+def _write(outcome: Outcome, folder: Path) -> Outcome:
+    """Write the file of an outcome, and return the outcome."""
+    write_text(folder / f"{outcome.point.key}.json", outcome.model_dump_json(indent=1) + "\n")
     return outcome

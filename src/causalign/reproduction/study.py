@@ -1,4 +1,4 @@
-"""What a study is: the comparisons of one figure, the claims that they decide, and how they are drawn."""
+"""A study: the comparisons of one figure of the paper, the claims that they decide, and the panels that show them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,18 +24,23 @@ from causalign.search.rank_selection import BestRank
 
 WORST = "worst"
 Read = str | tuple[int, int]
-"""Which figure of an outcome counts: the worst direction, one direction by its sites, or a measure by its name."""
+"""The number of an outcome that a row reports: the IIA of the worst direction (`WORST`), the IIA of one direction (the
+indices of its source and target), or a correlational measure (its name)."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long searches go on."""
+    """The configuration of the searches of a reproduction.
+
+    Attributes:
+        search: The configuration of each search.
+        trial_steps: The number of steps at each rank, after which only the search at the best rank continues.
+        start: The start of the search: `closed-form`, `paired` or `random`. By default that of `AlignmentConfig`.
+    """
 
     search: SearchConfig
     trial_steps: int = 100
-    """Steps at each rank, after which only the best goes on."""
     start: str | None = None
-    """The maps to begin at."""
 
 
 BUDGETS: Mapping[str, Budget] = {
@@ -64,46 +69,61 @@ BUDGETS: Mapping[str, Budget] = {
         start="random",
     ),
 }
-"""How long searches go on: until the worst direction stops improving, or for the paper's 1,000 epochs (A.2), which end
-sooner only where nothing is left to be gained on validation."""
+"""The budgets, by name. With `settled`, a search stops when its worst direction stops improving. With `paper`, it takes
+the paper's 1,000 epochs (A.2), and stops earlier only where nothing is left to be gained on validation."""
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """What is run: the paper's protocol, unless stated otherwise."""
+    """The protocol of a reproduction. By default the paper's."""
 
     networks: str = "zoo:"
-    """What stands before `TASK/ARCHITECTURE/SEED` in the references."""
+    """The prefix of `TASK/ARCHITECTURE/SEED` in the references of sites."""
     seeds: tuple[int, ...] = (0, 1)
+    """The seeds of each kind of network."""
     more: tuple[int, ...] = (2, 3)
-    """Additional seeds, for comparisons within a kind of network."""
+    """The additional seeds for comparisons within a kind of network."""
     ranks: tuple[int, ...] = (16, 32)
-    """The better of them counts, on validation."""
+    """The candidate ranks. The best on validation is reported."""
     sweep: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128)
+    """The ranks of figure 2d."""
     controlled: tuple[int, ...] = (4, 16)
-    """The ranks of the sweep that controls stand beside."""
+    """The ranks of `sweep` for which controls are scored."""
     controls: bool = True
+    """Whether controls are scored."""
     budget: Budget = Budget(SearchConfig())
-    """How long searches go on."""
+    """The configuration of the searches."""
     fields: Mapping[str, Any] = field(default_factory=dict)
-    """Further fields of every `AlignmentConfig`, such as the number of rows."""
+    """Further fields of every alignment's configuration, such as the number of rows."""
     language_model: str = ""
-    """The reference of a language model that does the task in words; none, and its row is left out by name."""
+    """The reference of a language model that does the task in words. If it is empty, the table lists the row of the
+    language model as left out."""
     width: int = 128
-    """Of the GRUs: full rank."""
+    """The width of the GRUs, which is the full rank."""
     similarity: Mapping[str, int] = field(default_factory=dict)
-    """Entries of `Compared` that say on how many samples."""
+    """Further fields of every `SimilarityPoint`, such as the number of samples."""
 
     def within(self, network: str, at: str) -> list[tuple[str, str]]:
-        """The pairs of one kind of network: every seed with every additional one."""
+        """Return the pairs of sites within one kind of network: each of `seeds` with each of `more`.
+
+        Args:
+            network: The kind of network, as `TASK/ARCHITECTURE`.
+            at: The name of the site in each network.
+        """
         return [(self.site(network, a, at), self.site(network, b, at)) for a, b in product(self.seeds, self.more)]
 
     def between(self, a: str, b: str, at: str) -> list[tuple[str, str]]:
-        """The pairs of two kinds of network: every seed with every seed."""
+        """Return the pairs of sites of two kinds of network: each of `seeds` with each of `seeds`.
+
+        Args:
+            a: The first kind of network, as `TASK/ARCHITECTURE`.
+            b: The second kind of network.
+            at: The name of the site in each network.
+        """
         return [(self.site(a, i, at), self.site(b, j, at)) for i, j in product(self.seeds, self.seeds)]
 
     def site(self, network: str, seed: int, at: str) -> str:
-        """A site's reference."""
+        """Return the reference of a site."""
         return f"{self.networks}{network}/{seed}@{at}"
 
     def align(
@@ -113,7 +133,13 @@ class Protocol:
         controls: bool = True,
         **fields: Any,
     ) -> AlignmentPoint:
-        """Return the alignment of these sites; `fields` of its configuration differ from the protocol's.
+        """Return the declaration of the alignment of these sites.
+
+        Args:
+            sites: The references of the sites.
+            ranks: The candidate ranks. By default those of the protocol.
+            controls: Whether controls are scored, if the protocol has them.
+            **fields: Fields of the configuration that differ from the protocol's.
 
         Raises:
             InvalidArgument: A field is unknown or wrong.
@@ -128,49 +154,51 @@ class Protocol:
 
     @property
     def without_target(self) -> SearchConfig:
-        """The search of methods that choose by the validation loss, so that no IIA can end it."""
+        """The search of methods that select maps by the validation loss. It has no `target_iia`."""
         return self.budget.search.replace(target_iia=None)
 
     def compare(self, sites: tuple[str, str]) -> SimilarityPoint:
-        """The correlational measures of these sites."""
+        """Return the declaration of the correlational measures of two sites."""
         return SimilarityPoint.model_validate({"sites": sites, **self.similarity})
 
 
 @dataclass(frozen=True)
 class StudyRow:
-    """A row of the table: one metric of some pairs of networks that differ by their seeds alone."""
+    """A row of the table: one metric of pairs of networks that differ only in their seeds."""
 
     panel: str
     comparison: str
     site: str
     metric: str
     comparisons: tuple[Comparison, ...]
+    """The comparisons, one for each pair of networks."""
     read: Read = WORST
+    """The number that is read from each outcome."""
     note: str = ""
-    """What stands in the place of a verdict."""
+    """The note that takes the place of a verdict."""
 
     @property
     def name(self) -> tuple[str, str, str, str]:
-        """What it is called in the table."""
+        """The panel, comparison, site and metric, which identify the row within its study."""
         return self.panel, self.comparison, self.site, self.metric
 
     def values(self, outcomes: Mapping[str, Outcome]) -> Float[np.ndarray, " pairs"]:
-        """Its figure in each of the pairs."""
+        """Return the value of each pair."""
         return np.array([_value(outcomes[each.key], self.read) for each in self.comparisons])
 
     def no_swap(self, outcomes: Mapping[str, Outcome]) -> float | None:
-        """The mean over pairs of the floor: the same interventions of the same direction, nothing swapped.
+        """Return the mean over pairs of the baseline: the score of the same rows of the same direction with no swap.
 
-        None where there is no IIA, or the direction was not among the trained.
+        It is `None` if the metric is no IIA, or the direction was not trained.
         """
-        floors = [_floor(outcomes[each.key], self.read) for each in self.comparisons]
-        known = [floor for floor in floors if floor is not None]
+        baselines = [_baseline(outcomes[each.key], self.read) for each in self.comparisons]
+        known = [baseline for baseline in baselines if baseline is not None]
         return float(np.mean(known)) if known else None
 
     def controls(self, outcomes: Mapping[str, Outcome]) -> dict[str, tuple[float, float]]:
-        """The means over pairs of each control, and of the figure that it is to be compared with.
+        """Return the mean over pairs of each control and of the score that it is comparable with, by control.
 
-        That is of the same directions: an untrained network is scored into the others only.
+        The comparable score is that of the same directions: an untrained network is scored into the others only.
         """
         rows = [_controls(outcomes[each.key], self.read) for each in self.comparisons]
         return {
@@ -187,17 +215,17 @@ def _value(outcome: Outcome, read: Read) -> float:
     return score
 
 
-def _floor(outcome: Outcome, read: Read) -> float | None:
-    """The score of the direction that counts, without a swap."""
+def _baseline(outcome: Outcome, read: Read) -> float | None:
+    """Return the baseline of the direction that is read, or `None` if there is no IIA or it was not trained."""
     if isinstance(outcome, SimilarityOutcome):
         return None
     direction = _direction(outcome.record, read)
-    found = [score.no_swap for score in outcome.record.iia if (score.source, score.target) == direction]
-    return found[0] if found else None
+    scores = [score.no_swap for score in outcome.record.iia if (score.source, score.target) == direction]
+    return scores[0] if scores else None
 
 
 def _direction(record: AlignmentSummary, read: Read) -> tuple[str, str]:
-    """The source and the target of the figure that counts."""
+    """Return the names of the source and the target of the direction that is read."""
     if read == WORST:
         least = min(record.iia, key=lambda score: score.iia)
         return least.source, least.target
@@ -210,7 +238,7 @@ def _of(direction: tuple[str, str], scores: Sequence[Score]) -> list[float]:
 
 
 def _controls(outcome: Outcome, read: Read) -> dict[str, tuple[float, float]]:
-    """Each control's figure, and ours of the same directions."""
+    """Return the score of each control, and the alignment's score in the same directions."""
     if not isinstance(outcome, AlignmentOutcome) or not outcome.record.controls:
         return {}
     record, ours = outcome.record, [score.iia for score in outcome.record.iia]
@@ -220,7 +248,8 @@ def _controls(outcome: Outcome, read: Read) -> dict[str, tuple[float, float]]:
             for control, scores in record.control_scores.items()
         }
     source, target = _direction(record, read)
-    lost = target == record.sites[0].name != source  # the untrained network is wrong, whatever is swapped into it
+    # An untrained network is wrong whatever is swapped into it, so that it is no control in this direction.
+    lost = target == record.sites[0].name != source
     return {
         control: (scores[at].iia, ours[at])
         for control, scores in record.by_control.items()
@@ -230,49 +259,75 @@ def _controls(outcome: Outcome, read: Read) -> dict[str, tuple[float, float]]:
 
 
 class Values:
-    """The figures of a study's rows, pair by pair, for rules to look at."""
+    """The values of a study's rows, one per pair, as the rules of claims read them."""
 
     def __init__(self, measured: Sequence[StudyRow], outcomes: Mapping[str, Outcome]) -> None:
         self._rows = [(each.name, each.values(outcomes)) for each in measured]
 
     def __call__(self, **named: str) -> Float[np.ndarray, " pairs"]:
-        """The pairs of the one row with this panel, comparison, site or metric."""
+        """Return the values of the one row with this panel, comparison, site or metric.
+
+        Raises:
+            InvalidArgument: No row, or more than one, has these names.
+        """
         fields = ("panel", "comparison", "site", "metric")
-        found = [values for name, values in self._rows if named.items() <= dict(zip(fields, name, strict=True)).items()]
-        if len(found) != 1:
-            raise InvalidArgument(f"{len(found)} rows are {named}, one is needed")
-        return found[0]
+        matching = [
+            values for name, values in self._rows if named.items() <= dict(zip(fields, name, strict=True)).items()
+        ]
+        if len(matching) != 1:
+            raise InvalidArgument(f"exactly one row must have {named}, found {len(matching)}")
+        return matching[0]
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What the paper says that a figure shows, and the rule, written before any run, by which ours bears it out."""
+    """A claim of the paper about a figure, and the rule that decides whether our values support it.
+
+    Every rule was written before any run.
+
+    Attributes:
+        text: The claim.
+        rule: The rule in words.
+        holds: The rule: whether the values of the study support the claim.
+        rows: Whether a row of the table carries the verdict on the claim.
+    """
 
     text: str
     rule: str
-    """The rule in words."""
     holds: Callable[[Values], bool]
     rows: Callable[[StudyRow], bool]
-    """Which rows of the table carry its verdict."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """How a panel is drawn."""
+    """A panel of a figure. Its metrics differ in color.
+
+    Attributes:
+        name: The panel of the rows that it shows.
+        title: The title.
+        groups: The column of the table whose values are placed along the horizontal axis.
+        axis: The label of the horizontal axis.
+        lines: Whether the groups are numbers, and each metric is a line over them.
+    """
 
     name: str
     title: str
     groups: Literal["comparison", "site"] = "comparison"
-    """What stands along the horizontal axis; metrics are told apart by colour."""
     axis: str = ""
-    """What the horizontal axis says."""
     lines: bool = False
-    """Whether the groups are numbers, and the metrics lines over them."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """One figure of the paper."""
+    """One figure of the paper, or one section with numbers.
+
+    Attributes:
+        name: The name by which `causalign reproduce` takes it.
+        title: The title.
+        measured: Returns the rows of the study under a protocol.
+        claims: The claims that its rows decide.
+        panels: The panels that show its rows.
+    """
 
     name: str
     title: str
@@ -282,5 +337,5 @@ class Study:
 
 
 def sem(values: Float[np.ndarray, " pairs"]) -> float:
-    """The standard error of the mean over pairs; NaN for one."""
+    """Return the standard error of the mean over pairs. It is NaN for a single pair."""
     return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")

@@ -1,4 +1,4 @@
-"""The table of a reproduction: the paper's numbers beside ours, with error bars, controls and verdicts."""
+"""The table of a reproduction: the paper's numbers beside ours, with standard errors, controls and verdicts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,31 +12,46 @@ from causalign.search.stop_reason import StopReason
 
 COLUMNS = ("figure", "panel", "comparison", "site", "metric", "paper", "ours", "sem", "n", "verdict")
 _DEPARTURES = ("outside", "outside_natural", "energy", "energy_natural")
-_NEARLY = 0.02  # by so much may means of IIA differ and be alike, as in the claims
+_NEARLY = 0.02  # largest difference of two mean IIAs that count as alike, as in the claims
 BORNE_OUT, NOT_BORNE_OUT, LEFT_OUT = "borne out", "not borne out", "left out"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a rule says of a claim."""
+    """The verdict on a claim.
+
+    Attributes:
+        figure: The name of the study.
+        claim: The claim.
+        holds: Whether the values support the claim, by its rule.
+        reached: The number of the claim's rows whose score a control reaches as well. There the score alone does not
+            support the claim.
+    """
 
     figure: str
     claim: Claim
     holds: bool
     reached: int
-    """How many of its rows a control reaches as well: there the score alone does not bear it out."""
 
 
-def judged(study: Study, measured: Sequence[StudyRow], outcomes: Mapping[str, Outcome]) -> list[Verdict]:
-    """Every claim of a study, by its rule, but for those about rows that were not asked for (of fewer ranks, say)."""
+def judge(study: Study, measured: Sequence[StudyRow], outcomes: Mapping[str, Outcome]) -> list[Verdict]:
+    """Return the verdict on every claim of a study.
+
+    Claims that are about none of the measured rows are left out. An example is a claim about a rank that was not run.
+
+    Args:
+        study: The study.
+        measured: Its rows.
+        outcomes: The outcomes of their comparisons, by key.
+    """
     values = Values(measured, outcomes)
     reached = [row for row in measured if _reached(row, outcomes)]
-    asked = [claim for claim in study.claims if any(map(claim.rows, measured))]
-    return [Verdict(study.name, claim, claim.holds(values), sum(map(claim.rows, reached))) for claim in asked]
+    claims = [claim for claim in study.claims if any(map(claim.rows, measured))]
+    return [Verdict(study.name, claim, claim.holds(values), sum(map(claim.rows, reached))) for claim in claims]
 
 
 def _reached(measured: StudyRow, outcomes: Mapping[str, Outcome]) -> list[str]:
-    """The controls that come up to a score in the same directions."""
+    """Return the names of the controls whose score is within 0.02 of ours in the same directions, or above it."""
     controls = measured.controls(outcomes)
     return [name for name, (control, same) in controls.items() if control >= same - _NEARLY]
 
@@ -44,14 +59,28 @@ def _reached(measured: StudyRow, outcomes: Mapping[str, Outcome]) -> list[str]:
 def table(
     study: Study, measured: Sequence[StudyRow], outcomes: Mapping[str, Outcome], verdicts: Sequence[Verdict]
 ) -> pd.DataFrame:
-    """One row a metric of a comparison: `COLUMNS`, then controls, departures, and what it took.
+    """Return the table of a study, with one row for each metric of a comparison.
 
-    `relation` is `>` where the paper gives a bound, `pairs` has the figure of each pair, and `files` its comparison;
-    `no_swap` is the floor, the score in those directions without a swap. A row carries the verdict of its claims:
-    borne out if all of them are. `reached` names the controls that come up to the score in the same directions, but for
-    0.02; an untrained network has those into the others, where the score is `ours_into_others`. `outside` and `energy`
-    are means over pairs and directions, and so are those of held-out natural states. `seconds` are of all pairs and
-    ranks, one after another, without the controls, which have `control_seconds`.
+    The columns `COLUMNS` come first. These follow:
+
+    * `relation` is `>` where the paper states a bound.
+    * `pairs` has the value of each pair, and `files` the file of each pair's comparison.
+    * `no_swap` is the baseline: the score in the same directions with nothing swapped.
+    * `control_NAME` is the score of a control. `reached` names the controls that come within 0.02 of the score in the
+      same directions. An untrained network is scored into the others only, and `ours_into_others` is the score there.
+    * `outside`, `energy`, `outside_natural` and `energy_natural` are means over pairs and directions, of swapped states
+      and of held-out natural states.
+    * `rank` and `steps` have those of each pair, and `cut_off` is the number of searches that used up `max_steps`.
+    * `seconds` is the sum over all pairs and ranks without the controls, and `control_seconds` that of the controls.
+
+    The `verdict` of a row is `borne out` if all claims about it are supported. Numbers of the paper that were not
+    measured have rows with the verdict `left out`.
+
+    Args:
+        study: The study.
+        measured: Its rows.
+        outcomes: The outcomes of their comparisons, by key.
+        verdicts: The verdicts on its claims.
     """
     rows = [_row(study, each, outcomes, verdicts) for each in measured]
     named = {tuple(row[name] for name in COLUMNS[:5]) for row in rows}
@@ -74,7 +103,7 @@ def _row(
     values, controls = measured.values(outcomes), measured.controls(outcomes)
     paper = cited(study.name, *measured.name)
     held = [verdict.holds for verdict in verdicts if verdict.claim.rows(measured)]
-    found = [outcomes[each.key] for each in measured.comparisons]
+    of_pairs = [outcomes[each.key] for each in measured.comparisons]
     return {
         **dict(zip(COLUMNS, (study.name, *measured.name), strict=False)),
         "paper": None if paper is None else paper.value,
@@ -88,21 +117,21 @@ def _row(
         **{f"control_{name}": control for name, (control, _) in controls.items()},
         **({"ours_into_others": controls["untrained"][1]} if "untrained" in controls else {}),
         "reached": ", ".join(_reached(measured, outcomes)),
-        **_about([each for each in found if isinstance(each, AlignmentOutcome)]),
-        "seconds": sum(each.seconds for each in found),
+        **_about([each for each in of_pairs if isinstance(each, AlignmentOutcome)]),
+        "seconds": sum(each.seconds for each in of_pairs),
         "files": " ".join(f"{each.key}.json" for each in measured.comparisons),
     }
 
 
-def _about(found: Sequence[AlignmentOutcome]) -> dict[str, object]:
-    """How the alignments of a row were come by, and how far their swaps leave the natural states."""
-    if not found:
+def _about(alignments: Sequence[AlignmentOutcome]) -> dict[str, object]:
+    """Return the naturalness, ranks, steps and control seconds of the alignments of a row."""
+    if not alignments:
         return {}
-    naturalness = pd.DataFrame([dict(each) for outcome in found for each in outcome.record.naturalness])
+    naturalness = pd.DataFrame([dict(each) for outcome in alignments for each in outcome.record.naturalness])
     return {
         **{name: float(naturalness[name].mean()) for name in _DEPARTURES},
-        "rank": " ".join(str(outcome.record.rank) for outcome in found),
-        "steps": " ".join(str(outcome.record.steps) for outcome in found),
-        "cut_off": sum(outcome.record.stopped == StopReason.MAX_STEPS for outcome in found),
-        "control_seconds": sum(outcome.control_seconds for outcome in found),
+        "rank": " ".join(str(outcome.record.rank) for outcome in alignments),
+        "steps": " ".join(str(outcome.record.steps) for outcome in alignments),
+        "cut_off": sum(outcome.record.stopped == StopReason.MAX_STEPS for outcome in alignments),
+        "control_seconds": sum(outcome.control_seconds for outcome in alignments),
     }

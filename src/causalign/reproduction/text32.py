@@ -1,4 +1,4 @@
-"""Section 3.2: embeddings of different architectures, stepwise, and a GRU of another task as the baseline."""
+"""Section 3.2: stepwise MAS on embeddings of different architectures, and of a GRU of another task for comparison."""
 
 from collections.abc import Callable, Iterator
 
@@ -16,7 +16,7 @@ _BASELINE = ("multi-object/gru", "same-object/gru")
 
 
 _IN_CONTEXT = "multi-object/gru x language model in context"
-_KNOWN = "counts=1..12"  # which the language model was found to do, in the paper
+_KNOWN = "counts=1..12"  # the counts that the paper's language model can do
 
 
 def _name(pair: tuple[str, str]) -> str:
@@ -26,19 +26,19 @@ def _name(pair: tuple[str, str]) -> str:
 def _measured(protocol: Protocol) -> Iterator[StudyRow]:
     for pair in (*_ARCHITECTURES, _BASELINE):
         sites = protocol.between(*pair, "embedding")
-        found = tuple(protocol.align(each, method="mas-stepwise") for each in sites)
-        yield StudyRow(_PANEL, _name(pair), STEPWISE, GRAM_SCHMIDT, found)
+        alignments = tuple(protocol.align(each, method="mas-stepwise") for each in sites)
+        yield StudyRow(_PANEL, _name(pair), STEPWISE, GRAM_SCHMIDT, alignments)
     if protocol.language_model:
         yield _in_context(protocol)
 
 
 def _in_context(protocol: Protocol) -> StudyRow:
-    """The paper's language model cannot be had everywhere: whichever is named gets no verdict by its number."""
+    """Return the row of the named language model. It need not be the paper's, so that its row has no verdict."""
     model = f"{protocol.language_model},{_KNOWN}@embedding"
     pairs = [(f"{protocol.networks}multi-object/gru/{seed},{_KNOWN}@embedding", model) for seed in protocol.seeds]
-    found = tuple(protocol.align(pair, [protocol.width], method="mas-stepwise") for pair in pairs)
+    alignments = tuple(protocol.align(pair, [protocol.width], method="mas-stepwise") for pair in pairs)
     note = f"no verdict: this is {protocol.language_model}"
-    return StudyRow(_PANEL, _IN_CONTEXT, STEPWISE, GRAM_SCHMIDT, found, note=note)
+    return StudyRow(_PANEL, _IN_CONTEXT, STEPWISE, GRAM_SCHMIDT, alignments, note=note)
 
 
 def _as_high(pair: tuple[str, str]) -> Callable[[Values], bool]:

@@ -1,4 +1,4 @@
-"""The paper's sampling protocol for correlational measures (A.3 and A.4)."""
+"""Comparison of two sites by correlational measures, with the paper's sampling protocol (A.3 and A.4)."""
 
 from collections.abc import Callable
 from functools import partial
@@ -43,26 +43,39 @@ def compare(
     variable: str = FULL,
     resamples: int = 200,
 ) -> pd.DataFrame:
-    """RSA, CKA and Procrustes distance of two sites on the same trials of one task.
+    """Compare two sites by RSA, CKA and Procrustes distance, on the same trials of one task.
 
-    15 trials of each quantity are read by both; 1,000 states from all positions but pads and E are drawn 10 times.
+    Both sites read `trials_each` trials of each stratum of the task. States are then drawn `draws` times from all
+    positions but pads and E.
 
-    A recording cannot be shown the same trials: with one, the mean states by value of `variable` are compared, its
-    trials are resampled `resamples` times for an interval, and halved for a noise ceiling (evaluation/recordings.py).
+    A recording cannot read the same trials. If one of the sites is a recording, the mean states of each value of
+    `variable` are compared. The trials of the recording are resampled for an interval, and halved for a noise ceiling
+    (see `compare_averages`).
+
+    Args:
+        a: A site.
+        b: Another site.
+        seed: The seed of all random draws.
+        draws: Number of draws of states, at least 2.
+        samples: Number of states of a draw, at least 3.
+        trials_each: Number of trials of each stratum, such as a quantity.
+        variable: The variable by whose values states are averaged. Used with recordings only.
+        resamples: Number of resamples of the trials, at least 2. Used with recordings only.
 
     Returns:
-        One row a measure: `measure, a, b, value, sd, draws, samples`; the mean over draws and its standard deviation.
-        With a recording, `ci_low, ci_high` and `ceiling` as well, and `samples` is the number of values.
+        A table with one row per measure: `measure, a, b, value, sd, draws, samples`. `value` is the mean over draws,
+        and `sd` their standard deviation. With a recording the table also has `ci_low, ci_high` and `ceiling`, and
+        `samples` is the number of values.
 
     Raises:
-        InvalidArgument: the sites are of different tasks, a number is too small, or states are NaN or infinite.
+        InvalidArgument: The sites have different tasks, a number is too small, or states are NaN or infinite.
     """
     for site in (a, b):
         if not isinstance(site, Readable):
             raise InvalidArgument(f"compare takes sites, such as network.site('hidden'); found {type(site).__name__}")
     if seed < 0 or draws < 2 or samples < 3 or trials_each < 1 or resamples < 2:
         raise InvalidArgument(
-            "compare takes a seed of at least 0, 2 draws, 3 samples, 1 trial each and 2 resamples; "
+            "compare needs seed >= 0, draws >= 2, samples >= 3, trials_each >= 1 and resamples >= 2; "
             f"found {seed}, {draws}, {samples}, {trials_each} and {resamples}"
         )
     if not isinstance(a, Site) or not isinstance(b, Site):
@@ -85,10 +98,10 @@ def compare(
 
 
 def stratified(task: Task, each: int, rng: np.random.Generator) -> Sequences:
-    """`each` trials of every stratum that the task is seen to write.
+    """Return `each` trials of every stratum that occurs in a sample of the task's trials.
 
     Raises:
-        InvalidArgument: a stratum is too rare.
+        InvalidArgument: A stratum is too rare.
     """
     trials = task.trials(200 * each, rng)
     strata = task.strata(trials)
@@ -96,7 +109,7 @@ def stratified(task: Task, each: int, rng: np.random.Generator) -> Sequences:
         trials = task.trials(2 * len(trials), rng)
         strata = task.strata(trials)
     if np.unique(strata, return_counts=True)[1].min() < each:
-        raise InvalidArgument(f"{task.name} wrote fewer than {each} trials of a stratum in {len(trials):,}")
+        raise InvalidArgument(f"{task.name} wrote fewer than {each} trials of a stratum in {len(trials):,} trials")
     by_stratum = np.argsort(strata, kind="stable")
     first_of_stratum = np.searchsorted(strata[by_stratum], strata[by_stratum])
     return trials[by_stratum[np.arange(len(trials)) - first_of_stratum < each]]

@@ -17,7 +17,7 @@ from causalign.storage import forget_mapped_pages
 from causalign.tasks.variable import Variable
 
 AT_ONCE = 2048
-"""Rows that are run together, so that memory does not grow with their number."""
+"""The number of rows that are run together, which bounds the memory."""
 _CONFIDENCE = 0.95
 
 
@@ -25,20 +25,26 @@ def row_outcomes(
     sites: Sequence[Readable],
     maps: Sequence[AlignmentMap],
     swap: Swap,
-    interventions: Mapping[Direction, CounterfactualRows],
+    rows: Mapping[Direction, CounterfactualRows],
 ) -> dict[Direction, Bool[Tensor, " rows"]]:
-    """Whether, after the swap, every determined token of the continuation is predicted, for each intervention.
+    """Return whether the target predicts every scored token of the expected output after the swap, for each row.
 
-    One parallel pass with the true tokens fed gives exactly what free-running generation would: up to the first error
-    the true token is the predicted one, and after it the trial is lost either way.
+    The expected tokens are fed in one parallel pass. The outcomes are those of free-running generation: up to the first
+    error the expected token is the predicted one, and after an error the row is incorrect either way.
+
+    Args:
+        sites: The sites.
+        maps: The alignment map of each site.
+        swap: The intervention.
+        rows: The rows of each direction.
     """
     correct = {}
     with torch.no_grad():
-        for direction, given in interventions.items():
+        for direction, of_direction in rows.items():
             source, target = (maps[index] for index in direction)
             parts = []
-            for chunk in torch.arange(len(given)).split(AT_ONCE):
-                batch = given.take(chunk)
+            for chunk in torch.arange(len(of_direction)).split(AT_ONCE):
+                batch = of_direction.take(chunk)
                 swapped = swap(batch.target_states, batch.source_states, target, source)
                 parts.append(run_interventions(sites[direction.target], [batch], [swapped]).correct())
                 forget_mapped_pages()
@@ -47,7 +53,7 @@ def row_outcomes(
 
 
 def worst(correct: Mapping[Direction, Bool[Tensor, " rows"]]) -> float:
-    """The IIA of the worst direction: the headline."""
+    """Return the IIA of the worst direction, the headline score."""
     return min(float(trials.double().mean()) for trials in correct.values())
 
 
@@ -57,7 +63,7 @@ def iia_table(
     correct: Mapping[Direction, Bool[Tensor, " rows"]],
     baseline: Mapping[Direction, Bool[Tensor, " rows"]] | None = None,
 ) -> pd.DataFrame:
-    """Return a line for each direction, with its 95 % Wilson interval.
+    """Return a table with the IIA of each direction and its 95 % Wilson interval.
 
     Args:
         names: The names of the sites.
@@ -66,7 +72,7 @@ def iia_table(
         baseline: The outcomes of the same rows with nothing swapped.
 
     Returns:
-        `source, target, variable, iia, ci_low, ci_high, rows` and, with a baseline, `no_swap`.
+        The columns `source, target, variable, iia, ci_low, ci_high, rows` and, with a baseline, `no_swap`.
     """
     from scipy.stats import binomtest  # takes half a second to import
 
@@ -74,11 +80,11 @@ def iia_table(
     for (source, target), outcomes in correct.items():
         test = binomtest(int(outcomes.sum()), len(outcomes))
         interval = test.proportion_ci(_CONFIDENCE, method="wilson")
-        written, given = variables[target], variables[source]
+        of_target, of_source = variables[target], variables[source]
         line = {
             "source": names[source],
             "target": names[target],
-            "variable": str(written) if written == given else f"{given} -> {written}",
+            "variable": str(of_target) if of_target == of_source else f"{of_source} -> {of_target}",
             "iia": float(test.statistic),
             "ci_low": float(interval.low),
             "ci_high": float(interval.high),

@@ -1,4 +1,4 @@
-"""How near a swap brings states that cannot be run on to states that were recorded with the values it asks for."""
+"""The distance of swapped states to counterfactual latents, for targets that cannot be run."""
 
 from collections.abc import Mapping, Sequence
 
@@ -24,7 +24,7 @@ _RESAMPLED = 1000
 def latent_distance(
     latents: Float[Tensor, "trials width"], states: Float[Tensor, "trials width"]
 ) -> Float[Tensor, " trials"]:
-    """Of each intervention what equation 8 averages: 1/2 mean((h_CL - h')^2) + 1/2 (1 - cos(h_CL, h'))."""
+    """Return the term of equation 8 for each row: 1/2 mean((h_CL - h')^2) + 1/2 (1 - cos(h_CL, h'))."""
     squared = (latents - states).square().mean(dim=-1)
     return (squared + 1 - functional.cosine_similarity(latents, states, dim=-1)) / 2
 
@@ -35,47 +35,56 @@ def latent_table(
     maps: Sequence[AlignmentMap],
     swap: Swap,
     *,
-    interventions: Mapping[Direction, CounterfactualRows],
+    rows: Mapping[Direction, CounterfactualRows],
     seed: int,
 ) -> pd.DataFrame:
-    """The latent objective (equation 8) of held-out interventions, direction by direction.
+    """Return a table with the latent objective (equation 8) of held-out rows for each direction.
 
-    The 95 % interval is of the mean, by bootstrap over the target's trials: interventions into one trial share it.
+    The 95 % interval of the mean is by bootstrap over the target's trials, because several rows may share a trial.
+
+    Args:
+        names: The names of the sites.
+        variables: The variable of each site.
+        maps: The alignment map of each site.
+        swap: The intervention.
+        rows: The rows of each direction, with counterfactual latents.
+        seed: The seed of the bootstrap.
 
     Returns:
-        `source, target, variable, distance, ci_low, ci_high, no_swap, interventions, trials`; `no_swap` is the
-        distance with nothing swapped, `trials` those of the target that were swapped into.
+        The columns `source, target, variable, distance, ci_low, ci_high, no_swap, rows, trials`. `no_swap` is
+        the distance with nothing swapped, `rows` the number of rows, and `trials` the number of the target's
+        trials among them.
     """
-    rows = []
-    for direction, given in interventions.items():
+    lines = []
+    for direction, held_out in rows.items():
         source, target = direction
-        distances = _distances(maps, swap, direction, given)
-        trial = given.places.trial.cpu().numpy()
+        distances = _distances(maps, swap, direction, held_out)
+        trial = held_out.places.trial.cpu().numpy()
         low, high = _interval(distances, trial, numpy_stream(seed, "latents", "bootstrap", *direction))
-        written, of = variables[target], variables[source]
-        rows.append(
+        of_target, of_source = variables[target], variables[source]
+        lines.append(
             {
                 "source": names[source],
                 "target": names[target],
-                "variable": str(written) if written == of else f"{of} -> {written}",
+                "variable": str(of_target) if of_target == of_source else f"{of_source} -> {of_target}",
                 "distance": float(distances.mean()),
                 "ci_low": low,
                 "ci_high": high,
-                "no_swap": float(_distances(maps, keep, direction, given).mean()),
-                "interventions": len(given),
+                "no_swap": float(_distances(maps, keep, direction, held_out).mean()),
+                "rows": len(held_out),
                 "trials": len(np.unique(trial)),
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(lines)
 
 
 @torch.no_grad()
 def _distances(
-    maps: Sequence[AlignmentMap], swap: Swap, direction: Direction, given: CounterfactualRows
-) -> Float[np.ndarray, " interventions"]:
+    maps: Sequence[AlignmentMap], swap: Swap, direction: Direction, rows: CounterfactualRows
+) -> Float[np.ndarray, " rows"]:
     parts = []
-    for chunk in torch.arange(len(given)).split(AT_ONCE):
-        batch = given.take(chunk)
+    for chunk in torch.arange(len(rows)).split(AT_ONCE):
+        batch = rows.take(chunk)
         assert batch.latents is not None
         swapped = swap(batch.target_states, batch.source_states, maps[direction.target], maps[direction.source])
         parts.append(latent_distance(batch.latents, swapped).cpu())
@@ -84,9 +93,9 @@ def _distances(
 
 
 def _interval(
-    distances: Float[np.ndarray, " interventions"], trial: np.ndarray, rng: np.random.Generator
+    distances: Float[np.ndarray, " rows"], trial: np.ndarray, rng: np.random.Generator
 ) -> tuple[float, float]:
-    """The middle 95 % of the means that resampled trials give."""
+    """Return the middle 95 % of the means over resampled trials."""
     _, which = np.unique(trial, return_inverse=True)
     sums, counts = np.bincount(which, distances), np.bincount(which)
     drawn = rng.integers(len(sums), size=(_RESAMPLED, len(sums)))

@@ -1,6 +1,6 @@
-"""Metrics of single rows beside exact match: what the outputs after a swap are, and how the swap changes them.
+"""Metrics of single rows: exact match, probability, logit difference, and KL divergence.
 
-rows --run with and without the swap--> outputs at the scored tokens --metric--> a number a row
+rows --run with and without the swap--> outputs at the scored tokens --metric--> a number per row
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,48 +25,50 @@ _NOTHING = -100
 
 @dataclass(frozen=True, eq=False)
 class RowOutputs:
-    """The outputs of a target at the scored tokens of some rows, packed: one entry a token."""
+    """The outputs of a target at the scored tokens of some rows, packed: one entry per token."""
 
     logits: Float[Tensor, "tokens vocabulary"]
-    """After the swap."""
+    """The logits after the swap."""
     no_swap_logits: Float[Tensor, "tokens vocabulary"]
-    """With nothing swapped."""
+    """The logits with nothing swapped."""
     expected: Int[Tensor, "tokens allowed"]
-    """The ids that count as right; -100 where there are fewer."""
+    """The correct ids of each token, padded with -100."""
     row: Int[Tensor, " tokens"]
     """The row of each token."""
     n_rows: int
+    """The number of rows."""
 
     def sum_by_row(self, values: Float[Tensor, " tokens"]) -> Float[Tensor, " rows"]:
-        """Sum a value of each token over the tokens of each row."""
+        """Return the sum of the values over the tokens of each row."""
         return values.new_zeros(self.n_rows).index_add(0, self.row, values)
 
     def mean_by_row(self, values: Float[Tensor, " tokens"]) -> Float[Tensor, " rows"]:
-        """Average a value of each token over the tokens of each row."""
+        """Return the mean of the values over the tokens of each row."""
         return self.sum_by_row(values) / self.sum_by_row(torch.ones_like(values))
 
 
 Metric = Callable[[RowOutputs], Float[Tensor, " rows"]]
-"""A function from the outputs of some rows to a number for each row."""
+"""A function that returns a number for each row, from the outputs of some rows."""
 
 
 def exact_match(outputs: RowOutputs) -> Float[Tensor, " rows"]:
-    """1 where every scored token is the most likely one after the swap, 0 elsewhere: its mean is the IIA."""
+    """Return 1 where every scored token is the most likely one after the swap, and 0 elsewhere. The mean is the IIA."""
     wrong = (outputs.logits.argmax(-1)[:, None] != outputs.expected).all(1)
     return (outputs.sum_by_row(wrong.float()) == 0).float()
 
 
 def probability(outputs: RowOutputs) -> Float[Tensor, " rows"]:
-    """The probability of the label after the swap: of all scored tokens together, and of any allowed id."""
+    """Return the joint probability of the scored tokens after the swap; of a token with several correct ids, of any."""
     log_probability = _allowed(outputs.logits.log_softmax(-1), outputs.expected).logsumexp(1)
     return outputs.sum_by_row(log_probability).exp()
 
 
 def logit_difference(outputs: RowOutputs) -> Float[Tensor, " rows"]:
-    """The logit of the label minus that of the most likely token with nothing swapped, after the swap.
+    """Return the logit of the label minus that of the unswapped output, both after the swap.
 
-    It is a mean over the scored tokens, and 0 at a token where the unswapped output is the label. Above 0 the swap has
-    made the label likelier than what the target would have said.
+    The unswapped output is the most likely token with nothing swapped. The difference is a mean over the scored tokens,
+    and 0 at a token where the unswapped output is the label. Above 0, the swap has made the label likelier than the
+    unswapped output.
     """
     unswapped = outputs.no_swap_logits.argmax(-1)
     label = _allowed(outputs.logits, outputs.expected).amax(1)
@@ -74,7 +76,7 @@ def logit_difference(outputs: RowOutputs) -> Float[Tensor, " rows"]:
 
 
 def kl_divergence(outputs: RowOutputs) -> Float[Tensor, " rows"]:
-    """KL(unswapped || swapped) of the next-token distributions, in nats: a mean over the scored tokens."""
+    """Return KL(unswapped || swapped) of the next-token distributions, in nats, as a mean over the scored tokens."""
     before, after = outputs.no_swap_logits.log_softmax(-1), outputs.logits.log_softmax(-1)
     terms = torch.where(before > -torch.inf, before.exp() * (before - after), 0.0)  # a banned token adds nothing
     return outputs.mean_by_row(terms.sum(-1))
@@ -90,14 +92,14 @@ METRICS: Mapping[str, Metric] = {
 
 
 def metrics_of(metrics: Sequence[str | Metric] | str | Metric) -> dict[str, Metric]:
-    """Return metrics by name; a function has its own.
+    """Return metrics by name. A function's name is its `__name__`, or that of its class.
 
     Raises:
-        InvalidArgument: A name is unknown, near matches are named; or two metrics have one name.
+        InvalidArgument: A name is unknown (near matches are named), or two metrics have the same name.
     """
-    given = [metrics] if isinstance(metrics, str) or callable(metrics) else list(metrics)
+    requested = [metrics] if isinstance(metrics, str) or callable(metrics) else list(metrics)
     found: dict[str, Metric] = {}
-    for each in given:
+    for each in requested:
         name = each if isinstance(each, str) else getattr(each, "__name__", type(each).__name__)
         if name in found:
             raise InvalidArgument(f"two metrics are called {name!r}")
@@ -123,7 +125,7 @@ def metric_values(
         metrics: The metrics by name.
 
     Raises:
-        InvalidArgument: A metric does not give a number for each row.
+        InvalidArgument: A metric does not return one number for each row.
     """
     parts: dict[str, list[Tensor]] = {name: [] for name in metrics}
     scored = int(rows.determined.sum(1).max())
@@ -134,14 +136,15 @@ def metric_values(
             values = metric(outputs)
             if values.shape != (len(chunk),):
                 raise InvalidArgument(
-                    f"the metric {name} gives a number for each of {len(chunk)} rows, found {list(values.shape)}"
+                    f"the metric {name} must return one number for each of {len(chunk)} rows, found the shape "
+                    f"{list(values.shape)}"
                 )
             parts[name].append(values.double().cpu())
     return {name: torch.cat(values) for name, values in parts.items()}
 
 
 def row_outputs(site: Readable, batch: Batch, swap: Swap, maps: tuple[AlignmentMap, AlignmentMap]) -> RowOutputs:
-    """Run one batch with and without the swap, and read out the scored tokens."""
+    """Run one batch with and without the swap, and return the outputs at the scored tokens."""
     source, target = maps
     logits = []
     for each in (swap, keep):
@@ -153,7 +156,7 @@ def row_outputs(site: Readable, batch: Batch, swap: Swap, maps: tuple[AlignmentM
 
 
 def site_vocabulary(site: Readable) -> int:
-    """The number of logits of a site's network; 1 of a recording, which has none."""
+    """Return the number of logits of a site's network, and 1 for a recording, which has none."""
     network = getattr(site, "network", None)
     return 1 if network is None else int(network.known)
 
@@ -161,7 +164,7 @@ def site_vocabulary(site: Readable) -> int:
 def _allowed(
     values: Float[Tensor, "tokens vocabulary"], expected: Int[Tensor, "tokens allowed"]
 ) -> Float[Tensor, "tokens allowed"]:
-    """The values of the allowed ids; minus infinity where there are fewer."""
+    """Return the values of the correct ids, padded with minus infinity."""
     return values.gather(1, expected.clamp(min=0)).masked_fill(expected == _NOTHING, -torch.inf)
 
 

@@ -1,4 +1,4 @@
-"""How far swapped states leave those that the network has of its own accord."""
+"""The naturalness of swapped states: their distance to states that the network has with nothing swapped."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -13,20 +13,22 @@ from causalign.counterfactuals.rows import CounterfactualRows
 from causalign.maps.base import AlignmentMap
 from causalign.random_streams import torch_stream
 
-_KEPT = 0.99  # of the variance of natural states: so much is in their natural subspace
+_KEPT = 0.99  # share of the variance of natural states that their principal components keep
 _STATES = 1000
 
 
 class Naturalness(NamedTuple):
-    """Of the swapped states of one direction, and, for comparison, of natural states that were held out."""
+    """Two distances of the swapped states of one direction to natural states, and those of held-out natural states."""
 
     outside: float
-    """The share of their variance, about the natural mean, outside the principal components that hold 99 % of the
-    natural states'."""
+    """The share of the swapped states' variance (about the mean of natural states) that lies outside the principal
+    components which hold 99 % of the variance of natural states."""
     outside_natural: float
+    """The same share for held-out natural states."""
     energy: float
-    """The energy distance to natural states, from 0 (one distribution) to 1."""
+    """The energy distance of the swapped states to natural states, from 0 (equal distributions) to 1."""
     energy_natural: float
+    """The energy distance of held-out natural states to natural states."""
 
 
 def naturalness(
@@ -36,11 +38,19 @@ def naturalness(
     held_out: Mapping[Direction, CounterfactualRows],
     seed: int,
 ) -> dict[Direction, Naturalness]:
-    """Of 1,000 swaps of each held-out direction, against as many of the target's states in other interventions."""
+    """Return the naturalness of 1,000 swapped states of each direction.
+
+    Args:
+        maps: The alignment map of each site.
+        swap: The intervention.
+        natural: Rows of each direction. 1,000 target states of theirs are the natural states.
+        held_out: Other rows of each direction, which are swapped. Their target states are the held-out natural states.
+        seed: The seed that selects the rows.
+    """
     found = {}
-    for direction, given in held_out.items():
+    for direction, rows in held_out.items():
         source, target = (maps[index] for index in direction)
-        before, after = _swapped(given, swap, target, source, seed)
+        before, after = _swapped(rows, swap, target, source, seed)
         reference, _ = _swapped(natural[direction], swap, target, source, seed)
         found[direction] = naturalness_of(after, before, reference)
     return found
@@ -51,7 +61,7 @@ def naturalness_of(
     held_out: Float[Tensor, "held_out width"],
     natural: Float[Tensor, "natural width"],
 ) -> Naturalness:
-    """How far states, and how far held-out natural ones, are from those that are known to be natural."""
+    """Return the distances of swapped states, and of held-out natural states, to natural states."""
     swapped, held_out, natural = (states.double().cpu() for states in (swapped, held_out, natural))
     mean = natural.mean(0)
     _, spread, axes = torch.linalg.svd(natural - mean, full_matrices=False)
@@ -67,27 +77,30 @@ def naturalness_of(
 
 
 def energy(x: Float[Tensor, "a width"], y: Float[Tensor, "b width"]) -> float:
-    """The energy distance of two samples (Székely and Rizzo), as a share of its largest value.
+    """Return the energy distance of two samples (Székely and Rizzo), as a share of its largest value.
 
-    (2 E|x - y| - E|x - x'| - E|y - y'|) / 2 E|x - y|: 0 for equal distributions, 1 for two different points.
+    (2 E|x - y| - E|x - x'| - E|y - y'|) / 2 E|x - y| is 0 for equal distributions and 1 for two different points.
     """
     across = 2 * _mean_distance(x, y)
     return 0.0 if across == 0 else max(0.0, (across - _mean_distance(x, x) - _mean_distance(y, y)) / across)
 
 
 def _mean_distance(x: Float[Tensor, "a width"], y: Float[Tensor, "b width"]) -> float:
-    """Over all pairs; among the pairs of one sample, of two different members."""
+    """Return the mean distance over all pairs or, within one sample, over the pairs of two different members."""
     total = torch.cdist(x, y).sum()
     return float(total / (len(x) * (len(y) - (x is y))))
 
 
 @torch.no_grad()
 def _swapped(
-    given: CounterfactualRows, swap: Swap, target: AlignmentMap, source: AlignmentMap, seed: int
+    rows: CounterfactualRows, swap: Swap, target: AlignmentMap, source: AlignmentMap, seed: int
 ) -> tuple[Float[Tensor, "states width"], Float[Tensor, "states width"]]:
-    """Some of the target's states, before and after the swap; stepwise one position of each trial, drawn at random."""
+    """Return up to 1,000 of the target's states before and after the swap.
+
+    Stepwise, they are those of one position of each row, drawn at random.
+    """
     rng = torch_stream(seed, "departures")
-    batch = given.take(torch.randperm(len(given), generator=rng)[:_STATES])
+    batch = rows.take(torch.randperm(len(rows), generator=rng)[:_STATES])
     after = swap(batch.target_states, batch.source_states, target, source)
     if batch.target_states.dim() == 2:
         return batch.target_states, after

@@ -1,7 +1,7 @@
-"""Correlational measures where one side was only recorded, so that both cannot be shown the same trials.
+"""Correlational measures of a recording and another site, which cannot read the same trials.
 
-States with the same values of the variables belong together: their means are compared, value by value. The recording's
-trials are resampled for intervals, and halved for what the recording has in common with itself.
+The mean states of each value of a variable are compared. The recording's trials are resampled for intervals, and halved
+for a noise ceiling.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,24 +26,33 @@ from causalign.tasks.causal_model import require_settable
 
 Measure = Callable[[Tensor, Tensor], float]
 _HALVINGS = 20
-_FEWEST = 4  # values that both have: the debiased CKA takes as many samples
+_FEWEST = 4  # fewest shared values; the debiased CKA needs as many samples
 _PART = 2**14
 
 
 def compare_averages(
     a: Readable, b: Readable, measures: Mapping[str, Measure], *, variable: str, seed: int, resamples: int
 ) -> pd.DataFrame:
-    """Each measure of the mean states by value of the variable, over the values that both sides have.
+    """Compare the mean states of each value of a variable, over the values that both sites have.
+
+    Args:
+        a: A site.
+        b: Another site.
+        measures: Functions of two arrays of states, by name.
+        variable: The variable by whose values states are averaged.
+        seed: The seed of all random draws.
+        resamples: The number of resamples of the trials.
 
     Returns:
-        One row a measure: `measure, a, b, value, sd, draws, samples, ci_low, ci_high, ceiling`. `sd` and the 95 %
-        interval are from `draws` resamples of the recorded trials, the interval shifted so that its middle is the value
-        (resampled trials are noisier than the trials themselves). `samples` is the number of values. `ceiling` is the
-        measure between two random halves of a recording's trials, a mean over 20 halvings; of the noisier recording,
-        where both are. Each half has but half of the trials, so that all of them together may agree a little better.
+        A table with one row per measure: `measure, a, b, value, sd, draws, samples, ci_low, ci_high, ceiling`. `sd` and
+        the 95 % interval are from `draws` resamples of the recorded trials. The interval is shifted so that the median
+        of the resamples is the value, because resampled trials are noisier than the trials themselves. `samples` is the
+        number of values. `ceiling` is the measure between two random halves of a recording's trials, as a mean over 20
+        halvings. Of two recordings, it is that of the noisier one. Each half has only half of the trials, so that the
+        agreement of all trials may be a little better.
 
     Raises:
-        InvalidArgument: the variables differ, or too few values are on both sides.
+        InvalidArgument: The variables differ, or the sites share too few values.
     """
     require_settable(a.task, variable, b.task, variable)
     sides = _averages([a, b], variable, seed)
@@ -70,7 +79,7 @@ def compare_averages(
 
 @dataclass(frozen=True, eq=False)
 class _Averages:
-    """Sums of states by trial and value, out of which the means of any trials are made."""
+    """Sums of states by trial and value, from which the means over any trials are computed."""
 
     sums: Float[np.ndarray, "pairs width"]
     counts: Int[np.ndarray, " pairs"]
@@ -81,7 +90,7 @@ class _Averages:
     resampled: bool
 
     def means(self, times: Int[np.ndarray, " trials"] | None = None) -> Float[np.ndarray, "values width"]:
-        """The mean state of each value, every trial taken so many times; NaN where no trial is left."""
+        """Return the mean state of each value, with each trial weighted by `times`; NaN for values without a trial."""
         weight = np.ones(len(self.trial)) if times is None else times[self.trial].astype(np.float64)
         together = csr_array((weight, (self.value, np.arange(len(weight)))), (self.values, len(weight)))
         sums = together @ self.sums
@@ -89,13 +98,13 @@ class _Averages:
         return np.divide(sums, counts[:, None], out=np.full_like(sums, np.nan), where=counts[:, None] > 0)
 
     def drawn(self, rng: np.random.Generator) -> Float[np.ndarray, "values width"]:
-        """The means of as many trials, drawn with replacement; a network's trials are no sample of few, and stay."""
+        """Return the means over as many trials, drawn with replacement. The trials of a network are not resampled."""
         if not self.resampled:
             return self.means()
         return self.means(np.bincount(rng.integers(self.trials, size=self.trials), minlength=self.trials))
 
     def halves(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """The means of either half of the trials, of the values that both have."""
+        """Return the means over each of two random halves of the trials, for the values that both halves have."""
         half = rng.permutation(self.trials) < self.trials // 2
         return _both(self.means(half.astype(np.int64)), self.means(1 - half.astype(np.int64)))
 
@@ -106,11 +115,11 @@ def _resampled(sides: Sequence[_Averages], seed: int, draw: int) -> tuple[Tensor
 
 
 def _both(x: Float[np.ndarray, "values x"], y: Float[np.ndarray, "values y"]) -> tuple[Tensor, Tensor]:
-    """Of the values that both have: some may have lost all of their trials."""
+    """Return the means of the values that both sides have. Some values may have no trial left."""
     there = ~(np.isnan(x).any(axis=1) | np.isnan(y).any(axis=1))
     if there.sum() < _FEWEST:
         raise InvalidArgument(
-            f"only {there.sum()} values have trials enough to be resampled and halved; {_FEWEST} must"
+            f"only {there.sum()} values have enough trials to be resampled and halved; at least {_FEWEST} are needed"
         )
     return torch.from_numpy(x[there]), torch.from_numpy(y[there])
 
@@ -134,7 +143,7 @@ def _averages(sites: Sequence[Readable], variable: str, seed: int) -> list[_Aver
 
 
 def _read(site: Readable, seed: int, index: int) -> list[Activations]:
-    """All of a recording's trials, or new ones of a network."""
+    """Return the activations on all trials of a recording, or on new trials of a network's task."""
     splits = SPLITS if isinstance(site, Recording) else (f"similarity {index}",)
     return [read_activations([site], MAX_TRIALS, split, RunContext(seed))[0] for split in splits]
 

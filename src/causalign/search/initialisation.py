@@ -1,12 +1,12 @@
-"""Alignment maps without any search: generalised Procrustes.
+"""Alignment maps in closed form: generalized Procrustes analysis.
 
-The maps are the rotations and scales that bring paired states of all networks closest together:
+The maps are the rotations and scales that bring the paired states of all networks closest together:
 
-    minimise  sum_i || a_i M_i V_i - Z ||^2   over orthonormal V_i (width x rank), scales a_i, and the consensus Z
+    minimize  sum_i || a_i M_i V_i - Z ||^2   over orthonormal V_i (width x rank), scales a_i, and the consensus Z
 
-with M_i `[rows, width]` the states of network i. The states are not centred, because an interchange is not: it moves
-the offset of the subspace as well. A search starts from the mean states of each value of the variable, which show where
-a network keeps it; the `procrustes` method takes the states of the same trials as they are.
+M_i `[rows, width]` are the states of network i. The states are not centered, because an interchange moves the offset of
+the subspace as well. A search starts from the mean states of each value of the variable, which show where a network
+encodes the variable. The `procrustes` method uses the states of the same trials instead.
 """
 
 from collections.abc import Sequence
@@ -25,17 +25,22 @@ _ROUNDS = 50
 def generalized_procrustes(
     paired: Sequence[Float[Tensor, "rows _"]], rank: int, train_scale: bool
 ) -> list[AlignmentMap]:
-    """One map a network, from states whose rows belong together.
+    """Return one map per network, from states with aligned rows.
 
-    Solved in float64, by alternating the exact solutions for Z, V_i and a_i.
+    The problem is solved in float64, by alternating the exact solutions for Z, V_i and a_i.
+
+    Args:
+        paired: The states of each network, `[rows, width]`.
+        rank: The rank of the maps.
+        train_scale: Whether the scales are solved for, or are all 1.
 
     Raises:
-        InvalidArgument: a network's states are all zero.
+        InvalidArgument: The states of a network are all zero.
     """
     raw = _compressed([states.cpu().double() for states in paired])
     norms = [float(torch.linalg.norm(states)) for states in raw]
     if 0.0 in norms:
-        raise InvalidArgument("the states of a site are all zero on average: no closed form to start from")
+        raise InvalidArgument("the states of a site are all zero on average: there is no closed-form start")
     means = [states / norm for states, norm in zip(raw, norms, strict=True)]
     scales = [1.0] * len(means)
     consensus = _leading(torch.cat(means, dim=1), rank)
@@ -48,12 +53,12 @@ def generalized_procrustes(
         consensus = consensus / torch.linalg.norm(consensus)
         frames = [_nearest_frame(mean.mT @ consensus) for mean in means]
     absolute = [a / n for a, n in zip(scales, norms, strict=True)] if train_scale else scales
-    typical = float(np.exp(np.mean(np.log(absolute))))  # only ratios of scales matter: keep them near 1
+    typical = float(np.exp(np.mean(np.log(absolute))))  # only the ratios of scales matter, so keep them near 1
     return [AlignmentMap(f.float(), a / typical) for f, a in zip(frames, absolute, strict=True)]
 
 
 def _compressed(paired: Sequence[Float[Tensor, "rows _"]]) -> list[Float[Tensor, "fewer _"]]:
-    """The same states in fewer rows where there are many: a rotation of the rows changes no distance."""
+    """Return the states in fewer rows, if there are many. A rotation of the rows changes no distance."""
     widths = [states.shape[1] for states in paired]
     if len(paired[0]) <= sum(widths):
         return list(paired)
@@ -61,13 +66,13 @@ def _compressed(paired: Sequence[Float[Tensor, "rows _"]]) -> list[Float[Tensor,
 
 
 def _leading(matrix: Float[Tensor, "values width"], rank: int) -> Float[Tensor, "values rank"]:
-    """The `rank` leading principal coordinates of the rows, with zero columns where there are fewer."""
+    """Return the `rank` leading principal coordinates of the rows, padded with zero columns."""
     u, s, _ = torch.linalg.svd(matrix, full_matrices=False)
     leading = (u * s)[:, :rank]
     return torch.nn.functional.pad(leading, (0, rank - leading.shape[1]))
 
 
 def _nearest_frame(matrix: Float[Tensor, "width rank"]) -> Float[Tensor, "width rank"]:
-    """The orthonormal columns with the greatest overlap with `matrix`: its polar factor."""
+    """Return the orthonormal columns with the greatest overlap with `matrix`, its polar factor."""
     u, _, vh = torch.linalg.svd(matrix, full_matrices=False)
     return u @ vh

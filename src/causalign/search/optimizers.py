@@ -1,7 +1,7 @@
-"""How maps are stepped down the loss: by PyTorch's Muon, or its Adam.
+"""The optimizers of alignment maps: PyTorch's Muon and Adam.
 
-Muon makes every direction of a step equally long (its update is the nearest matrix with orthonormal columns), so that
-what is only a little wrong gets better as fast as what is very wrong. That is of matrices; scales go by Adam.
+Muon replaces the update of a matrix by the nearest matrix with orthonormal columns. All directions of a step are then
+equally long, so that small errors shrink as fast as large ones. Muon is for matrices; scales are trained by Adam.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,25 +13,26 @@ from causalign.errors import lookup
 from causalign.maps.base import TrainableMap
 
 OPTIMIZERS = ("muon", "adam")
+"""The names of the optimizers."""
 
 
 class Optimizers:
-    """Those of some maps, each of which has its own.
+    """The optimizers of some maps, each of which has its own.
 
     Args:
-        maps: what is trained.
-        name: `muon` or `adam`; by default, what suits the parametrisation of each map.
-        learning_rate: of all of them; by default, what suits the parametrisation.
+        maps: The maps to train.
+        name: `muon` or `adam`. By default, the optimizer that suits the parametrization of each map.
+        learning_rate: The learning rate of all optimizers. By default, the one that suits the parametrization.
 
     Raises:
-        CausalignError: a map is not for that optimiser.
+        InvalidArgument: The optimizer does not train the parametrization of a map.
     """
 
     def __init__(self, maps: Sequence[TrainableMap], name: str | None, learning_rate: float | None) -> None:
         self._all = [each for trained in maps for each in _of(trained, name, learning_rate)]
 
     def step(self, loss: Tensor) -> None:
-        """One step down the loss."""
+        """Take one gradient step on the loss."""
         for each in self._all:
             each.zero_grad()
         loss.backward()
@@ -42,7 +43,7 @@ class Optimizers:
 def _of(trained: TrainableMap, name: str | None, learning_rate: float | None) -> Iterator[torch.optim.Optimizer]:
     rates = trained.learning_rates
     name = next(iter(rates)) if name is None else name
-    usual = lookup(f"optimiser of {trained.name}", name, rates)
+    usual = lookup(f"optimizer of {trained.name}", name, rates)
     rate = usual if learning_rate is None else learning_rate
     matrices, others = list[nn.Parameter](), list[nn.Parameter]()
     for parameter in trained.parameters():

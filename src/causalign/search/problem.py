@@ -25,16 +25,18 @@ class Problem:
     objectives: Mapping[Direction, Objective]
     """The objective of each trained direction."""
     train: Mapping[Direction, CounterfactualRows]
+    """The training rows of each direction."""
     validation: Mapping[Direction, CounterfactualRows]
+    """The validation rows of each direction."""
 
     def at(self, precision: str | None) -> "Problem":
-        """Return the same problem with copies of the networks at another precision."""
+        """Return the same problem, with copies of the networks at another precision (a key of `PRECISIONS`)."""
         if precision is None:
             return self
         return replace(self, sites=[site.cast(PRECISIONS[precision]) for site in self.sites])
 
     def by_objective(self, of: Mapping[Direction, CounterfactualRows]) -> list[tuple[Objective, list[Direction]]]:
-        """Return the directions of each objective, of those that are in `of`."""
+        """Return the directions in `of`, grouped by their objective."""
         kinds = dict.fromkeys(self.objectives.values())
         grouped = [(kind, [d for d in of if self.objectives[d] == kind]) for kind in kinds]
         return [(kind, directions) for kind, directions in grouped if directions]
@@ -42,7 +44,7 @@ class Problem:
     def swapped(
         self, directions: Sequence[Direction], batches: Sequence[Batch], maps: Sequence[AlignmentMap]
     ) -> list[Float[Tensor, "rows ... width"]]:
-        """Return the states from which each target is run on, for a batch of each direction."""
+        """Return the target states after the swap, for a batch of each direction."""
         return [
             self.swap(batch.target_states, batch.source_states, maps[target], maps[source])
             for batch, (source, target) in zip(batches, directions, strict=True)

@@ -1,1 +1,1 @@
-"""Similarity measures of two arrays of activations: RSA, CKA, Procrustes distance."""
+"""Similarity measures of two arrays of activations: RSA, CKA and Procrustes distance."""

@@ -1,4 +1,4 @@
-"""Centred kernel alignment."""
+"""Centered kernel alignment."""
 
 from collections.abc import Callable
 
@@ -15,32 +15,32 @@ Features = Float[np.ndarray, "samples features"]
 
 
 def cka(x: ArrayLike | Tensor, y: ArrayLike | Tensor, kernel: str = "cosine", debiased: bool = False) -> float:
-    """Centred kernel alignment (A.4, equations 17 to 19).
+    """Return the centered kernel alignment of two arrays of states (A.4, equations 17 to 19).
 
     CKA = HSIC(K, L) / sqrt(HSIC(K, K) HSIC(L, L)) with HSIC(K, L) = tr(K H L H) / (n - 1)^2 and H = I - 1/n.
-    No kernel need be built: it is the Gram matrix K = U U^T of features U, one row a sample, and H U is U centred.
+    No kernel is built: it is the Gram matrix K = U U^T of features U, one row a sample, and H U is U centered.
 
     Args:
-        x: states `[samples, width]`.
-        y: states of the same samples, row by row; the width may differ.
-        kernel: `cosine` of z-scored states, the paper's, from which units that never vary are left out; or `linear`.
-        debiased: whether HSIC is estimated without the bias that few samples of many units have (Song et al. 2012).
+        x: The states `[samples, width]`.
+        y: The states of the same samples, row by row. The width may differ.
+        kernel: `cosine` (of z-scored states without units that never vary, as in the paper) or `linear`.
+        debiased: Whether to estimate HSIC without the bias that few samples of many units have (Song et al. 2012).
 
     Returns:
-        A similarity in [0, 1]; debiased, one that is 0 on average for independent states and may be below it.
+        A similarity in [0, 1]. The debiased estimate is 0 on average for independent states, and may be negative.
 
     Raises:
-        InvalidArgument: unpaired or non-finite input, fewer than 4 samples for the debiased estimate, states without
-            any variation, or an unknown kernel.
+        InvalidArgument: The inputs are not paired or not finite, there are fewer than 3 samples (4 for the debiased
+            estimate), the states do not vary, or the kernel is unknown.
     """
     features_of = lookup("kernel", kernel, KERNELS)
-    given = paired(x, y, fewest=4 if debiased else 3)
-    for which, samples in zip("xy", given, strict=True):
+    pair = paired(x, y, fewest=4 if debiased else 3)
+    for which, samples in zip("xy", pair, strict=True):
         if not _varying(samples).any():
             raise InvalidArgument(f"no unit of {which} varies over the samples: CKA is undefined")
-    features = [features_of(samples) for samples in given]
+    features = [features_of(samples) for samples in pair]
     centred = [rows - rows.mean(axis=0) for rows in features]
-    hsic = _unbiased_hsic(*centred) if debiased else overlaps(*centred)  # both without the factors that cancel
+    hsic = _unbiased_hsic(*centred) if debiased else overlaps(*centred)  # common factors, which cancel, are left out
     own = hsic[0, 0] * hsic[1, 1]
     if not own > 0:
         raise InvalidArgument("the debiased CKA of these samples is undefined: they are too few")
@@ -63,11 +63,11 @@ KERNELS: dict[str, Callable[[Samples], Features]] = {"cosine": _cosine, "linear"
 
 
 def _unbiased_hsic(x: SamplesX, y: SamplesY) -> Float[np.ndarray, "2 2"]:
-    """HSIC_1 of Song et al. (2012) of both kernels with themselves and each other: no sample is compared with itself.
+    """Return HSIC_1 of Song et al. (2012) of both kernels with themselves and each other.
 
-    With the kernels' diagonals set to zero, K~ and L~, it is
-    <K~, L~> + sum K~ sum L~ / ((n - 1)(n - 2)) - 2/(n - 2) (K~ 1).(L~ 1), and is blind to centring. As the rows of a
-    centred kernel sum to zero, those of K~ sum to minus the diagonal.
+    No sample is compared with itself. With the kernels' diagonals set to zero, K~ and L~, HSIC_1 is
+    <K~, L~> + sum K~ sum L~ / ((n - 1)(n - 2)) - 2/(n - 2) (K~ 1).(L~ 1). Centering does not change it. The rows of a
+    centered kernel sum to zero, so the rows of K~ sum to minus the diagonal.
     """
     n, diagonals = len(x), self_products(x, y)
     traces = diagonals.sum(axis=1)

@@ -1,18 +1,18 @@
-"""How much the Gram matrices of two sets of samples have in common: what CKA and Pearson's RSA are made of."""
+"""Inner products of Gram matrices, from which CKA and Pearson's RSA are computed."""
 
 import numpy as np
 from jaxtyping import Float
 
 from causalign.similarity.samples import SamplesX, SamplesY
 
-_BLOCK = 2**25  # entries of a Gram matrix held at a time: 256 MiB
+_BLOCK = 2**25  # entries of a Gram matrix that are held at once: 256 MiB
 
 
 def overlaps(x: SamplesX, y: SamplesY) -> Float[np.ndarray, "2 2"]:
-    """The inner products <K, K>, <K, L> and <L, L> of the Gram matrices K = X X^T and L = Y Y^T.
+    """Return the inner products <K, K>, <K, L> and <L, L> of the Gram matrices K = X X^T and L = Y Y^T.
 
-    As <X X^T, Y Y^T> = ||X^T Y||^2, no matrix of samples by samples is needed, unless the states are so wide that it is
-    the cheaper one: then it is passed through in blocks.
+    Since <X X^T, Y Y^T> = ||X^T Y||^2, no matrix of samples by samples is needed. If the states are so wide that the
+    Gram matrices are cheaper, they are computed in blocks.
     """
     samples, width_x, width_y = len(x), x.shape[1], y.shape[1]
     if width_x**2 + width_x * width_y + width_y**2 <= samples * (width_x + width_y):
@@ -27,5 +27,5 @@ def overlaps(x: SamplesX, y: SamplesY) -> Float[np.ndarray, "2 2"]:
 
 
 def self_products(x: SamplesX, y: SamplesY) -> Float[np.ndarray, "2 samples"]:
-    """The diagonals of both Gram matrices: every sample's squared length."""
+    """Return the diagonals of both Gram matrices: the squared length of every sample."""
     return np.stack([np.square(side).sum(axis=1) for side in (x, y)])

@@ -11,19 +11,20 @@ from causalign.similarity.samples import Samples, paired
 
 
 def procrustes(x: ArrayLike | Tensor, y: ArrayLike | Tensor) -> float:
-    """The distance that the best rotation leaves: min over orthogonal Q of ||X - Y Q||.
+    """Return the Procrustes distance of two arrays of states: min over orthogonal Q of ||X - Y Q||.
 
-    X and Y are centred and scaled to unit Frobenius norm; the narrower one is padded with zero columns.
+    X and Y are centered and scaled to unit Frobenius norm. The narrower one is padded with zero columns.
 
     Args:
-        x: states `[samples, width]`.
-        y: states of the same samples, row by row; the width may differ.
+        x: The states `[samples, width]`.
+        y: The states of the same samples, row by row. The width may differ.
 
     Returns:
-        A distance in [0, sqrt(2)]: 0 if the two differ by shift, rotation and scale only.
+        A distance in [0, sqrt(2)]. It is 0 if the two differ only by shift, rotation and scale.
 
     Raises:
-        InvalidArgument: unpaired or non-finite input, or states without any variation.
+        InvalidArgument: The inputs are not paired or not finite, there are fewer than 3 samples, or the states do not
+            vary.
     """
     pair = paired(x, y)
     width = max(samples.shape[1] for samples in pair)

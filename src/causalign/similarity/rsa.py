@@ -13,30 +13,31 @@ from causalign.similarity.samples import Samples, SamplesX, SamplesY, paired, re
 
 CORRELATIONS = ("spearman", "pearson")
 
-_PIECE = 2**18  # pairs correlated together
+_PIECE = 2**18  # pairs that are correlated at once
 
 
 def rdm(samples: Samples) -> Float[np.ndarray, " pairs"]:
-    """The representational dissimilarity matrix, 1 - cosine, as its lower triangle (A.3)."""
+    """Return the representational dissimilarity matrix (RDM), 1 - cosine, as its lower triangle (A.3)."""
     return pdist(samples, "cosine")
 
 
 def rsa(x: ArrayLike | Tensor, y: ArrayLike | Tensor, correlation: str = "spearman") -> float:
-    """How alike two representations order (or space) the same samples: the correlation of their RDMs (A.3).
+    """Return the correlation of the RDMs of two representations of the same samples (A.3).
 
-    Spearman's takes 16 bytes a pair of samples, 3 GiB at 20,000; Pearson's the memory of a few copies of the states.
+    Spearman's correlation takes 16 bytes for each pair of samples (3 GiB for 20,000 samples). Pearson's takes the
+    memory of a few copies of the states.
 
     Args:
-        x: states `[samples, width]`.
-        y: states of the same samples, row by row; the width may differ.
-        correlation: Spearman's rank correlation, the paper's, or Pearson's.
+        x: The states `[samples, width]`.
+        y: The states of the same samples, row by row. The width may differ.
+        correlation: `spearman` (of ranks, as in the paper) or `pearson`.
 
     Returns:
         A correlation in [-1, 1].
 
     Raises:
-        InvalidArgument: unpaired or non-finite input, an all-zero sample, an unknown correlation, an RDM without
-            variation, or more samples than can be ranked (46,341).
+        InvalidArgument: The inputs are not paired or not finite, there are fewer than 3 samples, a sample is all zero,
+            the correlation is unknown, an RDM does not vary, or there are more samples than can be ranked (46,341).
     """
     if correlation not in CORRELATIONS:
         raise unknown("correlation", correlation, CORRELATIONS)
@@ -67,7 +68,9 @@ def _distance_ranks(samples: Samples, which: str) -> DoubledRanks:
 
 
 def _pearson(x: SamplesX, y: SamplesY) -> float:
-    if len(x) <= 1 + max(x.shape[1], y.shape[1]):  # so few can be nearly equally far, where only the RDM is accurate
+    if len(x) <= 1 + max(
+        x.shape[1], y.shape[1]
+    ):  # few samples can be nearly equidistant, and then only the RDM is accurate
         distances = [rdm(samples) for samples in (x, y)]
         spreads = [float(np.ptp(distance)) for distance in distances]
         products = np.cov(distances)
@@ -80,10 +83,10 @@ def _pearson(x: SamplesX, y: SamplesY) -> float:
 
 
 def _covariances(x: SamplesX, y: SamplesY) -> Float[np.ndarray, "2 2"]:
-    """Variances and covariance of two RDMs over all pairs of samples, from states of unit length.
+    """Return the variances and the covariance of two RDMs over all pairs of samples, from states of unit length.
 
-    1 - cos is half the squared distance of unit states, and so (|a_i|^2 + |a_j|^2) / 2 - a_i.a_j of the centred states
-    a: the products of two such distances sum over all pairs without any of them being built.
+    1 - cos is half the squared distance of unit states, which is (|a_i|^2 + |a_j|^2) / 2 - a_i.a_j of the centered
+    states a. So the products of two such distances can be summed over all pairs without building the RDMs.
     """
     n = len(x)
     centred = [rows - rows.mean(axis=0) for rows in (x, y)]
@@ -103,5 +106,5 @@ def _correlation(products: Float[np.ndarray, "2 2"]) -> float:
 
 
 def _refuse_equal(spread: float, which: str) -> None:
-    if not spread >= 1e-12:  # or NaN, of states too small or large to be squared
-        raise InvalidArgument(f"all samples of {which} are equally far from each other: no correlation is defined")
+    if not spread >= 1e-12:  # or NaN, from states that are too small or too large to be squared
+        raise InvalidArgument(f"all samples of {which} are equally far from each other: the correlation is undefined")

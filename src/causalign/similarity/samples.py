@@ -1,4 +1,4 @@
-"""What every similarity measure asks of its input."""
+"""The input checks of all similarity measures."""
 
 import numpy as np
 from jaxtyping import Float
@@ -13,10 +13,11 @@ SamplesY = Float[np.ndarray, "samples width_y"]
 
 
 def paired(x: ArrayLike | Tensor, y: ArrayLike | Tensor, fewest: int = 3) -> tuple[SamplesX, SamplesY]:
-    """Both inputs as float64 matrices whose rows belong together.
+    """Return both inputs as float64 matrices `[samples, width]` whose rows are the same samples.
 
     Raises:
-        InvalidArgument: they are no matrices, have other numbers of rows, too few, or entries that are NaN or infinite.
+        InvalidArgument: An input is not a matrix or has NaN or infinite entries, the numbers of samples differ, or
+            there are fewer than `fewest`.
     """
     arrays = [np.asarray(a.detach().cpu() if isinstance(a, Tensor) else a, dtype=np.float64) for a in (x, y)]
     for which, array in zip("xy", arrays, strict=True):
@@ -34,10 +35,10 @@ def paired(x: ArrayLike | Tensor, y: ArrayLike | Tensor, fewest: int = 3) -> tup
 
 
 def refuse_zero_rows(samples: Samples, which: str) -> None:
-    """Check that every sample has a direction, as a cosine needs.
+    """Check that no sample is all zero, since its cosine would be undefined.
 
     Raises:
-        InvalidArgument: some samples are all zeros.
+        InvalidArgument: Some samples are all zero.
     """
     zero = int((~samples.any(axis=1)).sum())
     if zero:

@@ -1,4 +1,4 @@
-"""Sites: places in a network that can be read, swapped, and run on from."""
+"""Sites: places in a network whose activations can be read, replaced, and run on from."""
 
 from causalign.networks.site_registry import register_site
 from causalign.sites.base import Continuation, Places, Site, require_site

@@ -1,4 +1,4 @@
-"""What a site is: a place in a network whose state can be read, swapped, and run on from."""
+"""The base of all sites: a site is a place in a network whose state can be read, swapped, and run on from."""
 
 from abc import ABCMeta
 from collections.abc import Callable, Mapping
@@ -22,49 +22,56 @@ from causalign.tasks.trials import Trials
 
 @dataclass(frozen=True, eq=False)
 class Places:
-    """Where states are swapped, one entry an intervention."""
+    """The places of swaps: one entry for each row."""
 
     trial: Int[Tensor, " trials"]
-    """Which row of what was prepared."""
+    """The index of each row's input among the inputs of the prefix."""
     position: Int[Tensor, " trials"]
-    """At which position, or, stepwise, up to which."""
+    """The position of each swap. A stepwise swap replaces the states of all positions up to it."""
 
     def take(self, index: Int[Tensor, " chosen"]) -> "Places":
-        """Some of them, or the same in another order."""
+        """Return the places at some indices, in their order."""
         return Places(self.trial[index], self.position[index])
 
 
 @dataclass(frozen=True, eq=False)
 class Continuation:
-    """The tokens to be predicted after a swap, packed.
+    """The tokens to predict after a swap (the expected output of each row), packed.
 
-    The trials are sorted, the longest continuation first, and the tokens are laid out step by step: the first
-    token of every trial, then the second of every trial that has one, and so on (the layout of torch's
-    `PackedSequence`). Trials that have ended drop out of the work, and there are no pads.
+    Rows are sorted by length, the longest first. Tokens are laid out step by step: the first token of every row, then
+    the second of every row that has one, and so on (the layout of torch's `PackedSequence`). There are no pads, and
+    rows that have ended take no work.
     """
 
     tokens: Int[Tensor, " tokens"]
+    """The id of each token."""
     trial: Int[Tensor, " tokens"]
-    """The row of the trial that each token belongs to."""
+    """The index of the row that each token belongs to."""
     step: Int[Tensor, " tokens"]
-    """How many tokens of its continuation come before it."""
+    """The number of tokens that come before each token in its row."""
     running: tuple[int, ...]
-    """`running[k]`: how many trials have more than k tokens; never grows."""
+    """The number of rows with more than k tokens, for k = 0, 1, ...: it never increases."""
     fed: Float[Tensor, "fed width"] | None = None
-    """What `Site.feed` gives for it, where that is known already."""
+    """The result of `Site.feed` for these tokens, where it is known already."""
 
     @property
     def behind_first(self) -> tuple[Int[Tensor, " fed"], Int[Tensor, " fed"]]:
-        """Trial and step of what is fed on the way: all but the last token of every trial.
+        """The row and the step of the tokens that are fed: all but the last token of every row.
 
-        A token at step k is fed where that at step k + 1 is predicted, so that these are packed alike.
+        The token at step k is fed to predict the one at step k + 1. Fed tokens are therefore packed like the
+        predictions behind the first step.
         """
         trials = self.running[0]
         return self.trial[trials:], self.step[trials:] - 1
 
     @classmethod
     def pack(cls, tokens: Int[Tensor, "trials steps"], lengths: Int[Tensor, " trials"]) -> "Continuation":
-        """Pack padded tokens of trials that are sorted by `lengths`, the longest first."""
+        """Pack padded tokens.
+
+        Args:
+            tokens: The tokens of each row, `[trials, steps]`. Rows are sorted by length, the longest first.
+            lengths: The number of tokens of each row.
+        """
         present = torch.arange(tokens.shape[1], device=tokens.device)[:, None] < lengths
         step, trial = present.nonzero(as_tuple=True)
         running = tuple(count for count in present.sum(1).tolist() if count)
@@ -72,10 +79,10 @@ class Continuation:
 
 
 class SiteType(ABCMeta):
-    """The type of `Site`: called itself, `Site` opens a place in a module; called, a subclass makes an instance."""
+    """The metaclass of sites: calling `Site` opens a place in a module, and calling a subclass makes an instance."""
 
     opener: Callable[..., Any]
-    """The function that opens a place in a module; `sites.modules.opener` sets it."""
+    """The function that opens a place in a module. `sites.modules.opener` sets it."""
 
     def __call__(cls, *args: Any, **options: Any) -> Any:
         """Open a place in a module, or make an instance of a subclass."""
@@ -93,27 +100,29 @@ class Site(Readable, metaclass=SiteType):
     Main arguments:
         module: A module in evaluation mode. It is frozen (its weights take no gradient from now on) and checked on a
             few inputs.
-        at: The path of a submodule, such as `"rnn"` or `"blocks.1"`; `sites_of(module)` lists them. The state is what
-            the submodule returns, `[rows, time, width]`, alone or within a tuple or a dict. The state of an `nn.GRU`,
+        at: The path of a submodule, such as `"rnn"` or `"blocks.1"`. `sites_of(module)` lists them. The state is the
+            output of the submodule, `[rows, time, width]`, alone or within a tuple or a dict. The state of an `nn.GRU`,
             `nn.LSTM` or `nn.RNN` is everything it carries, `[h ; c]` of all layers. Causal language models of Hugging
             Face also have `"embedding"`, `"layer.1"`, ...
 
     Other Arguments:
         task: A task, or the name of one, whose trials the site reads. Without a task, a counterfactual dataset supplies
             the inputs.
-        tokens: The module's id of each of the task's tokens; needed with a task only. The pad `P` may be left out.
-        name: The module's name in results; by default, that of its class.
+        tokens: The module's id of each of the task's tokens. They are needed only with a task. The pad `P` may be left
+            out.
+        name: The module's name in results. By default the name of its class.
         tolerance: The largest difference between the logits of a resumed run and of the plain run, as a share of the
-            largest logit. By default 1e-4, or what half precision can resolve.
+            largest logit. By default 1e-4, or the resolution of half precision.
 
     Raises:
-        InvalidArgument: The module is in training mode, not deterministic, or does not predict next tokens; there is no
-            such place, or its state cannot be swapped; `tokens` do not fit the task.
+        InvalidArgument: The module is in training mode, is not deterministic, or does not predict next tokens; there is
+            no such place, or its state cannot be swapped; or `tokens` do not fit the task.
     """
 
     task: Task
     tolerance: float = 1e-4
-    """The largest difference between logits of a resumed and of the plain run, as a share of the largest logit."""
+    """The largest difference between the logits of a resumed run and of the plain run, as a share of the largest
+    logit."""
 
     def __init__(
         self,
@@ -128,7 +137,7 @@ class Site(Readable, metaclass=SiteType):
         raise NotImplementedError
 
     def _bind(self, network: Network, at: str, task: Task, width: int) -> None:
-        """Attach the site to its network; every subclass begins with this."""
+        """Attach the site to its network. The constructor of every subclass calls this first."""
         self.network, self.at, self.task, self.width = network, at, task, width
         self.name = f"{network.name}@{at}"
         self.made_for = (self.device, self.dtype)
@@ -137,10 +146,11 @@ class Site(Readable, metaclass=SiteType):
         self._ids = torch.from_numpy(ids).to(self.device)
 
     def require_frozen(self) -> None:
-        """Check that the network is in evaluation mode, its weights take no gradient, and both are where they were.
+        """Check that the network is in evaluation mode, frozen, and on the device and in the precision of the site.
 
         Raises:
-            InvalidArgument: it is not so.
+            InvalidArgument: The network is in training mode, a weight is trainable, or the network was moved or cast
+                after the site was made.
         """
         if any(module.training for module in self.network.modules()):
             raise InvalidArgument(f"{self.network.name} is in training mode; call its .eval() first")
@@ -163,40 +173,48 @@ class Site(Readable, metaclass=SiteType):
 
     @override
     def cast(self, dtype: torch.dtype) -> "Site":
-        """The same place in a copy of the network at another precision."""
+        """Return the same site in a copy of the network at another precision.
+
+        Raises:
+            InvalidArgument: The network does not make sites of this class, because the site is user-supplied.
+        """
         if dtype == self.dtype:
             return self
         found = deepcopy(self.network).to(dtype).site(self.at, self.task)
         if type(found) is not type(self):
-            raise InvalidArgument(f"{self.name} is a site of one's own, and cannot be made again at another precision")
+            raise InvalidArgument(f"{self.name} is a user-supplied site and cannot be made again at another precision")
         return found
 
     def absolute_tolerance(self, logits: Float[Tensor, "..."]) -> float:
-        """By how much logits of a run that goes on from a state may differ from these, of the plain run.
+        """Return the largest difference from the logits of the plain run that a resumed run may have.
 
-        That is `tolerance` of the largest, or at half precision what that can tell apart.
+        It is `tolerance` times the largest logit. At half precision, four times the machine epsilon takes the place of
+        a smaller `tolerance`.
+
+        Args:
+            logits: The logits of the plain run, of any shape.
         """
         return max(self.tolerance, 4 * torch.finfo(self.dtype).eps) * max(1.0, float(logits.abs().max()))
 
     @property
     @override
     def dtype(self) -> torch.dtype:
-        """Of the network's weights, and so of its states."""
+        """The precision of the network's weights, and so of its states."""
         return next(self.network.parameters()).dtype
 
     @property
     @override
     def device(self) -> torch.device:
-        """Where the network's weights are."""
+        """The device of the network's weights."""
         return next(self.network.parameters()).device
 
     def encode(self, tokens: Int[np.ndarray, "trials time"]) -> Int[Tensor, "trials time"]:
-        """The network's ids of the task's tokens."""
+        """Return the network's ids of tokens of the task."""
         return self._ids[torch.from_numpy(tokens).to(self.device)]
 
     @override
     def draw(self, count: int, split: str, rng: np.random.Generator) -> Sequences:
-        """New trials of the task; a split's are its own because its generator is."""
+        """Draw `count` new trials of the task. Splits do not share trials, because each has a generator of its own."""
         return self.task.trials(count, rng)
 
     @override
@@ -211,22 +229,34 @@ class Site(Readable, metaclass=SiteType):
         return self.read(tokens), self.prefix(tokens, stepwise)
 
     def read(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time width"]:
-        """The states at every position, without a gradient."""
+        """Return the states at every position, without a gradient.
+
+        Args:
+            tokens: The network's ids.
+        """
         raise NotImplementedError
 
     def prefix(self, tokens: Int[Tensor, "trials time"], stepwise: bool = False) -> Prefix:
-        """Whatever precedes a swap in these trials, wherever it is, computed once and without a gradient.
+        """Compute everything that may precede a swap at any position of these inputs, without a gradient.
 
-        Stepwise, that is only what swapped states themselves do not replace.
+        Args:
+            tokens: The network's ids.
+            stepwise: Whether swaps are stepwise. The prefix then holds only what the swapped states do not replace.
         """
         raise NotImplementedError
 
     def run_from(
         self, prefix: Prefix, places: Places, state: Float[Tensor, "trials width"], continuation: Continuation
     ) -> Float[Tensor, "tokens features"]:
-        """The features that every token of the continuation is predicted from, run on from `state`.
+        """Run on from swapped states. Return the features from which every token of the continuation is predicted.
 
-        Differentiable in `state`.
+        The features are differentiable in `state`.
+
+        Args:
+            prefix: The prefix of the target inputs.
+            places: The places of the swaps, one for each row.
+            state: The swapped state of each row.
+            continuation: The tokens to predict, in the order of the rows.
         """
         raise NotImplementedError
 
@@ -237,18 +267,25 @@ class Site(Readable, metaclass=SiteType):
         states: Float[Tensor, "trials steps width"],  # noqa: ARG002
         continuation: Continuation,  # noqa: ARG002
     ) -> Float[Tensor, "tokens features"]:
-        """The same with the states of all positions up to the places' given; columns beyond them are not looked at.
+        """Run on from the swapped states of all positions up to the places.
+
+        Args:
+            prefix: The prefix of the target inputs, computed with `stepwise=True`.
+            places: The last swapped position of each row.
+            states: The swapped states of each row. Columns beyond its place are ignored.
+            continuation: The tokens to predict, in the order of the rows.
 
         Raises:
-            InvalidArgument: the site cannot be swapped stepwise.
+            InvalidArgument: The site cannot be swapped stepwise.
         """
         raise InvalidArgument(
-            f"{self.name} cannot be swapped stepwise: each state replaces all that the ones before it carried; "
+            f"{self.name} cannot be swapped stepwise: each state replaces all that earlier states carried; "
             "swap it at one position"
         )
 
     feeds: bool = False
-    """Whether a continuation's tokens take work before they reach this site: `feed` does it for all swaps alike."""
+    """Whether the continuation's tokens need computation before they reach this site. `feed` does it, and its result
+    serves all swaps alike."""
 
     def feed(
         self,
@@ -256,21 +293,26 @@ class Site(Readable, metaclass=SiteType):
         places: Places,  # noqa: ARG002
         continuation: Continuation,  # noqa: ARG002
     ) -> Float[Tensor, "fed width"]:
-        """The continuation's tokens as they reach this site, all but the last of every trial; no swap changes them.
+        """Return the states of the fed tokens as they reach this site: of all but the last token of every row.
+
+        No swap changes these states.
 
         Raises:
-            InvalidArgument: nothing that could be kept is fed here.
+            InvalidArgument: The site computes nothing for fed tokens that could be cached.
         """
-        raise InvalidArgument(f"{self.name} is fed nothing that could be kept")
+        raise InvalidArgument(f"{self.name} computes nothing for the expected output that could be cached")
 
     def read_out(self, features: Float[Tensor, "tokens features"]) -> Float[Tensor, "tokens vocabulary"]:
-        """The logits, row by row: so that they are never needed all at once."""
+        """Return the logits of some features. Each row is read out by itself, so that a caller may do it in parts."""
         raise NotImplementedError
 
     def resume(
         self, prefix: Prefix, places: Places, state: Float[Tensor, "trials width"], continuation: Continuation
     ) -> Float[Tensor, "tokens vocabulary"]:
-        """The logits of every token of the continuation, run on from `state`; differentiable in `state`."""
+        """Return the logits of every token of the continuation, run on from `state`.
+
+        The logits are differentiable in `state`. The arguments are those of `run_from`.
+        """
         return self.read_out(self.run_from(prefix, places, state, continuation))
 
     def resume_steps(
@@ -280,10 +322,12 @@ class Site(Readable, metaclass=SiteType):
         states: Float[Tensor, "trials steps width"],
         continuation: Continuation,
     ) -> Float[Tensor, "tokens vocabulary"]:
-        """The same from the states of all positions up to the places'.
+        """Return the logits of every token of the continuation, run on from all states up to the places.
+
+        The arguments are those of `run_from_steps`.
 
         Raises:
-            InvalidArgument: the site cannot be swapped stepwise.
+            InvalidArgument: The site cannot be swapped stepwise.
         """
         return self.read_out(self.run_from_steps(prefix, places, states, continuation))
 
@@ -292,10 +336,14 @@ class Site(Readable, metaclass=SiteType):
 
 
 def require_site(site: Readable, what: str) -> Site:
-    """The site that `what` takes, because it runs networks.
+    """Return a site that can be run.
+
+    Args:
+        site: The site.
+        what: What needs to run it, in words that end the error message.
 
     Raises:
-        InvalidArgument: it can only be read.
+        InvalidArgument: The site is a recording, which can only be read.
     """
     if not isinstance(site, Site):
         raise InvalidArgument(f"{site.name} is a recording: it can be read and never run, and {what}")
@@ -303,5 +351,5 @@ def require_site(site: Readable, what: str) -> Site:
 
 
 def _sequences(trials: Trials) -> Sequences:
-    assert isinstance(trials, Sequences)  # what `draw` gave
+    assert isinstance(trials, Sequences)  # the return type of `draw`
     return trials

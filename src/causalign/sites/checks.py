@@ -1,4 +1,4 @@
-"""What a site has to show before it is trusted with a search."""
+"""Checks of a site: they run before a search."""
 
 from dataclasses import dataclass
 
@@ -14,24 +14,29 @@ from causalign.sites.readable import finite
 from causalign.tasks.no_task import NoTask
 
 _TRIALS = 16
-_TIME = 7  # tokens of an input that no task writes: any network can read so few
+_TIME = 7  # tokens of an input where there is no task; few enough for any network
 
 
 @dataclass(frozen=True, eq=False)
 class CheckBatch:
-    """A few trials, and a place in each where a swap may happen, the longest continuation first."""
+    """A few trials, each with a place where a swap may happen, sorted by the number of tokens behind it."""
 
     tokens: Int[Tensor, "trials time"]
+    """The network's ids of each trial."""
     places: Places
+    """The place of each trial's swap."""
     continuation: Continuation
+    """The tokens behind each place."""
     states: Float[Tensor, "trials time width"]
+    """The states at every position."""
 
     @classmethod
     def drawn(cls, site: Site, seed: int) -> "CheckBatch":
-        """From a stream of their own, each with a random place.
+        """Draw a few trials with a random place in each, from a random stream of their own.
 
         Raises:
-            InvalidArgument: as `of`; or no trial has such a place.
+            InvalidArgument: No trial has a place where a swap may happen, two reads differ, or states are NaN or
+                infinite.
         """
         rng = numpy_stream(seed, "check")
         if isinstance(site.task, NoTask):
@@ -41,7 +46,9 @@ class CheckBatch:
         trial, position = rng.permutation(np.argwhere(site.task.swappable(trials.tokens))).T
         chosen, first = np.unique(trial, return_index=True)
         if len(chosen) == 0:
-            raise InvalidArgument(f"{site.task.name} writes none of the tokens {site.task.swap_at} that a swap follows")
+            raise InvalidArgument(
+                f"{site.task.name} writes none of the tokens {site.task.swap_at} that a swap may follow"
+            )
         remaining = trials.lengths[chosen] - position[first] - 1
         return cls.of(site, site.encode(trials.tokens[chosen]), position[first], remaining)
 
@@ -53,16 +60,20 @@ class CheckBatch:
         position: Int[np.ndarray, " trials"],
         remaining: Int[np.ndarray, " trials"],
     ) -> "CheckBatch":
-        """Given ones, each with its place and so many tokens behind it.
+        """Make a batch of these trials.
+
+        Args:
+            site: The site.
+            tokens: The network's ids of each trial.
+            position: The position of each trial's swap.
+            remaining: The number of tokens behind each position.
 
         Raises:
-            InvalidArgument: two readings differ, or states are NaN or infinite.
+            InvalidArgument: Two reads of the same trials differ, or states are NaN or infinite.
         """
         states = finite(site.read(tokens), site)
         if not torch.equal(states, site.read(tokens)):
-            raise InvalidArgument(
-                f"{site.name}: two readings of the same trials differ; is something still random in it?"
-            )
+            raise InvalidArgument(f"{site.name}: two reads of the same trials differ; is something still random in it?")
         order = np.argsort(-remaining, kind="stable")
         rows, positions, lengths = (
             torch.from_numpy(part).to(site.device) for part in (order, position[order], remaining[order])
@@ -74,12 +85,12 @@ class CheckBatch:
 
     @property
     def at_places(self) -> Float[Tensor, "trials width"]:
-        """The states that a swap replaces."""
+        """The states that the swaps replace."""
         return self.states[self.places.trial, self.places.position]
 
 
 def sample_inputs(site: Site, seed: int) -> Int[Tensor, "trials time"]:
-    """Draw a few inputs for a site: trials of its task or, without a task, random ids."""
+    """Draw a few inputs of a site: trials of its task or, without a task, random ids."""
     rng = numpy_stream(seed, "check")
     if isinstance(site.task, NoTask):
         return torch.from_numpy(rng.integers(site.network.inputs, size=(_TRIALS, _TIME))).to(site.device)
@@ -87,21 +98,31 @@ def sample_inputs(site: Site, seed: int) -> Int[Tensor, "trials time"]:
 
 
 def perturb(states: Float[Tensor, "*trials width"], seed: int) -> Float[Tensor, "*trials width"]:
-    """Random states, about as far from these as they are from each other."""
+    """Return random states, about as far from these as these are from each other.
+
+    Gaussian noise is added, with the sum of the standard deviation and the mean magnitude of the states as its scale.
+    """
     spread = states.std() + states.abs().mean() + 1e-3
     noise = torch.randn(states.shape, generator=torch_stream(seed, "check"), dtype=states.dtype)
     return states + spread * noise.to(states.device)
 
 
 def check(site: Site, seed: int = 0, stepwise: bool = False) -> None:
-    """Run a site on a few trials of its task: does it repeat itself, resume to what the network says, heed a swap?
+    """Check a site on a few trials of its task or, without a task, on random ids.
 
-    With `stepwise`, the states of all positions up to the place are swapped instead of one.
+    Check that the site is deterministic, that resuming from its own states reproduces the logits, that swapping its
+    states changes the output, and that a gradient reaches them.
+
+    Args:
+        site: The site.
+        seed: The seed of the trials, the places and the random swap.
+        stepwise: Whether the states of all positions up to the place are swapped, instead of one.
 
     Raises:
-        InvalidArgument: the network is not frozen, two readings differ, states are NaN or infinite, the resumed run
-            with nothing swapped is not the plain run (to the site's tolerance), or a random swap leaves every output
-            unchanged or has no gradient; or the task writes nothing that a swap may follow.
+        InvalidArgument: The network is not frozen; two reads differ; states are NaN or infinite, or depend on the other
+            rows of a batch; the logits of the resumed run with nothing swapped differ from the plain run's by more than
+            the site's tolerance; a random swap leaves every output unchanged, or no gradient reaches the swapped
+            states; or the task writes no token after which a swap may happen.
     """
     site.require_frozen()
     _check(site, CheckBatch.drawn(site, seed), seed, stepwise)
@@ -116,10 +137,18 @@ def check_rows(
     seed: int = 0,
     stepwise: bool = False,
 ) -> None:
-    """The same on given tokens, with a swap at each trial's `position` and so many tokens `remaining` behind it.
+    """Check a site as `check` does, on these tokens.
+
+    Args:
+        site: The site.
+        tokens: The network's ids of each trial.
+        position: The position of each trial's swap.
+        remaining: The number of tokens behind each position.
+        seed: The seed of the random swap.
+        stepwise: Whether the states of all positions up to the place are swapped, instead of one.
 
     Raises:
-        InvalidArgument: as `check`.
+        InvalidArgument: The site fails a check, as for `check`.
     """
     site.require_frozen()
     _check(site, CheckBatch.of(site, tokens, position, remaining), seed, stepwise)
@@ -129,7 +158,8 @@ def _require_row_independence(site: Site, few: CheckBatch) -> None:
     """Check that the states of the shortest input are the same alone and beside the longest.
 
     Raises:
-        InvalidArgument: They differ: dynamic rotary positions, for one, turn all inputs of a batch by the longest.
+        InvalidArgument: They differ. Dynamic rotary positions, for example, rotate all inputs of a batch according to
+            the longest.
     """
     lengths = few.places.position + 1
     lengths = lengths + few.continuation.trial.bincount(minlength=len(lengths))
@@ -164,7 +194,7 @@ def _check(site: Site, few: CheckBatch, seed: int, stepwise: bool) -> None:
     if torch.equal(swapped.detach(), resumed):
         raise InvalidArgument(f"{site.name}: swapping its state leaves every output unchanged")
     if not swapped.requires_grad or not _learns(swapped, swapped_in):
-        raise InvalidArgument(f"{site.name}: no gradient comes back to its state, so that no map could be learnt")
+        raise InvalidArgument(f"{site.name}: no gradient reaches its state, so no map could be learned")
 
 
 def _learns(logits: Float[Tensor, "tokens vocabulary"], state: Float[Tensor, "trials ... width"]) -> bool:

@@ -1,4 +1,7 @@
-"""What precedes a swap: tables with one entry a token, packed, so that one long input does not widen all others."""
+"""The prefix of a swap: everything that precedes it, in tables with one entry for each token.
+
+The tables are packed, so that one long input does not widen all others.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,22 +13,23 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Prefix:
-    """Everything that may precede a swap in some inputs, computed once; what the tables hold is up to the site."""
+    """Everything that may precede a swap in some inputs, computed once."""
 
     tables: Mapping[str, Shaped[Tensor, "tokens ..."]]
+    """The tables by name. Each site decides what its tables hold."""
     starts: Int[Tensor, " trials"]
     """The entry of each input's first token."""
     lengths: Int[Tensor, " trials"]
-    """How many entries each input has."""
+    """The number of entries of each input."""
 
     @classmethod
     def empty(cls) -> "Prefix":
-        """The prefix of a site whose state alone determines what follows."""
+        """Return the prefix of a site whose state alone determines what follows."""
         return cls({}, torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long))
 
     @classmethod
     def padded(cls, tables: Mapping[str, Shaped[Tensor, "trials time ..."]]) -> "Prefix":
-        """The prefix in tables that have the same number of entries for every input."""
+        """Return the prefix with these tables, which have the same number of entries for every input."""
         if not tables:
             return cls.empty()
         first = next(iter(tables.values()))
@@ -35,7 +39,7 @@ class Prefix:
 
     @classmethod
     def joined(cls, parts: Sequence["Prefix"]) -> "Prefix":
-        """The prefixes of several sets of inputs, one after another."""
+        """Return one prefix of several sets of inputs, one set after another."""
         if not parts[0].tables:
             return parts[0]
         tables = {name: torch.cat([part.tables[name] for part in parts]) for name in parts[0].tables}
@@ -46,19 +50,33 @@ class Prefix:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all tables."""
+        """The size of all tables in bytes."""
         return sum(table.nbytes for table in self.tables.values())
 
     def at(
         self, name: str, trial: Int[Tensor, " chosen"], position: Int[Tensor, " chosen"]
     ) -> Shaped[Tensor, "chosen ..."]:
-        """The entries at one position of some inputs, on the device of `trial`."""
+        """Return the entries at one position of each of some inputs, on the device of `trial`.
+
+        Args:
+            name: The name of the table.
+            trial: The indices of the inputs.
+            position: The position in each of them.
+        """
         table = self.tables[name]
         index = self.starts[trial.to(self.starts.device)] + position.to(self.starts.device)
         return table[index.to(table.device)].to(trial.device)
 
     def before(self, name: str, trial: Int[Tensor, " chosen"], length: int) -> Shaped[Tensor, "chosen length ..."]:
-        """The first `length` entries of some inputs, on the device of `trial`; past an input's end, its last entry."""
+        """Return the first `length` entries of some inputs, on the device of `trial`.
+
+        The last entry of an input that is shorter is repeated.
+
+        Args:
+            name: The name of the table.
+            trial: The indices of the inputs.
+            length: The number of entries of each.
+        """
         table, trial_here = self.tables[name], trial.to(self.starts.device)
         last = (self.lengths[trial_here] - 1).clamp(min=0)[:, None]
         column = torch.arange(length, device=last.device)
@@ -67,7 +85,7 @@ class Prefix:
         return found.unflatten(0, index.shape).to(trial.device)
 
     def take(self, trial: Int[Tensor, " chosen"]) -> "Prefix":
-        """The prefix of some inputs."""
+        """Return the prefix of some inputs, by their indices."""
         if not self.tables:
             return self
         trial = trial.to(self.starts.device)

@@ -1,4 +1,4 @@
-"""What can be read: a site of a network, or a recording of a system that can be read and no more."""
+"""The base of everything whose states can be read: sites of networks, and recordings, which cannot be run."""
 
 from abc import ABC, abstractmethod
 
@@ -14,57 +14,77 @@ from causalign.tasks.trials import Trials
 
 
 class Readable(ABC):
-    """States of a system on trials of its task. Only a `Site` can be run on from them as well."""
+    """The states of a system on trials of its task. Only a `Site` can also be run on from them."""
 
     name: str
+    """The name in results: `SYSTEM@PLACE`."""
     at: str
+    """The name of the place in the system."""
     task: CausalModel
+    """The causal model of the system's variables."""
     width: int
+    """The width of the states."""
 
     @property
     @abstractmethod
     def system(self) -> str:
-        """The name of what is read: a network, or a file."""
+        """The name of the system: a network, or a file."""
 
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that tell which system this was."""
+        """16 hexadecimal digits that identify the system."""
 
     @property
     @abstractmethod
     def dtype(self) -> torch.dtype:
-        """Of the states."""
+        """The precision of the states."""
 
     @property
     @abstractmethod
     def device(self) -> torch.device:
-        """Where the states are wanted."""
+        """The device on which states are returned."""
 
     @abstractmethod
     def cast(self, dtype: torch.dtype) -> "Readable":
-        """The same at another precision."""
+        """Return the same place in the same system at another precision."""
 
     @abstractmethod
     def draw(self, count: int, split: str, rng: np.random.Generator) -> Trials:
-        """At most `count` trials of a split (`train`, `validation`, `test`), from which no other split has any."""
+        """Draw at most `count` trials of a split. No two splits share trials.
+
+        Args:
+            count: The number of trials.
+            split: `train`, `validation` or `test`.
+            rng: The random generator of the split.
+        """
 
     @abstractmethod
     def swappable(self, trials: Trials) -> Bool[np.ndarray, "trials time"]:
-        """At which positions of drawn trials a state may be given or received."""
+        """Return the positions of drawn trials at which a state may be the source or the target of a swap."""
 
     @abstractmethod
     def states_and_prefix(
         self, trials: Trials, time: int, stepwise: bool = False
     ) -> tuple[Float[Tensor, "trials time width"], Prefix]:
-        """The states at the first `time` positions of drawn trials, and whatever precedes a swap there."""
+        """Return the states at the first `time` positions of drawn trials, and the prefix of swaps there.
+
+        Args:
+            trials: Trials that `draw` returned.
+            time: The number of positions.
+            stepwise: Whether swaps are stepwise. The prefix then holds only what the swapped states do not replace.
+        """
 
 
 def finite(states: Float[Tensor, "trials ..."], site: Readable) -> Float[Tensor, "trials ..."]:
-    """The states as they are.
+    """Check that states are finite, and return them unchanged.
+
+    Args:
+        states: The states of each trial.
+        site: The site that they are from.
 
     Raises:
-        InvalidArgument: some are NaN or infinite; the site and the first such trial are named.
+        InvalidArgument: Some are NaN or infinite. The message names the site and the first such trial.
     """
     sound: Bool[Tensor, " trials"] = torch.isfinite(states).flatten(1).all(1)
     if not bool(sound.all()):

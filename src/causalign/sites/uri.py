@@ -1,4 +1,4 @@
-"""Sites by name, as a command line or a file gives them."""
+"""References to sites by name, on the command line or in a file."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -23,19 +23,27 @@ DESCRIPTION = ".toml"
 
 
 def open_site(reference: str, *, with_task: bool = True) -> Readable:
-    """The site that a reference names.
+    """Open the site that a reference names.
 
-    `zoo:multi-object/gru/1@hidden`, `path/to/a/saved/network@embedding`, or `hf:PATH@layer.3`, a language model that is
-    shown the in-context task. Options follow the network: `zoo:multi-object/gru,counts=1..12` is shown only these
-    quantities of a counting task, and a language model has more, `hf:PATH,dtype=bfloat16,words=nut/seed/stop`
-    and `trust_remote_code=yes`. A file `*.toml` describes a recording.
+    | reference | site |
+    | --- | --- |
+    | `zoo:multi-object/gru/1@hidden` | A shipped network. Without a seed, the network of seed 0. |
+    | `path/to/a/saved/network@embedding` | A saved network. |
+    | `hf:PATH@layer.3` | A language model on the in-context task. |
+    | `FILE.toml` | A recording that the file describes. |
 
-    With `with_task=False` a language model is opened without the in-context task: for data of one's own, whatever its
-    tokens are. Without a seed the zoo's network of seed 0 is meant; without `@` the hidden state, or a language model's
-    embedding.
+    Without `@PLACE` the site is the hidden state, or the embedding of a language model. Options follow the network.
+    `zoo:multi-object/gru,counts=1..12` restricts a counting task to these quantities. A language model takes further
+    options: `hf:PATH,dtype=bfloat16,words=nut/seed/stop` and `trust_remote_code=yes`.
+
+    Args:
+        reference: The reference.
+        with_task: Whether a language model reads the in-context task. Without it, a counterfactual dataset with any
+            tokens supplies the inputs.
 
     Raises:
-        InvalidArgument: there is no such network, or it has no such site.
+        InvalidArgument: There is no such network, it has no such site, or an option is unknown.
+        FileFormatError: A saved network or a recording cannot be read.
     """
     if reference.endswith(DESCRIPTION):
         return open_recording(Path(reference))
@@ -50,10 +58,13 @@ def open_site(reference: str, *, with_task: bool = True) -> Readable:
 
 
 def describe_site(reference: str) -> SiteDescription | None:
-    """The place that a reference to a language model names, of which no weights are read; none for other references.
+    """Describe the site that a reference to a language model names, without reading weights.
+
+    Returns:
+        The description, or `None` for other references.
 
     Raises:
-        InvalidArgument: there is no such model, or it has no such place.
+        InvalidArgument: There is no such model, or it has no such site.
     """
     named, at = _parted(reference)
     if reference.endswith(DESCRIPTION) or not named.startswith(HUGGING_FACE):
@@ -63,7 +74,7 @@ def describe_site(reference: str) -> SiteDescription | None:
 
 
 def _parted(reference: str) -> tuple[str, str]:
-    """The network and the place that a reference names."""
+    """Split a reference into its network and its place."""
     named, _, at = reference.rpartition("@")
     if not named or "/" in at:  # no site is named; an @ before the last slash belongs to the path
         named, at = reference, "embedding" if reference.startswith(HUGGING_FACE) else "hidden"
@@ -74,8 +85,8 @@ def _network(reference: str) -> Network:
     if not reference.startswith(ZOO):
         if not Path(reference).exists():
             raise InvalidArgument(
-                f"{reference}: no such folder; shipped networks are named {ZOO}{zoo.entries()[0].name}/0, and the "
-                f"like, and language models {HUGGING_FACE}PATH"
+                f"{reference}: no such folder; shipped networks are named {ZOO}{zoo.entries()[0].name}/0 and so on, "
+                f"language models {HUGGING_FACE}PATH"
             )
         return load_network(Path(reference))
     name, _, seed = reference.removeprefix(ZOO).rpartition("/")
@@ -83,25 +94,25 @@ def _network(reference: str) -> Network:
 
 
 def _showing(network: Network, counts: range | None = None) -> Task:
-    """The network's task, with these quantities alone if some are named."""
+    """Return the network's task, restricted to these quantities if there are any."""
     if counts is None:
         return network.task
     if not isinstance(network.task, Counting):
-        raise InvalidArgument(f"counts are of counting tasks, and {network.name} is of {network.task.name}")
+        raise InvalidArgument(f"counts apply to counting tasks; the task of {network.name} is {network.task.name}")
     return network.task.only(counts)
 
 
 def _with_options(described: str, options: Mapping[str, Callable[[str], Any]]) -> tuple[str, dict[str, Any]]:
-    """What is before the first comma, and the options behind it, `name=value`."""
-    named, *given = described.split(",")
-    found = {}
-    for name, _, value in (option.partition("=") for option in given):
-        found[name] = lookup(f"option of {named}", name, options)(value)
-    return named, found
+    """Return the text before the first comma, and the values of the options `name=value` behind it."""
+    named, *assignments = described.split(",")
+    values = {}
+    for name, _, value in (assignment.partition("=") for assignment in assignments):
+        values[name] = lookup(f"option of {named}", name, options)(value)
+    return named, values
 
 
 def _language_model(named: str) -> tuple[str, InContext, dict[str, Any]]:
-    """The path, the task and what else is said of a model, from `hf:PATH` or `hf:PATH,option=value,...`."""
+    """Return the path, the task and the other options of a model from `hf:PATH` or `hf:PATH,option=value,...`."""
     path, options = _with_options(named.removeprefix(HUGGING_FACE), _OPTIONS)
     about_task = {name: options.pop(name) for name in ("counts", "words") if name in options}
     return path, InContext(**about_task), options
@@ -110,12 +121,12 @@ def _language_model(named: str) -> tuple[str, InContext, dict[str, Any]]:
 def _counts(value: str) -> range:
     ends = re.fullmatch(r"(\d{1,3})\.\.(\d{1,3})", value)
     if ends is None:
-        raise InvalidArgument(f"counts are given as 1..12, found {value!r}")
+        raise InvalidArgument(f"counts are a range such as 1..12, found {value!r}")
     return range(int(ends[1]), int(ends[2]) + 1)
 
 
 def _yes_or_no(value: str) -> bool:
-    return lookup("answer to trust_remote_code", value, {"yes": True, "no": False})
+    return lookup("value of trust_remote_code", value, {"yes": True, "no": False})
 
 
 _OPTIONS: dict[str, Callable[[str], Any]] = {

@@ -46,14 +46,14 @@ _TASKS: dict[str, type[Task]] = {
 
 
 def names() -> list[str]:
-    """The names of all tasks."""
+    """Return the names of the built-in tasks."""
     return list(_TASKS)
 
 
 def by_name(name: str) -> Task:
-    """The task of that name among the project's; a task of one's own is passed as an object instead.
+    """Return the built-in task of this name. A user-supplied task is passed as an object instead.
 
     Raises:
-        CausalignError: there is none.
+        InvalidArgument: There is no such task.
     """
     return lookup("task", name, _TASKS)()

@@ -1,4 +1,4 @@
-"""Arithmetic: additions and subtractions within 0 to 20. `B 3 4 + 3 = 7 , + 11 = 18 , - 5 = 13 E`."""
+"""The arithmetic task: additions and subtractions within 0 to 20. `B 3 4 + 3 = 7 , + 11 = 18 , - 5 = 13 E`."""
 
 from typing import ClassVar
 
@@ -10,20 +10,20 @@ from causalign.tasks.base import Sequences, Task
 from causalign.tasks.causal_model import Values
 from causalign.tasks.vocabulary import Vocabulary
 
-# What is to come next.
+# The values of `slot`: the kind of the next token.
 OPERATIONS, START, OPERATOR, OPERAND, EQUALS, RESULT, COMMA = range(7)
 
 
 class Arithmetic(Task):
     """B, the number of operations (1 to 10), a start value (0 to 20), and the operations with their results (A.6).
 
-    All values stay within 0 to 20: at 0 the operator is "+", at 20 it is "-", and an operand is any that keeps the
-    result in range. A comma follows a result as long as operations remain, E the last one. "=", results, commas and E
-    are determined; all else is the environment's.
+    All values stay within 0 to 20: the operator is "+" at 0 and "-" at 20, and an operand is any number that keeps the
+    result in range. A comma follows a result while operations remain, and E follows the last result. "=", results,
+    commas and E are determined. All other tokens are drawn at random.
 
-    `remaining_ops` counts the operations still to be finished: one less with every comma. `cumulative_value` is the
-    start value, then the last result. `slot`, `operator` and `operand` are where in an operation the trial is; after a
-    comma, where states are swapped, they are always the same.
+    `remaining_ops` is the number of operations that are not finished; every comma lowers it by one. `cumulative_value`
+    is the start value, then the last result. `slot`, `operator` and `operand` are the position within an operation.
+    They always have the same values after a comma, where states are swapped.
     """
 
     name = "arithmetic"
@@ -41,14 +41,14 @@ class Arithmetic(Task):
 
     @override
     def start(self, trials: int) -> Values:
-        """The number of operations is next."""
+        """Return the values after B. The number of operations is next."""
         return {name: np.zeros(trials, dtype=np.int64) for name in self.variables}
 
     @override
     def write(
         self, values: Values, rng: np.random.Generator
     ) -> tuple[Int[np.ndarray, " trials"], Bool[np.ndarray, " trials"]]:
-        """The token of the slot."""
+        """Return the token of the slot, and whether it is determined."""
         slot, value, draw = values["slot"], values["cumulative_value"], rng.random(len(values["slot"]))
         adds = np.where(value == 0, True, np.where(value == self.largest, False, draw < 0.5))
         room = np.where(values["operator"] > 0, self.largest - value, value)
@@ -66,7 +66,7 @@ class Arithmetic(Task):
 
     @override
     def read(self, values: Values, tokens: Int[np.ndarray, " trials"]) -> Values:
-        """Fill the slot with the token, and go on to the next; a comma ends one operation and begins another."""
+        """Return the values with the slot filled and moved on. A comma ends one operation and begins another."""
         slot, number = values["slot"], tokens - self._zero
         comma = (slot == COMMA) & (tokens == self._comma)
         operator = np.where(slot == OPERATOR, np.where(tokens == self._plus, 1, -1), values["operator"])
@@ -82,12 +82,12 @@ class Arithmetic(Task):
 
     @override
     def meaningful(self, values: Values) -> Bool[np.ndarray, " trials"]:
-        """Operations remain, at most 10, and the value is within 0 to 20."""
+        """Return whether 1 to 10 operations remain and the value is within 0 to 20."""
         remaining, value = values["remaining_ops"], values["cumulative_value"]
         operations = (remaining >= 1) & (remaining <= self.most_operations)
         return operations & (value >= 0) & (value <= self.largest)
 
     @override
     def strata(self, trials: Sequences) -> Int[np.ndarray, " trials"]:
-        """The number of operations."""
+        """Return the number of operations."""
         return trials.values["remaining_ops"].max(axis=1)

@@ -1,10 +1,9 @@
-"""What a task is: a causal model that writes token sequences.
+"""The base class of tasks: causal models that write token sequences.
 
-A task keeps the values of its causal variables and knows three things: what they are before anything has
-happened (`start`), which token may come next (`write`), and how a token changes them (`read`). What is yet to
-come depends on nothing but these values, so that the same three say what a trial is, what every variable is
-worth after every token, and, once a variable has been set to another value, what the counterfactual is.
-All of them work on arrays with one entry a trial.
+A task is defined by three functions of the values of its causal variables: the values at the start of a trial
+(`start`), the next token (`write`), and the values after a token (`read`). All of them work on arrays with one entry a
+trial. The rest of a trial depends on these values only. So the same three functions write trials, give the value of
+every variable after every token, and write the expected output once a variable has been set to another value.
 """
 
 from abc import ABC, abstractmethod
@@ -22,23 +21,24 @@ from causalign.tasks.trials import Trials
 from causalign.tasks.vocabulary import Vocabulary
 
 BEGIN, END = "B", "E"
-_LONGEST = 10_000  # tokens; a task that writes on beyond this never ends
+_LONGEST = 10_000  # tokens; a task that writes more is taken to never end
 
 
 @dataclass(frozen=True, eq=False)
 class Sequences(Trials):
-    """Token sequences written by a task, padded at the end with the pad's id 0."""
+    """Token sequences written by a task, padded at the end with id 0, the pad."""
 
     tokens: Int[np.ndarray, "trials time"]
+    """The ids of the tokens."""
     determined: Bool[np.ndarray, "trials time"]
-    """Whether a token follows from the tokens before it; the others are drawn at random."""
+    """Whether a token follows from the tokens before it. All other tokens are drawn at random."""
     values: dict[str, Int[np.ndarray, "trials time"]]
-    """The value of every variable once the token has been read; at pads, the last one."""
+    """The value of every variable after each token. At pads it is the last value."""
 
     @property
     @override
     def lengths(self) -> Int[np.ndarray, " trials"]:
-        """The number of tokens of each trial, pads left out."""
+        """The number of tokens of each trial, without pads."""
         return np.count_nonzero(self.tokens, axis=1)
 
     @override
@@ -49,7 +49,7 @@ class Sequences(Trials):
         return f"Sequences({len(self)} trials of up to {self.tokens.shape[1]} tokens, {', '.join(self.values)})"
 
     def padded(self, time: int) -> "Sequences":
-        """The same with pads up to `time` tokens."""
+        """Return the same trials, padded to `time` tokens."""
         beyond = ((0, 0), (0, time - self.tokens.shape[1]))
         values = {name: np.pad(value, beyond, mode="edge") for name, value in self.values.items()}
         return Sequences(np.pad(self.tokens, beyond), np.pad(self.determined, beyond), values)
@@ -63,49 +63,62 @@ class Sequences(Trials):
 class Task(CausalModel, ABC):
     """A causal model that writes token sequences from B to E.
 
-    A task of one's own sets the four names below (the vocabulary has B and E) and fills in `start`, `write` and
-    `read`: docs/examples.md has one in full.
+    A user-supplied task sets `name`, `variables`, `swap_at` and `vocabulary` (which has B and E), and implements
+    `start`, `write` and `read`. A complete example is in docs/examples.md.
     """
 
     swap_at: ClassVar[tuple[str, ...]]
     """The tokens after which a state may be swapped."""
     vocabulary: Vocabulary
+    """The tokens and their ids."""
     filler: str | None = None
-    """The token that a target is lengthened with where a stepwise swap goes on beyond its end."""
+    """The token that lengthens a target where a stepwise swap goes on beyond its end."""
     texts: Mapping[str, str] | None = None
-    """How each token is written, for networks that read text; B with all that comes before a trial."""
+    """The text of each token, for networks that read text. The text of B includes all that precedes a trial."""
 
     @abstractmethod
     def start(self, trials: int) -> Values:
-        """The values once B has been read."""
+        """Return the values after B, for this number of trials."""
 
     @abstractmethod
     def write(
         self, values: Values, rng: np.random.Generator
     ) -> tuple[Int[np.ndarray, " trials"], Bool[np.ndarray, " trials"]]:
-        """The next token of every trial, and whether it is determined by `values`."""
+        """Return the next token of every trial, and whether it is determined by `values`.
+
+        Args:
+            values: The value of every variable.
+            rng: The generator from which all random draws must come.
+        """
 
     @abstractmethod
     def read(self, values: Values, tokens: Int[np.ndarray, " trials"]) -> Values:
-        """The values once `tokens` have been read, as new arrays."""
+        """Return the values after one more token of every trial, as new arrays."""
 
     def read_back(
         self,
         tokens: Int[np.ndarray, "trials time"],  # noqa: ARG002
     ) -> dict[str, Int[np.ndarray, "trials time"]]:
-        """What else can be read off a trial after every token; what is yet to come does not depend on it."""
+        """Return further readings of a trial after every token. The rest of the trial does not depend on them."""
         return {}
 
     def strata(self, trials: Sequences) -> Int[np.ndarray, " trials"]:
-        """The groups of trials that similarity measures draw from in equal numbers (A.3: the quantities)."""
+        """Return the stratum of each trial. Similarity measures draw equally from all strata (A.3: the quantities)."""
         return np.zeros(len(trials), dtype=np.int64)
 
     def without_positions(self) -> "Task":
-        """A variant to train networks on that could otherwise solve the task by position; here, the task itself."""
+        """Return a variant to train networks on that could otherwise solve the task by position.
+
+        By default it is the task itself.
+        """
         return self
 
     def trials(self, count: int, rng: np.random.Generator) -> Sequences:
-        """`count` trials of the task, from B to E."""
+        """Return `count` trials of the task, from B to E.
+
+        Raises:
+            InvalidArgument: `count` is below 1, or the task writes no E.
+        """
         if count < 1:
             raise InvalidArgument(f"trials must be at least 1, found {count}")
         values = self.start(count)
@@ -120,7 +133,11 @@ class Task(CausalModel, ABC):
         )
 
     def continue_from(self, values: Values, rng: np.random.Generator) -> Sequences:
-        """What the task writes from `values` on, up to E: after a swap, the counterfactual continuation."""
+        """Return what the task writes after `values`, up to E. After a swap it is the expected output.
+
+        Raises:
+            InvalidArgument: The task writes no E.
+        """
         end = self.vocabulary.id(END)
         running = np.ones(len(values[self.variables[0]]), dtype=bool)
         columns: list[tuple[Int[np.ndarray, " trials"], Bool[np.ndarray, " trials"], Values]] = []
@@ -140,5 +157,5 @@ class Task(CausalModel, ABC):
         )
 
     def swappable(self, tokens: Int[np.ndarray, "trials time"]) -> Bool[np.ndarray, "trials time"]:
-        """Where a state may be swapped: after the tokens named in `swap_at`."""
+        """Return whether a state may be swapped after each token. It may after the tokens in `swap_at`."""
         return np.isin(tokens, self.vocabulary.encode(self.swap_at))

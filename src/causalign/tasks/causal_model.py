@@ -1,7 +1,7 @@
-"""What is known of a system's variables: which there are, and how one of them is set.
+"""Causal models: the variables of a system, and how one of them is set.
 
-That is all that pairing states takes. A task goes on to write what follows from their values; a recorded system's
-variables are only known where they were noted down.
+Pairing states takes no more than this. A task also writes what follows from the values of its variables. The variables
+of a recorded system are known only where they were recorded.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from causalign.errors import InvalidArgument, unknown
 from causalign.tasks.variable import FULL
 
 Values = dict[str, Int[np.ndarray, " trials"]]
-"""The value of every causal variable, one entry a trial."""
+"""The value of every causal variable, with one entry a trial."""
 
 
 class CausalModel:
@@ -21,35 +21,37 @@ class CausalModel:
 
     name: str
     variables: tuple[str, ...]
-    """The causal variables: together all that the continuation of a trial depends on."""
+    """The causal variables. The rest of a trial depends on their values only."""
     readings: tuple[str, ...] = ()
-    """Other readings of the variables, which `set` knows how to set; no part of `full`."""
+    """Other readings of the variables, which `set` can set. They are not part of `full`."""
 
     @property
     def summary(self) -> str:
-        """What the task asks for, in a line."""
+        """A one-line description of the task: the first line of the docstring of its class."""
         return (type(self).__doc__ or "").strip().split("\n")[0].replace("`", "")
 
     def set(self, values: Values, given: Values) -> Values:
-        """`values` with some variables set to what is `given`; a task with readings knows how to set those.
+        """Return `values` with the variables in `given` set to its values.
+
+        A task with readings overrides this method to set them.
 
         Raises:
-            InvalidArgument: something is given that is no variable.
+            InvalidArgument: A name in `given` is not a variable.
         """
         for name in given:
             if name not in self.variables:
-                raise InvalidArgument(f"{self.name} reads {name!r}, but its `set` does not say how it is set")
+                raise InvalidArgument(f"{self.name} has the reading {name!r}, but its `set` does not set it")
         return {name: values[name] for name in self.variables} | given
 
     def meaningful(self, values: Values) -> Bool[np.ndarray, " trials"]:
-        """Whether `values`, after one of them was set from outside, are a state that the task can be in."""
+        """Return whether the task can have these values, after a swap has set one of them."""
         return np.ones(len(values[self.variables[0]]), dtype=bool)
 
     def keys(self, variable: str) -> tuple[str, ...]:
-        """The variables (or the one reading) that `variable` stands for: itself, or all variables for `full`.
+        """Return the variables that `variable` stands for: all for `full`, otherwise the variable or reading itself.
 
         Raises:
-            InvalidArgument: the task has no such variable.
+            InvalidArgument: The task has no such variable or reading.
         """
         if variable == FULL:
             return self.variables
@@ -59,23 +61,23 @@ class CausalModel:
 
 
 class VariableTable(CausalModel):
-    """Variables that were only noted down: set to another value, they are that value, whatever the others are."""
+    """Recorded variables without a task. Each can be set to any value, whatever the values of the others."""
 
     def __init__(self, name: str, variables: Sequence[str]) -> None:
         self.name, self.variables = name, tuple(variables)
 
 
 def require_settable(source: CausalModel, source_variable: str, target: CausalModel, target_variable: str) -> None:
-    """Check that one variable can take the other's value: both are single ones, or both are the same set.
+    """Check that the target's variable can be set to the source's: both are single, or both are the same set.
 
     Raises:
-        InvalidArgument: a task has no such variable, or they do not fit each other.
+        InvalidArgument: A task has no such variable, or the two variables do not fit each other.
     """
-    written, given = target.keys(target_variable), source.keys(source_variable)
-    if not len(written) == len(given) == 1 and set(written) != set(given):
+    target_keys, source_keys = target.keys(target_variable), source.keys(source_variable)
+    if not len(target_keys) == len(source_keys) == 1 and set(target_keys) != set(source_keys):
         raise InvalidArgument(
-            f"{source_variable!r} of {source.name} ({', '.join(given)}) cannot be set as "
-            f"{target_variable!r} of {target.name} ({', '.join(written)})"
+            f"{source_variable!r} of {source.name} ({', '.join(source_keys)}) cannot be set as "
+            f"{target_variable!r} of {target.name} ({', '.join(target_keys)})"
         )
 
 
@@ -88,13 +90,13 @@ def counterfactual(
     target_variable: str,
     target_values: Values,
 ) -> Values:
-    """The target's values with `target_variable` set to what `source_variable` is worth in the source.
+    """Return the target's values with `target_variable` set to the value of `source_variable` in the source.
 
     Raises:
-        InvalidArgument: the two variables do not fit each other.
+        InvalidArgument: A task has no such variable, or the two variables do not fit each other.
     """
     require_settable(source, source_variable, target, target_variable)
-    written, given = target.keys(target_variable), source.keys(source_variable)
-    if len(written) > 1:
-        given = written  # the same names, whatever their order
-    return target.set(target_values, {to: source_values[of] for to, of in zip(written, given, strict=True)})
+    target_keys, source_keys = target.keys(target_variable), source.keys(source_variable)
+    if len(target_keys) > 1:
+        source_keys = target_keys  # both are the same set of names, but their order may differ
+    return target.set(target_values, {to: source_values[of] for to, of in zip(target_keys, source_keys, strict=True)})

@@ -1,4 +1,4 @@
-"""Checks of a task: whether its methods do what a causal model must."""
+"""Checks of a task: whether its methods follow the rules of a causal model."""
 
 from collections.abc import Callable
 from functools import partial
@@ -17,18 +17,18 @@ _SEEDS = (0, 1)
 def check(task: Task) -> None:
     """Check a task on a few trials.
 
-    `start`, `write` and `read` must return an array with an entry a trial for each variable; they must leave their
-    arguments as they are, and return the same when they are called again with the same arguments, so that every draw
-    comes from the generator they are given; and a token that is determined must follow from the values alone.
+    `start` and `read` must return an array with one entry a trial for each variable. `write` and `read` must not change
+    their arguments, and must return the same when they are called again with the same arguments, so every draw must
+    come from the generator that `write` receives. A token that is determined must follow from the values alone.
 
     Raises:
-        InvalidArgument: The task is not an instance, lacks a token, or a method breaks a rule; the task and the method
-            are named.
+        InvalidArgument: The task is not an instance of `Task`, its vocabulary lacks a token, or a method breaks a rule.
+            The message names the task and the method.
     """
     if not isinstance(task, Task):
         of_class = isinstance(task, type) and issubclass(task, Task)
-        hint = f"the class {task.__name__}: give an instance, {task.__name__}()" if of_class else type(task).__name__
-        raise InvalidArgument(f"a task is an instance of causalign.tasks.Task; found {hint}")
+        hint = f"the class {task.__name__}: pass an instance, {task.__name__}()" if of_class else type(task).__name__
+        raise InvalidArgument(f"a task must be an instance of causalign.tasks.Task; found {hint}")
     for token in (BEGIN, END, *task.swap_at):
         if token not in task.vocabulary.ids:
             raise InvalidArgument(f"the task {task.name}: its vocabulary lacks the token {token!r}")
@@ -46,7 +46,7 @@ def check(task: Task) -> None:
 
 
 def _written(task: Task, values: Values, rng: np.random.Generator) -> Any:
-    """The tokens that `write` gives, once it is known to give them again."""
+    """Return the tokens of `write`, after checking that it returns them again."""
     state = rng.bit_generator.state
 
     def write() -> tuple[Any, Any]:
@@ -59,29 +59,29 @@ def _written(task: Task, values: Values, rng: np.random.Generator) -> Any:
     again, _ = _call(task, "write", write)
     if not np.array_equal(tokens, again):
         raise InvalidArgument(
-            f"the task {task.name}: write gives other tokens when called again: draw from its rng only"
+            f"the task {task.name}: write returns other tokens when called again; it must draw from its rng only"
         )
     for seed in _SEEDS:
         other, _ = _call(task, "write", partial(task.write, values, np.random.default_rng(seed)))
         if not np.array_equal(tokens[determined], other[determined]):
-            raise InvalidArgument(f"the task {task.name}: write draws tokens at random that it calls determined")
+            raise InvalidArgument(f"the task {task.name}: write draws tokens at random that it marks as determined")
     return tokens
 
 
 def _read(task: Task, values: Values, tokens: Any) -> Values:
-    """The values that `read` gives, once it is known to give them again."""
+    """Return the values of `read`, after checking that it returns them again."""
     before = {name: value.copy() for name, value in values.items()}
     after = _call(task, "read", lambda: task.read(values, tokens))
     _require_unchanged(task, "read", before, values)
     _require_variables(task, "read", after)
     again = _call(task, "read", lambda: task.read(values, tokens))
     if any(not np.array_equal(after[name], again[name]) for name in task.variables):
-        raise InvalidArgument(f"the task {task.name}: read gives other values when called again")
+        raise InvalidArgument(f"the task {task.name}: read returns other values when called again")
     return {name: after[name] for name in task.variables}
 
 
 def _call(task: Task, method: str, call: Callable[[], Any]) -> Any:
-    """What a method returns; what it raises is said with its name."""
+    """Return what a method returns. If it raises an error, name the method in the message."""
     try:
         return call()
     except InvalidArgument:

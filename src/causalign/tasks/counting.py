@@ -1,4 +1,4 @@
-"""The counting tasks: as many responses as a quantity of demo tokens asks for. `B D0 D2 T R R E`."""
+"""The counting tasks: a quantity of demo tokens, and the responses that it asks for. `B D0 D2 T R R E`."""
 
 from abc import abstractmethod
 from collections.abc import Iterable
@@ -15,23 +15,27 @@ from causalign.tasks.vocabulary import Vocabulary
 
 DEMO, RESPONSE = 0, 1
 VOID = "V"
-_VOID_SHARE = 0.2  # of demo-phase tokens, where positions are not to give the quantity away (section 2.1)
+_VOID_SHARE = 0.2  # of the demo phase's tokens, so that positions do not reveal the quantity (section 2.1)
 
 
 class Counting(Task):
     """B, a quantity of 1 to 20 demo tokens, the trigger T, the responses that these ask for, and E (section 2.1).
 
-    `phase` is 0 in the demo phase, which ends when T has been read, and 1 in the response phase. `count` is the number
-    of demo tokens while they are shown, and the number of responses still to come afterwards. `raw_count` is the other
-    reading of A.7, the demo tokens less the responses in both phases; it is the same where every demo token asks
-    for one response.
+    `phase` is 0 in the demo phase, which ends after T, and 1 in the response phase. `count` is the number of demo
+    tokens so far in the demo phase, and the number of responses still to come in the response phase. `raw_count` is the
+    other reading of A.7: the number of demo tokens minus the number of responses, in both phases. It equals `count`
+    where every demo token asks for one response.
 
-    The quantity is uniform: after c demo tokens T follows with probability 1 / (21 - c), one over the quantities that
-    are still possible, so that from any count on the number of further demo tokens is uniform too (A.2). T, and where
-    the demo phase ends, are the environment's: they are never determined.
+    The quantity is uniform: after c demo tokens T follows with probability 1 / (21 - c), one over the number of
+    quantities that are still possible. From any count on, the number of further demo tokens is uniform too (A.2). T is
+    drawn at random, and so is the end of the demo phase: neither is ever determined.
 
-    With `void` above 0, so large a share of the tokens of the demo phase are V, which count for nothing. With
-    `quantities`, only these occur, and T only after one of them.
+    Args:
+        void: The share of the demo phase's tokens that are V, which is not counted.
+        quantities: The quantities that occur. T follows only one of these. By default 1 to 20.
+
+    Raises:
+        InvalidArgument: `void` is not a share below 1, or a quantity is not from 1 to 20.
     """
 
     variables = ("phase", "count")
@@ -42,11 +46,11 @@ class Counting(Task):
 
     def __init__(self, void: float = 0.0, quantities: Iterable[int] | None = None) -> None:
         if not 0 <= void < 1:
-            raise InvalidArgument(f"void is a share from 0 up to 1, found {void}")
+            raise InvalidArgument(f"void must be a share from 0 to below 1, found {void}")
         self.void = void
         self.quantities = tuple(range(1, self.largest + 1) if quantities is None else sorted(set(quantities)))
         if not self.quantities or not 1 <= self.quantities[0] <= self.quantities[-1] <= self.largest:
-            raise InvalidArgument(f"quantities are from 1 to {self.largest}, found {self.quantities or 'none'}")
+            raise InvalidArgument(f"quantities must be from 1 to {self.largest}, found {self.quantities or 'none'}")
         self.filler = self.response
         names = dict.fromkeys(("B", "E", *self.demos, self.response, "T", *([VOID] if void else [])))
         self.vocabulary = Vocabulary.of(" ".join(names))
@@ -59,7 +63,7 @@ class Counting(Task):
         self._ends = len(self.quantities) - np.searchsorted(self.quantities, counts)
 
     def only(self, quantities: Iterable[int]) -> "Counting":
-        """The same task with these quantities alone."""
+        """Return the same task with these quantities only."""
         return type(self)(self.void, quantities)
 
     @property
@@ -71,18 +75,18 @@ class Counting(Task):
 
     @abstractmethod
     def responses(self, quantity: Int[np.ndarray, " trials"]) -> Int[np.ndarray, " trials"]:
-        """How many responses a quantity of demo tokens asks for."""
+        """Return the number of responses that a quantity of demo tokens asks for."""
 
     @override
     def start(self, trials: int) -> Values:
-        """The demo phase, nothing counted."""
+        """Return the values after B: the demo phase, with a count of 0."""
         return {"phase": np.full(trials, DEMO), "count": np.zeros(trials, dtype=np.int64)}
 
     @override
     def write(
         self, values: Values, rng: np.random.Generator
     ) -> tuple[Int[np.ndarray, " trials"], Bool[np.ndarray, " trials"]]:
-        """A demo token, a void or T while in the demo phase; then the responses, then E."""
+        """Return a demo token, a void or T in the demo phase; then the responses, then E."""
         count, demo = values["count"], values["phase"] == DEMO
         shown_now = np.minimum(count, self._most)
         triggers = self._may_end[shown_now] & (rng.random(len(count)) * self._ends[shown_now] < 1)
@@ -94,7 +98,10 @@ class Counting(Task):
 
     @override
     def read(self, values: Values, tokens: Int[np.ndarray, " trials"]) -> Values:
-        """Count demo tokens up and responses down; T begins the response phase with the responses that are due."""
+        """Return the values with demo tokens counted up and responses down.
+
+        T begins the response phase with the number of responses that are due.
+        """
         demo, trigger = values["phase"] == DEMO, tokens == self._trigger
         shown = (demo & np.isin(tokens, self._demos)).astype(np.int64)
         count = values["count"] + shown - (~demo & (tokens == self._response))
@@ -105,15 +112,18 @@ class Counting(Task):
 
     @override
     def read_back(self, tokens: Int[np.ndarray, "trials time"]) -> dict[str, Int[np.ndarray, "trials time"]]:
-        """`raw_count`, and how many responses were `said`, after every token."""
+        """Return `raw_count`, and `said`, the number of responses so far, after every token."""
         responding = np.cumsum(tokens == self._trigger, axis=1) > 0
         shown = np.cumsum(np.isin(tokens, self._demos) & ~responding, axis=1)
-        said = np.cumsum((tokens == self._response) & responding, axis=1)
-        return {"raw_count": shown - said, "said": said}
+        responded = np.cumsum((tokens == self._response) & responding, axis=1)
+        return {"raw_count": shown - responded, "said": responded}
 
     @override
     def set(self, values: Values, given: Values) -> Values:
-        """A raw count stands, once T was read, for the quantity that many above the responses already said."""
+        """Return `values` with the variables in `given` set to its values.
+
+        In the response phase, a raw count stands for the quantity that is the raw count plus the responses so far.
+        """
         if "raw_count" not in given:
             return super().set(values, given)
         quantity = given["raw_count"] + values["said"]
@@ -122,14 +132,14 @@ class Counting(Task):
 
     @override
     def meaningful(self, values: Values) -> Bool[np.ndarray, " trials"]:
-        """Either phase, with a count that the task can be at."""
+        """Return whether the phase exists and the task can have the count in it."""
         phase, count = values["phase"], values["count"]
         most = np.where(phase == DEMO, self._most, self._most_responses)
         return np.isin(phase, (DEMO, RESPONSE)) & (count >= 0) & (count <= most)
 
     @override
     def strata(self, trials: Sequences) -> Int[np.ndarray, " trials"]:
-        """The quantity."""
+        """Return the quantity."""
         return trials.values["raw_count"].max(axis=1)
 
     @override
@@ -138,7 +148,7 @@ class Counting(Task):
 
 
 class MultiObject(Counting):
-    """B, 1 to 20 demo tokens (each D0, D1 or D2), T, as many responses R, and E. `B D0 D2 T R R E`."""
+    """B, 1 to 20 demo tokens (each D0, D1 or D2), T, the same number of responses R, and E. `B D0 D2 T R R E`."""
 
     name = "multi-object"
     swap_at = ("D0", "D1", "D2", "R")
@@ -149,7 +159,7 @@ class MultiObject(Counting):
 
 
 class SameObject(Counting):
-    """Multi-Object with one token for all demos and responses. `B C C T C C E`."""
+    """Multi-Object with one token C for all demo tokens and responses. `B C C T C C E`."""
 
     name = "same-object"
     swap_at = ("C",)
@@ -162,24 +172,24 @@ class SameObject(Counting):
 
 
 class Modulo(Counting):
-    """1 to 20 demo tokens, T, and a response for each left over by fours. `B D0 D1 D1 D2 D0 T R E`."""
+    """B, 1 to 20 demo tokens, T, their number modulo 4 as responses, and E. `B D0 D1 D1 D2 D0 T R E`."""
 
     name = "modulo"
     swap_at = ("D0", "D1", "D2", "R")
 
     @override
     def responses(self, quantity: Int[np.ndarray, " trials"]) -> Int[np.ndarray, " trials"]:
-        """The quantity modulo 4."""
+        """Return the quantity modulo 4."""
         return quantity % 4
 
 
 class Rounding(Counting):
-    """1 to 20 demo tokens, T, and their number rounded to a multiple of 3 as responses. `B D0 D1 T R R R E`."""
+    """B, 1 to 20 demo tokens, T, their number rounded to a multiple of 3 as responses, and E. `B D0 D1 T R R R E`."""
 
     name = "rounding"
     swap_at = ("D0", "D1", "D2", "R")
 
     @override
     def responses(self, quantity: Int[np.ndarray, " trials"]) -> Int[np.ndarray, " trials"]:
-        """The multiple of 3 that is nearest to the quantity."""
+        """Return the multiple of 3 that is nearest to the quantity."""
         return 3 * ((quantity + 1) // 3)

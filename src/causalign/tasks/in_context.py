@@ -1,4 +1,4 @@
-"""The counting task in words, explained to a language model by what precedes every trial."""
+"""The counting task in words. A prompt before every trial explains it to a language model."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,23 +9,24 @@ from typing_extensions import override
 from causalign.errors import InvalidArgument
 from causalign.tasks.counting import Counting
 
-_EXAMPLES = (2, 4)  # solved in the prompt
+_EXAMPLES = (2, 4)  # quantities of the solved examples in the prompt
 
 
 class InContext(Counting):
-    """Multi-Object in words: "nut" so many times, a colon, "seed" as often, and "stop". `B D D T R R E`.
+    """Multi-Object in words: "nut" n times, a colon, "seed" n times, and "stop". `B D D T R R E`.
 
-    The trials are those of any counting task, and none of their tokens is the prompt's: a network that reads text reads
-    the prompt with B, and may keep what it has made of it for all trials. So a swap is never in the prompt, positions
-    count from B, and a stepwise swap with a network that has no prompt pairs demo token with demo token.
+    The trials are those of any counting task, and the prompt is not part of their tokens. A network that reads text
+    reads the prompt with B, and may keep the resulting state for all trials. So a swap is never in the prompt,
+    positions count from B, and a stepwise swap with a network that has no prompt pairs demo token with demo token.
 
     Args:
-        counts: the quantities that occur,
-        words: for a demo token, a response, and the end. A tokenizer must have one token for each.
-        failed: but for these, which the network fails whose task this is.
+        counts: The quantities that occur.
+        words: The words for a demo token, a response, and the end. A tokenizer must have one token for each.
+        failed: Quantities to leave out of `counts`, because the network that does this task fails them.
 
     Raises:
-        InvalidArgument: a count is not from 1 to 20, or the words are not three different ones.
+        InvalidArgument: A quantity is not from 1 to 20, or the words are not three different words without spaces
+            around them.
     """
 
     name = "in-context"
@@ -42,13 +43,13 @@ class InContext(Counting):
         super().__init__(quantities=set(counts).difference(self.failed))
         self.words = tuple(words)
         if len(set(self.words)) != 3 or not all(word and word == word.strip() for word in self.words):
-            raise InvalidArgument(f"words are three different ones, without spaces around them; found {self.words}")
+            raise InvalidArgument(f"words must be three different words without spaces around them; found {self.words}")
         demo, response, end = self.words
         self.texts = {"B": self.prompt, "D": f" {demo}", "T": ":", "R": f" {response}", "E": f" {end}"}
 
     @property
     def prompt(self) -> str:
-        """What is said before a trial: the rule, and two solved examples."""
+        """The text before a trial: the rule, and two solved examples."""
         demo, response, end = self.words
         rule = (
             f'The user says "{demo}" some number of times. The reply says "{response}" exactly as many times, '

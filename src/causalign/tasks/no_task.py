@@ -1,4 +1,4 @@
-"""What stands for a task where there is none: a user's own interventions."""
+"""The placeholder for a task where a user supplies the counterfactual dataset."""
 
 from typing import NoReturn
 
@@ -13,7 +13,7 @@ from causalign.tasks.vocabulary import PAD, Vocabulary
 
 
 class NoTask(Task):
-    """No causal model: trials and counterfactuals are given."""
+    """No causal model: the user supplies the trials and the counterfactuals."""
 
     name = "given"
     variables = ()
@@ -35,5 +35,5 @@ class NoTask(Task):
 
 def _nothing_written() -> CausalignError:
     return InvalidArgument(
-        "there is no task to write trials: name one for the network, or give align its interventions"
+        "there is no task to write trials: name one for the network, or pass align a counterfactual dataset"
     )

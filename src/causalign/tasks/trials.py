@@ -1,4 +1,4 @@
-"""What trials are to those who pair their states: so many, so long, with the values of variables at every position."""
+"""The base class of trials: their number, their lengths, and the values of variables at every position."""
 
 from abc import ABC, abstractmethod
 
@@ -7,10 +7,10 @@ from jaxtyping import Int
 
 
 class Trials(ABC):
-    """Trials of any system, one after another."""
+    """Trials of any system, whose states can be paired by the values of variables."""
 
     values: dict[str, Int[np.ndarray, "trials time"]]
-    """The value of every variable at each position; beyond a trial's end, any."""
+    """The value of every variable at each position. It is arbitrary beyond the end of a trial."""
 
     @property
     @abstractmethod
@@ -19,8 +19,8 @@ class Trials(ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """The number of trials."""
+        """Return the number of trials."""
 
     @abstractmethod
     def __getitem__(self, trials: Int[np.ndarray, " chosen"] | slice) -> "Trials":
-        """Some of them."""
+        """Return some of the trials."""

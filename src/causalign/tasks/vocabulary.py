@@ -1,4 +1,4 @@
-"""The names of tokens and their ids."""
+"""Vocabularies: the names of tokens and their ids."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,19 +14,23 @@ PAD = "P"
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Token names in the order of their ids; the first is the pad, `P`, with id 0."""
+    """Token names in the order of their ids. The first is the pad `P`, with id 0.
+
+    Raises:
+        InvalidArgument: The first token is not the pad, or a token is named twice.
+    """
 
     tokens: tuple[str, ...]
 
     def __post_init__(self) -> None:
         if not self.tokens or self.tokens[0] != PAD:
-            raise InvalidArgument(f"a vocabulary starts with the pad {PAD!r}, found {self.tokens[:1]}")
+            raise InvalidArgument(f"a vocabulary must start with the pad {PAD!r}, found {self.tokens[:1]}")
         if len(set(self.tokens)) != len(self.tokens):
-            raise InvalidArgument(f"a vocabulary names every token once, found {self.tokens}")
+            raise InvalidArgument(f"a vocabulary must name every token once, found {self.tokens}")
 
     @classmethod
     def of(cls, names: str) -> "Vocabulary":
-        """The vocabulary of space-separated `names`, behind the pad."""
+        """Return the vocabulary of the pad and space-separated `names`."""
         return cls((PAD, *names.split()))
 
     def __len__(self) -> int:
@@ -38,27 +42,38 @@ class Vocabulary:
         return {name: index for index, name in enumerate(self.tokens)}
 
     def id(self, name: str) -> int:
-        """The id of one token.
+        """Return the id of one token.
 
         Raises:
-            InvalidArgument: the vocabulary has no such token.
+            InvalidArgument: The vocabulary has no such token.
         """
         return lookup("token", name, self.ids)
 
     def encode(self, names: str | Iterable[str]) -> Int[np.ndarray, " time"]:
-        """The ids of space-separated (or listed) token names."""
+        """Return the ids of space-separated (or listed) token names.
+
+        Raises:
+            InvalidArgument: The vocabulary lacks one of the tokens.
+        """
         words = names.split() if isinstance(names, str) else names
         return np.array([self.id(name) for name in words], dtype=np.int64)
 
     def decode(self, ids: Int[np.ndarray, " time"]) -> str:
-        """The names of token ids, space-separated, without pads."""
+        """Return the names of token ids, separated by spaces, without pads."""
         return " ".join(self.tokens[i] for i in ids if i)
 
     def within(self, ids: Mapping[str, int], whose: str) -> Int[np.ndarray, " tokens"]:
-        """These tokens' ids elsewhere: `table[id here]` is the id there; tokens are matched by name.
+        """Return the ids of these tokens in another vocabulary. Tokens are matched by name.
+
+        Args:
+            ids: The id of each token of the other vocabulary.
+            whose: The owner of the other vocabulary, for messages.
+
+        Returns:
+            A table in which the entry at an id of this vocabulary is the id in the other one.
 
         Raises:
-            InvalidArgument: `ids` lack some of these tokens.
+            InvalidArgument: `ids` lacks some of these tokens.
         """
         missing = [name for name in self.tokens if name not in ids]
         if missing:

@@ -1,1 +1,1 @@
-"""Sites in any module, by forward hooks."""
+"""Sites in any PyTorch module, by forward hooks."""

@@ -1,6 +1,7 @@
-"""Sites in anybody's module, by forward hooks: what a run of the whole module gives is the definition.
+"""Sites in any PyTorch module, by forward hooks.
 
-A swap is a run of the module on a trial's tokens up to it and on the continuation, in which a hook replaces the state.
+By definition, a swap is a run of the whole module on the target input up to the swap and on the continuation, in which
+a hook replaces the state. Shortcuts are used only where they reproduce this run.
 """
 
 from contextlib import suppress
@@ -25,16 +26,24 @@ from causalign.sites.prefix import Prefix
 from causalign.tasks.base import Task
 from causalign.tasks.no_task import NoTask
 
-_MAX_IDS = 2**14  # ids in a table of recurrent inputs
-_AT_ONCE = 2**14  # tokens read in one pass, so that what the module needs beside the states stays small
+_MAX_IDS = 2**14  # ids in the lookup table of recurrent inputs, at most
+_AT_ONCE = 2**14  # tokens read in one pass; this bounds what the module needs beside the states
 
 
 class ModuleSite(Site):
-    """The state at a submodule: what it gives or, of PyTorch's own recurrences, what they carry.
+    """The state at a submodule: its output or, for PyTorch's own recurrences, the state that they carry.
 
-    Where the rest of the module works on each position by itself, a carried state is all that a trial leaves behind:
-    only the continuation is run, and a recurrence of one layer apart from the rest. Random swaps show whether it is so:
-    they have to give what the whole run gives.
+    Where the rest of the module works on each position by itself, the carried state determines everything that follows.
+    Then only the continuation is run, and a recurrence of one layer is run apart from the rest of the module. Random
+    swaps verify these shortcuts: they must reproduce the run of the whole module.
+
+    Args:
+        network: The module as a network.
+        task: The task whose trials the site reads.
+        at: The path of the submodule.
+
+    Raises:
+        InvalidArgument: The module does not predict next tokens, or the submodule has no state that can be swapped.
     """
 
     network: ModuleNetwork
@@ -54,7 +63,7 @@ class ModuleSite(Site):
             self._find_shortcut(self._place)
 
     def _heads(self, tokens: Int[Tensor, "trials time"]) -> bool:
-        """Whether a run that ends before the last layer comes by here."""
+        """Whether a run that ends before the last layer calls the submodule."""
         if self.network.head is None:
             return False
         with self._place.reading() as states, torch.no_grad():
@@ -63,7 +72,7 @@ class ModuleSite(Site):
 
     @torch.no_grad()
     def _find_shortcut(self, place: RecurrentPlace) -> None:
-        """Take the shortest way that gives what the whole run does: the recurrence alone, or no prefix."""
+        """Choose the shortest run that reproduces the whole run: the recurrence alone, or a run without the prefix."""
         few = CheckBatch.drawn(self, 0)
         swap = (self.prefix(few.tokens), few.places, perturb(few.at_places, 0), few.continuation)
         whole = self.resume(*swap)
@@ -73,7 +82,7 @@ class ModuleSite(Site):
             found = self.resume(*swap)
             return found.shape == whole.shape and float((found - whole).abs().max()) <= most
 
-        with suppress(CausalignError):  # a module may not run on trials of one token
+        with suppress(CausalignError):  # a module may fail on trials of one token
             self._alone = RecurrenceShortcut.of(place, self._run, self._readable_ids())
             if self._alone is not None and same():
                 return
@@ -81,16 +90,18 @@ class ModuleSite(Site):
         self._from_swap = same()
 
     def _readable_ids(self) -> Int[Tensor, " ids"]:
-        """The ids that the recurrence may read: those of the task, or all."""
+        """Return the ids that the recurrence may read: those of the task or, without a task, all."""
         if not isinstance(self.task, NoTask):
             return self._ids
         if self.network.inputs > _MAX_IDS:
-            raise InvalidArgument(f"{self.network.name} reads {self.network.inputs:,} ids: too many for a table")
+            raise InvalidArgument(
+                f"{self.network.name} reads {self.network.inputs:,} ids; a lookup table has at most {_MAX_IDS:,}"
+            )
         return torch.arange(self.network.inputs, device=self.device)
 
     @property
     def how(self) -> str:
-        """What a swap takes."""
+        """How a swap is carried out, in a few words."""
         if self._alone is not None:
             return "runs the recurrence alone"
         return "runs on from the swap" if self._from_swap else "runs the whole module for every swap"
@@ -141,7 +152,7 @@ class ModuleSite(Site):
     def _laid_out(
         self, prefix: Prefix, places: Places, first: Int[Tensor, " trials"], continuation: Continuation
     ) -> Int[Tensor, "trials time"]:
-        """The tokens of each trial from its `first` position up to the swap's, then its continuation, then pads."""
+        """Return the tokens of each row from its `first` position to the swap, then its continuation, then pads."""
         trials, steps = continuation.running[0], len(continuation.running)
         rest = self._ids[0].expand(trials, steps).clone()
         rest[continuation.trial, continuation.step] = continuation.tokens
@@ -160,7 +171,7 @@ class ModuleSite(Site):
         states: Float[Tensor, "trials ... width"],
         continuation: Continuation,
     ) -> Float[Tensor, "tokens features"]:
-        """What the continuation is predicted from, in a run with other states at, or up to, the positions."""
+        """Return the features of the continuation, in a run with these states at (or stepwise, up to) the positions."""
         with self._place.swapping(position, states):
             features = self._run(tokens)
         return features[continuation.trial, position[continuation.trial] + continuation.step]

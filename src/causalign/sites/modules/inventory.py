@@ -1,4 +1,4 @@
-"""Which places there are in anybody's module: found in one run of it."""
+"""The inventory of the places in a module, found in one run of it."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -15,14 +15,18 @@ from causalign.sites.modules.recurrent_place import RecurrentPlace, is_recurrenc
 
 
 def sites_of(module: Any) -> pd.DataFrame:
-    """The submodules of a module from token ids to logits, and which of them can be swapped, found in a run of it.
+    """List the submodules of a module and the states that can be swapped there, found in one run of the module.
+
+    Args:
+        module: A module from token ids to logits.
 
     Returns:
-        One row a submodule: `at` (its path, as `Site` takes it), `module` (its class), `width` (of its state; none
-        where nothing can be swapped), `state` (what would be swapped, or why nothing can be).
+        One row for each submodule. `at` is its path, as `Site` takes it, and `module` its class. `width` is the width
+        of its state, missing where nothing can be swapped. `state` is `output` for the submodule's output, `carried`
+        for the state that a recurrence carries, or `none` and the reason.
 
     Raises:
-        InvalidArgument: it is no module, or cannot be run on token ids.
+        InvalidArgument: `module` is not a module, or cannot be run on token ids.
     """
     module = unwrap(module)
     paths = submodules(module)
@@ -39,10 +43,14 @@ def sites_of(module: Any) -> pd.DataFrame:
 
 
 def place_in(network: ModuleNetwork, at: str) -> Place:
-    """The place at a submodule.
+    """Return the place at a submodule.
+
+    Args:
+        network: The module as a network.
+        at: The path of the submodule.
 
     Raises:
-        InvalidArgument: it is called never, or more than once, or has no state that can be swapped.
+        InvalidArgument: The submodule is never called, is called more than once, or has no state that can be swapped.
     """
     try:
         return _place(at, submodules(network.module)[at], _outputs(network.module, [at], network.name)[at])
@@ -58,7 +66,7 @@ def _place(at: str, submodule: nn.Module, outputs: list[Any]) -> Place:
 
 
 def _outputs(module: nn.Module, paths: Iterable[str], name: str) -> dict[str, list[Any]]:
-    """What each of some submodules gives in a run, a list with an entry for each of its calls."""
+    """Return the outputs of some submodules in one run, by path: a list with one entry for each call."""
     there, found = submodules(module), {path: list[Any]() for path in paths}
     hooks = [
         there[path].register_forward_hook(lambda _, __, output, kept=kept: kept.append(output))

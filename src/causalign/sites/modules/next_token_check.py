@@ -1,4 +1,4 @@
-"""Whether a module, which anybody may have written, predicts next tokens at all."""
+"""The check that a user's module predicts next tokens."""
 
 import torch
 from jaxtyping import Int
@@ -8,17 +8,22 @@ from causalign.errors import InvalidArgument
 from causalign.networks.module import ModuleNetwork
 
 ROUNDING = 64
-"""Times what a precision can tell apart: two runs of one computation differ by less, whatever else there is in them."""
+"""The tolerance for rounding, as a multiple of the machine epsilon. Two runs of the same computation differ by less."""
 
 
 @torch.no_grad()
 def require_next_tokens(network: ModuleNetwork, tokens: Int[Tensor, "trials time"], tolerance: float) -> None:
-    """Check that a module repeats itself, and that its logits depend on no later token and on no other trial.
+    """Check that a module is deterministic, and that its logits depend on no later token and on no other trial.
 
-    Where only the shapes of what is computed differ, they may differ by `tolerance` of the largest.
+    Args:
+        network: The module as a network.
+        tokens: The ids of a few trials.
+        tolerance: The largest difference between logits of runs on inputs of different shapes, as a share of the
+            largest logit. Runs on inputs of the same shape may differ by rounding alone.
 
     Raises:
-        InvalidArgument: it is not so, or the logits are NaN or infinite.
+        InvalidArgument: The module is not deterministic, the logits depend on later tokens, on the length of a trial or
+            on other trials, or the logits are NaN or infinite.
     """
     logits = network(tokens)
     if not torch.isfinite(logits).all():
@@ -33,7 +38,7 @@ def require_next_tokens(network: ModuleNetwork, tokens: Int[Tensor, "trials time
             logits[:, :time],
             network(others)[:, :time],
             rounding,
-            "later tokens (is it an encoder?): there is no next token",
+            "later tokens (is it an encoder?), so it does not predict next tokens",
         ),
         (logits[:, :time], network(tokens[:, :time]), tolerance, "the length of a trial"),
         (logits[trials:], network(tokens[trials:]), tolerance, "other trials (are time and trials mixed up?)"),

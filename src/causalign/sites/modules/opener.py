@@ -1,4 +1,4 @@
-"""The site at a place of anybody's module."""
+"""The function that opens a place in a module as a site."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,13 +25,13 @@ def open_place(
     name: str | None = None,
     tolerance: float | None = None,
 ) -> Site:
-    """Open a place in a module; the arguments are those of `Site`."""
+    """Open a place in a module. The arguments and the errors are those of `Site`."""
     if not isinstance(at, str):
         raise InvalidArgument(
             f"at is the path of a submodule, such as 'layers.2'; found {type(at).__name__}: Site(module, at)"
         )
     if tokens is not None and task is None:
-        raise InvalidArgument("tokens are the ids of a task's tokens: name the task, or leave tokens out")
+        raise InvalidArgument("tokens are the ids of a task's tokens: pass the task too, or leave tokens out")
     if isinstance(module, Network):
         return module.site(at, tasks.by_name(task) if isinstance(task, str) else task)
     module, task = unwrap(module), tasks.by_name(task) if isinstance(task, str) else task
@@ -41,7 +41,7 @@ def open_place(
             return _in_hugging_face(module, at, task=task, tokens=tokens, name=name, tolerance=tolerance)
         return ModuleNetwork(module, task, tokens, name, tolerance).site(at)
     except CausalignError:
-        for weight in trainable:  # what is refused is left as it was
+        for weight in trainable:  # a module that is refused is left as it was
             weight.requires_grad_(True)
         raise
 
@@ -55,7 +55,7 @@ def _in_hugging_face(
     name: str | None,
     tolerance: float | None,
 ) -> Site:
-    """A place in the residual stream by the model's adapter, any other by hooks."""
+    """Open a place in the residual stream by the adapter of Hugging Face models, and any other place by hooks."""
     require_sound(model, name or type(model).__name__)
     network, paths = HuggingFace(model, task, tokens, name), submodules(model)
     layers = {f"layer.{n}": layer for n, layer in enumerate(network.layers, start=1)}

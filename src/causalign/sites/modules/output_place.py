@@ -1,4 +1,4 @@
-"""What a submodule gives, as a place: a tensor `[trials, time, ...]`, or one within a tuple or a dict."""
+"""The output of a submodule as a place: a tensor `[trials, time, ...]`, alone or within a tuple or a dict."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree  # what torch itself takes containers apart with, Hugging Face's included
+from torch.utils import _pytree as pytree  # torch's own, which knows the containers of Hugging Face
 from typing_extensions import override
 
 from causalign.errors import InvalidArgument
@@ -17,11 +17,15 @@ from causalign.sites.modules.place import Place
 
 @dataclass(frozen=True)
 class _Leaf:
-    """Where in an output the state is: the first tensor of numbers that has an entry for every trial and token."""
+    """The location of the state in an output.
+
+    The state is the first floating-point tensor that has an entry for every trial and token.
+    """
 
     index: int
-    """Among all that the output's containers hold."""
+    """The index of the tensor among the leaves of the output's containers."""
     time_first: bool
+    """Whether the tensor is `[time, trials, ...]` rather than `[trials, time, ...]`."""
     entry: torch.Size
     """The shape of one position's state."""
 
@@ -37,12 +41,12 @@ class _Leaf:
         return None
 
     def get(self, output: Any) -> Float[Tensor, "trials time width"]:
-        """The states, whatever shape one has."""
+        """Return the states of an output. The state of each position is flattened."""
         states: Tensor = pytree.tree_flatten(output)[0][self.index].flatten(2)
         return states.transpose(0, 1) if self.time_first else states
 
     def put(self, output: Any, states: Float[Tensor, "trials time width"]) -> Any:
-        """The output with other states, in the same container, wherever that has them."""
+        """Return the output with other states, in the same containers. Every occurrence of the tensor is replaced."""
         leaves, containers = pytree.tree_flatten(output)
         shaped = states.unflatten(2, self.entry)
         new, old = shaped.transpose(0, 1) if self.time_first else shaped, leaves[self.index]
@@ -50,14 +54,14 @@ class _Leaf:
 
 
 class OutputPlace(Place):
-    """What the submodule gives at a position."""
+    """The output of the submodule at each position."""
 
     carries = False
 
     def __init__(self, submodule: nn.Module, at: str, output: Any, trials: int, time: int) -> None:
         leaf = _Leaf.within(output, trials, time)
         if leaf is None:
-            raise InvalidArgument(f"{at} gives no tensor [trials, time, width], but {_shapes(output)}")
+            raise InvalidArgument(f"{at} returns no tensor [trials, time, width]; found {_shapes(output)}")
         super().__init__(submodule, leaf.entry.numel())
         self._leaf = leaf
 
@@ -67,7 +71,7 @@ class OutputPlace(Place):
         states: list[Tensor] = []
 
         def read(_: nn.Module, __: Any, output: Any) -> None:
-            states.append(self._leaf.get(output).clone())  # what follows may work in place
+            states.append(self._leaf.get(output).clone())  # later modules may work in place
 
         hook = self.submodule.register_forward_hook(read)
         try:

@@ -1,4 +1,4 @@
-"""Places in anybody's module: a state that forward hooks can read and replace while the module runs."""
+"""The base of places in a module: a state that forward hooks can read and replace while the module runs."""
 
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
@@ -11,32 +11,42 @@ from causalign.errors import InvalidArgument
 
 
 class Place(ABC):
-    """The state at one submodule, at every position. What is done to it lasts as long as the context."""
+    """The state at one submodule, at every position. Hooks are in place as long as a context is open."""
 
     carries: bool
-    """Whether a state replaces all that the ones before it have left in the submodule."""
+    """Whether the submodule carries the state from position to position, so that a state replaces all earlier ones."""
 
     def __init__(self, submodule: nn.Module, width: int) -> None:
         self.submodule, self.width = submodule, width
 
     @abstractmethod
     def reading(self) -> AbstractContextManager[list[Float[Tensor, "trials time width"]]]:
-        """A list to which every call of the submodule adds its states."""
+        """Open a context that yields a list, to which every call of the submodule appends its states."""
 
     @abstractmethod
     def swapping(
         self, position: Int[Tensor, " trials"], states: Float[Tensor, "trials ... width"]
     ) -> AbstractContextManager[None]:
-        """The state at a position of each trial is another; or, from `[trials, steps, width]`, all up to that one."""
+        """Open a context in which states are swapped.
+
+        Args:
+            position: The position of each trial's swap.
+            states: The swapped states: `[trials, width]` at the positions or, stepwise, `[trials, steps, width]` at all
+                positions up to them.
+        """
 
 
 def require_one_call(outputs: list[Any], at: str) -> None:
-    """Check that a run has called a submodule once.
+    """Check that a run has called a submodule exactly once.
+
+    Args:
+        outputs: The outputs of the submodule, one for each call.
+        at: The path of the submodule.
 
     Raises:
-        InvalidArgument: it has not.
+        InvalidArgument: The submodule was never called, or more than once.
     """
     if not outputs:
         raise InvalidArgument(f"{at} is not called in a run of the module: it has no state to be swapped")
     if len(outputs) > 1:
-        raise InvalidArgument(f"{at} is called {len(outputs)} times in a run of the module: its state is not one")
+        raise InvalidArgument(f"{at} is called {len(outputs)} times in a run of the module: it has no single state")

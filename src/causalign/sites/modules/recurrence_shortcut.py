@@ -1,7 +1,7 @@
-"""A recurrence run on by itself, where the rest of its module works on each token by itself.
+"""The shortcut that runs a recurrence by itself, where the rest of its module works on each position by itself.
 
-What a token brings to the recurrence is looked up, the states of the continuation are computed from the swap on as in
-our own networks, and the rest of the module is shown all of them as so many trials of one token.
+The inputs of the recurrence are looked up by token. Its states are computed from the swap on, as for this package's own
+networks. The rest of the module then runs once, with every state as a trial of one token.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,14 @@ Run = Callable[[Int[Tensor, "trials time"]], Float[Tensor, "trials time features
 
 
 class RecurrenceShortcut:
-    """The recurrence at a place of a module that `run` runs, for tokens of some ids."""
+    """A recurrence in a module, run by itself.
+
+    Args:
+        place: The place of the recurrence.
+        cell: The recurrence as a cell.
+        run: The function that runs the module and returns the features of every position.
+        ids: The ids that the module may read.
+    """
 
     def __init__(self, place: RecurrentPlace, cell: Cell, run: Run, ids: Int[Tensor, " ids"]) -> None:
         self._place, self._run = place, run
@@ -31,7 +38,10 @@ class RecurrenceShortcut:
 
     @classmethod
     def of(cls, place: RecurrentPlace, run: Run, ids: Int[Tensor, " ids"]) -> "RecurrenceShortcut | None":
-        """Nothing, where the recurrence has no cell of ours."""
+        """Return the shortcut, or `None` where no cell implements the recurrence.
+
+        A GRU or an LSTM of one layer, with biases and without a projection, has a cell.
+        """
         rnn = place.submodule
         if not isinstance(rnn, nn.GRU | nn.LSTM) or rnn.num_layers > 1 or rnn.proj_size or not rnn.bias:
             return None
@@ -40,7 +50,13 @@ class RecurrenceShortcut:
     def run_from(
         self, state: Float[Tensor, "trials width"], at_swap: Int[Tensor, " trials"], continuation: Continuation
     ) -> Float[Tensor, "tokens features"]:
-        """What the continuation is predicted from; `at_swap` are the tokens after which the states were swapped."""
+        """Run on from swapped states. Return the features from which every token of the continuation is predicted.
+
+        Args:
+            state: The swapped state of each row.
+            at_swap: The id of the token after which each state was swapped.
+            continuation: The tokens to predict.
+        """
         running = continuation.running
         read = continuation.tokens.split(running)
         before = torch.cat([at_swap, *(each[:going_on] for each, going_on in zip(read, running[1:], strict=False))])

@@ -1,4 +1,4 @@
-"""What PyTorch's own recurrences carry, as a place: all layers' h, and c of an LSTM, which later tokens see."""
+"""The state that a recurrence of PyTorch carries, as a place: h of all layers and, for an LSTM, c."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,26 +13,26 @@ from causalign.errors import InvalidArgument
 from causalign.sites.modules.place import Place
 
 Carry = Tensor | tuple[Tensor, Tensor]
-"""h, or of an LSTM h and c, `[layers, trials, size]` each: as the recurrences take and give it."""
+"""The state as the recurrences take and return it: h, or h and c of an LSTM, each `[layers, trials, size]`."""
 
 _FORWARDS = [kind.forward for kind in (nn.GRU, nn.LSTM, nn.RNN)]
 
 
 def is_recurrence(submodule: nn.Module) -> TypeIs[nn.RNNBase]:
-    """Whether it is a GRU, LSTM or RNN of PyTorch, and runs as that does."""
+    """Whether a submodule is a GRU, LSTM or RNN with the `forward` of PyTorch."""
     return isinstance(submodule, nn.RNNBase) and type(submodule).forward in _FORWARDS
 
 
 class RecurrentPlace(Place):
-    """`[h ; c]` of all layers after a token. A swap replaces all of it, and the recurrence goes on from there."""
+    """`[h ; c]` of all layers after a token. A swap replaces all of it, and the recurrence runs on from there."""
 
     carries = True
 
     def __init__(self, rnn: nn.RNNBase, at: str, output: Any, trials: int, time: int) -> None:
         if rnn.bidirectional:
-            raise InvalidArgument(f"{at} is bidirectional: it reads later tokens before it gives a state")
+            raise InvalidArgument(f"{at} is bidirectional: its states depend on later tokens")
         if not isinstance(output[0], Tensor):
-            raise InvalidArgument(f"{at} is given packed sequences; give it [trials, time, width]")
+            raise InvalidArgument(f"{at} receives packed sequences; pass it a tensor [trials, time, width]")
         self._time = 1 if rnn.batch_first else 0
         if output[0].shape[:-1] != ((trials, time) if rnn.batch_first else (time, trials)):
             raise InvalidArgument(
@@ -75,7 +75,10 @@ class RecurrentPlace(Place):
 
     @contextmanager
     def receiving(self) -> Iterator[list[Float[Tensor, "trials input"]]]:
-        """A list to which the recurrence adds what it is given, in runs of trials of one token."""
+        """Open a context that yields a list, to which the recurrence appends its inputs.
+
+        Runs within the context are of trials of one token.
+        """
         received: list[Tensor] = []
 
         def receive(_: nn.Module, args: Any, options: Any) -> None:
@@ -89,12 +92,15 @@ class RecurrentPlace(Place):
 
     @contextmanager
     def giving(self, states: Float[Tensor, "trials width"]) -> Iterator[None]:
-        """In runs of trials of one token, the recurrence gives what it would with these states after the token."""
+        """Open a context in which the recurrence returns the output that belongs to these states.
+
+        Runs within the context are of trials of one token; each state is the one after that token.
+        """
         carry = self._layered(states)
         output = (carry[0] if isinstance(carry, tuple) else carry)[-1].unsqueeze(self._time)
 
         def skip(_: nn.Module, args: Any, options: Any) -> tuple[Any, Any]:
-            return (_arguments(*args, **options)[0].narrow(1 - self._time, 0, 1),), {}  # what comes of it is not used
+            return (_arguments(*args, **options)[0].narrow(1 - self._time, 0, 1),), {}  # its output is replaced
 
         def give(_: nn.Module, __: Any, ___: Any) -> tuple[Tensor, Carry]:
             return output, carry
@@ -110,15 +116,15 @@ class RecurrentPlace(Place):
     @override
     @contextmanager
     def swapping(self, position: Int[Tensor, " trials"], states: Float[Tensor, "trials width"]) -> Iterator[None]:
-        given: list[Tensor] = []
+        whole_inputs: list[Tensor] = []
 
         def shorten(_: nn.Module, args: Any, options: Any) -> tuple[Any, Any]:
             inputs, carry = _arguments(*args, **options)
-            given.append(inputs)
+            whole_inputs.append(inputs)
             return (inputs.narrow(self._time, 0, int(position.max()) + 1), carry), {}
 
         def go_on(rnn: nn.Module, _: Any, output: tuple[Tensor, Carry]) -> tuple[Tensor, Carry]:
-            return self._gone_on(rnn, given.pop(), output[0], position, states)
+            return self._gone_on(rnn, whole_inputs.pop(), output[0], position, states)
 
         before = self.submodule.register_forward_pre_hook(shorten, with_kwargs=True)
         after = self.submodule.register_forward_hook(go_on)
@@ -136,7 +142,11 @@ class RecurrentPlace(Place):
         position: Int[Tensor, " trials"],
         states: Float[Tensor, "trials width"],
     ) -> tuple[Tensor, Carry]:
-        """What the recurrence gives: before the swaps as it was, then from the swapped states on."""
+        """Return the output and the last state of the recurrence.
+
+        The output at positions before the swap is that of the plain run, and the output from the swap on is run on from
+        the swapped state.
+        """
         if not self._time:
             inputs, before = inputs.transpose(0, 1), before.transpose(0, 1)
         trial = torch.arange(len(position), device=inputs.device)[:, None]

@@ -1,4 +1,4 @@
-"""Recordings: systems that were read once and can never be run, such as brains."""
+"""Recordings of systems that cannot be run, such as brains."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -19,9 +19,8 @@ from causalign.recordings.affine_transformer import AffineTransformer
 from causalign.recordings.coverage import covered
 from causalign.recordings.nwb_reader import read_nwb
 from causalign.recordings.preprocessing import Preprocess, Preprocessing, fit
-from causalign.recordings.splits import SPLITS, Splits
+from causalign.recordings.splits import SPLITS, Splits, assigned
 from causalign.recordings.splits import drawn as drawn_splits
-from causalign.recordings.splits import given as given_splits
 from causalign.recordings.states import ArrayStates, States
 from causalign.recordings.survey import survey
 from causalign.recordings.values import Codes, TrialTable
@@ -41,9 +40,9 @@ class RecordedTrials(Trials):
 
     values: dict[str, Int[np.ndarray, "trials time"]]
     used: Bool[np.ndarray, "trials time"]
-    """Where there is a sample that can be matched."""
+    """Whether each sample is used."""
     index: Int[np.ndarray, " trials"]
-    """Which of the recording's trials they are."""
+    """The index of each trial in the recording."""
 
     @property
     @override
@@ -61,32 +60,36 @@ class RecordedTrials(Trials):
 
 
 class Recording(Readable):
-    """States of a system on trials of its own, read and never run: the inaccessible network of `clmas`.
+    """The states of a system on trials of its own. They are read and never run: the inaccessible network of `clmas`.
 
-    Its trials are split once and for all into those that are trained on, those that choose the step, and those that are
-    tested on. A sample is used if every unit and every variable has a value there, and at least `fewest` trials of the
-    split have the same values; all others are counted in `coverage`, and none is guessed.
+    The trials are split once into training, validation and test trials. A sample is used if every unit and every
+    variable has a value there, and if at least `fewest` trials of its split have the same values. All other samples are
+    counted in `coverage`. No missing value is filled in.
 
     Args:
-        states: `[trials, time, units]`, of numpy, h5py or the like; NaN where there is no sample. It is read in parts.
-        variables: a table with a row a trial, or, with the columns `trial` and `time` (counted from 0), a row a sample.
-        task: the causal model whose variables these are, so that a counterfactual value can be computed; without it a
-            variable is set as it is, and `full` is all of them.
-        columns: which columns are variables; by default the task's variables, or without a task all.
-        units: their names.
-        name, at: what it is called: `name@at`.
-        preprocess: what is done to the activity first, by default nothing: the steps of a `Preprocess`, or a
-            transformer of scikit-learn (or the like) that was fitted to training trials, such as a scaler, PCA, or a
-            pipeline.
-        split: of each trial, `train`, `validation` or `test`; by default 60, 20 and 20 % of the trials at random.
-        fewest: trials of a split that must have the same values for a sample to be used.
-        seed: of the random split.
-        codes: for columns of text, the whole number that each stands for.
-        device: where the states are wanted: that of the network it is aligned with.
-        left_out: trials that were left out before, by reason.
+        states: The activity, `[trials, time, units]`: an array of numpy, h5py or the like, with NaN where there is no
+            sample. It is read in parts.
+        variables: A table of the variables, with one row for each trial or, with the columns `trial` and `time`
+            (counted from 0), one row for each sample.
+        task: The causal model of the variables, which computes counterfactual values. Without a task, a variable is set
+            to a value whatever the others are, and `full` is all variables.
+        columns: The columns that are variables. By default the task's variables or, without a task, all columns.
+        units: The names of the units.
+        name: The name of the system. The recording is called `name@at`.
+        at: The name of the place in the system.
+        preprocess: The preprocessing of the activity: a `Preprocess`, or a fitted transformer of scikit-learn (or the
+            like), such as a scaler, PCA, or a pipeline. A transformer should be fitted to training trials. By default
+            the activity is not preprocessed.
+        split: The split of each trial: `train`, `validation` or `test`. By default 60, 20 and 20 % of the trials, at
+            random.
+        fewest: The number of trials of a split that must have the same values for a sample to be used.
+        seed: The seed of the random split.
+        codes: The whole number that each text of a column stands for, by column.
+        device: The device on which states are returned: that of the network that the recording is aligned with.
+        left_out: The number of trials that were left out before, by reason.
 
     Raises:
-        InvalidArgument: shapes, columns or splits do not fit; states are infinite; nothing is left to be used.
+        InvalidArgument: Shapes, columns or splits do not fit, states are infinite, or no sample can be used.
     """
 
     def __init__(
@@ -108,7 +111,7 @@ class Recording(Readable):
         left_out: Mapping[str, int] | None = None,
     ) -> None:
         if fewest < 1 or seed < 0:
-            raise InvalidArgument(f"fewest is at least 1 and seed at least 0, found {fewest} and {seed}")
+            raise InvalidArgument(f"fewest must be at least 1 and seed at least 0; found {fewest} and {seed}")
         self._states = states if isinstance(states, States) else ArrayStates(states, units)
         self._system, self.at, self.name = name, at, f"{name}@{at}"
         self.units, self.preprocess, self.fewest = self._states.units, preprocess, fewest
@@ -118,7 +121,7 @@ class Recording(Readable):
         noted = TrialTable.of(variables, columns, self._states.trials, self._states.time, codes)
         self.task = task or VariableTable(name, list(noted.variables))
         if missing := [variable for variable in self.task.variables if variable not in noted.variables]:
-            raise InvalidArgument(f"{name}: {self.task.name} has the variable {missing[0]!r} too: name its column")
+            raise InvalidArgument(f"{name}: {self.task.name} has the variable {missing[0]!r} too; add its column")
         self.splits = self._split(split, noted, seed)
         training = np.isin(np.arange(self._states.trials), self.splits["train"])
         steps = preprocess if isinstance(preprocess, Preprocess) else _AS_RECORDED
@@ -143,7 +146,7 @@ class Recording(Readable):
         path: Path | str,
         *,
         series: str | None = None,
-        bin: float | None = None,  # noqa: A002 (what it is called everywhere)
+        bin: float | None = None,  # noqa: A002 (the field's name)
         align: str = "start_time",
         window: tuple[float, float] | None = None,
         columns: Sequence[str] | None = None,
@@ -152,24 +155,32 @@ class Recording(Readable):
         split: str | None = None,
         **options: Any,
     ) -> "Recording":
-        """A recording in an NWB file, which is read when its states are asked for.
+        """Open a recording in an NWB file. Its states are read when they are needed.
 
-        The table of trials has the variables: a column with a value a trial, or a ragged one with a value a sample.
+        The variables are columns of the trials table: a plain column with one value for each trial, or a ragged column
+        with one value for each sample.
 
         Args:
-            path: the file.
-            series: the name of a series, whose samples are taken as they are; by default the spikes of the units.
-            bin: the width in seconds of the bins in which spikes are counted.
-            align: the column of trials with the time of the event that is the first sample's, in seconds.
-            window: from when to when around the event, in seconds; by default from the event to the trial's end.
-            columns: which columns of trials are variables; by default the task's, or without a task all.
-            where: only trials in which these columns have these values (or one of a list of them).
-            task: as for any recording.
-            split: the column of trials that says `train`, `validation` or `test`.
-            **options: all else that a `Recording` takes.
+            path: The file.
+            series: The name of a series, whose samples are the states. By default the states are the spike counts of
+                the units.
+            bin: The width of the bins in which spikes are counted, in seconds.
+            align: The column of the trials table with the time of the event at the first sample, in seconds.
+            window: The first and the last time of a trial relative to the event, in seconds. By default a trial goes
+                from the event to its end.
+            columns: The columns of the trials table that are variables. By default the task's variables or, without a
+                task, all columns.
+            where: The columns that select trials, each with the value, or a list of values, that a trial must have.
+            task: The causal model of the variables, as for `Recording`.
+            split: The column of the trials table with the split of each trial: `train`, `validation` or `test`.
+            **options: Further arguments of `Recording`.
 
         Raises:
-            InvalidArgument: it is no NWB file, lacks what is asked for, or has it outside of what was recorded.
+            FileFormatError: The file is not an NWB file, or has no trials, units, event or entries as these arguments
+                need them.
+            InvalidArgument: There is no such column or series, a trial is outside the recorded time, or the recording
+                cannot be used.
+            MissingDependency: pynwb is not installed.
         """
         path = Path(path)
         columns = task.variables if columns is None and task is not None else columns
@@ -181,12 +192,18 @@ class Recording(Readable):
 
     @classmethod
     def from_xarray(cls, array: Any, *, columns: Sequence[str] | None = None, **options: Any) -> "Recording":
-        """A recording in an array of xarray with the dimensions trial, time and unit.
+        """Make a recording of an xarray array with the dimensions `trial`, `time` and `unit`.
 
-        Its coordinates along trials, or along trials and time, are the variables; those along units the units' names.
+        The coordinates along trials, or along trials and time, are the variables. The coordinate along units has the
+        names of the units.
+
+        Args:
+            array: The array.
+            columns: The coordinates that are variables. By default the task's variables or, without a task, all.
+            **options: Further arguments of `Recording`.
 
         Raises:
-            InvalidArgument: it has other dimensions, or no such coordinate.
+            InvalidArgument: The array has other dimensions or no such coordinate, or the recording cannot be used.
         """
         task = options.get("task")
         columns = task.variables if columns is None and task is not None else columns
@@ -198,8 +215,8 @@ class Recording(Readable):
         if split is None:
             return drawn_splits(trials, seed)
         if len(split) != self._states.trials:
-            raise InvalidArgument(f"split names one of {', '.join(SPLITS)} for each trial; found {len(split)} names")
-        return given_splits(list(split), trials)
+            raise InvalidArgument(f"split must be one of {', '.join(SPLITS)} for each trial; found {len(split)} names")
+        return assigned(list(split), trials)
 
     def _account(self) -> None:
         values = {name: self._values[name] for name in self.task.variables}
@@ -207,13 +224,14 @@ class Recording(Readable):
         self._used, self.coverage = counted.used, counted.table
 
     coverage: pd.DataFrame
-    """What there is of every value, split by split.
+    """The coverage of every combination of values, in every split.
 
-    `trials` that have it and `samples` of it; samples that are `missing` because a unit has no value there; the
-    `shortest` and `longest` of the trials that have it; and whether it is `used`, or too few trials have it.
+    `trials` is the number of trials that have the values and `samples` the number of their samples; `missing` counts
+    samples where a unit has no value. `shortest` and `longest` are the lengths of the shortest and the longest trial
+    with the values. `used` says whether enough trials have them.
     """
     left_out: dict[str, int]
-    """Trials that nothing is known of, by reason."""
+    """The number of trials that are left out, by reason, such as `no sample`."""
     splits: Splits
     """The trials of each split."""
 
@@ -239,12 +257,12 @@ class Recording(Readable):
 
     @override
     def cast(self, dtype: torch.dtype) -> "Recording":
-        """Itself: precision is a matter of what is run."""
+        """Return the recording itself. Precision concerns only networks that are run."""
         return self
 
     @override
     def draw(self, count: int, split: str, rng: np.random.Generator) -> RecordedTrials:
-        """The first `count` trials of the split; nothing is random, they were drawn before."""
+        """Return the first `count` trials of the split. The splits are fixed, so that nothing is drawn here."""
         index = self.splits[split][:count]
         return RecordedTrials({name: value[index] for name, value in self._values.items()}, self._used[index], index)
 
@@ -256,14 +274,14 @@ class Recording(Readable):
     def states_and_prefix(
         self, trials: Trials, time: int, stepwise: bool = False
     ) -> tuple[Float[Tensor, "trials time width"], Prefix]:
-        """The states, zero where there is no sample; nothing precedes a swap in what is never run."""
+        """Return the states, with zero activity where there is no sample, and an empty prefix."""
         some = _recorded(trials)
         activity = self._states.read(some.index)[:, :time]
         activity[~self._present[some.index, :time]] = 0
         return self.preprocessing.apply(torch.from_numpy(activity)).to(self.device), Prefix.empty()
 
     def shuffled(self, seed: int = 0) -> "Recording":
-        """The same with values dealt out at random among the samples of each split: a control that carries nothing."""
+        """Return a control: the same recording with the values shuffled among the samples of each split."""
         other = copy.copy(self)
         other.name = f"{self.name} (shuffled)"
         other._values = {name: value.copy() for name, value in self._values.items()}
@@ -277,8 +295,12 @@ class Recording(Readable):
         return other
 
     def run_from(self, *_: object, **__: object) -> NoReturn:
-        """Refuse: there is nothing to be run."""
-        require_site(self, "this runs it")
+        """Raise an error: a recording cannot be run.
+
+        Raises:
+            InvalidArgument: Always.
+        """
+        require_site(self, "this call runs it")
         raise AssertionError
 
     read = prefix = run_from_steps = read_out = resume = resume_steps = feed = run_from
@@ -289,7 +311,7 @@ class Recording(Readable):
 
 
 def _recorded(trials: Trials) -> RecordedTrials:
-    assert isinstance(trials, RecordedTrials)  # what `draw` gave
+    assert isinstance(trials, RecordedTrials)  # the return type of `draw`
     return trials
 
 

@@ -1,4 +1,4 @@
-"""A recording as a TOML file describes it, so that commands can name it."""
+"""Descriptions of recordings in TOML files, so that commands can name them."""
 
 import tomllib
 from pathlib import Path
@@ -13,12 +13,12 @@ from causalign.sites.recordings.recording import Recording
 
 
 class RecordingFile(BaseModel):
-    """The arguments of `Recording.from_nwb`."""
+    """The entries of the file: the arguments of `Recording.from_nwb`, and the steps of `Preprocess`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     file: Path
-    """The NWB file; a relative path begins at the folder of the description."""
+    """The NWB file. A relative path begins at the folder of the description."""
     series: str | None = None
     bin: float | None = None
     align: str = "start_time"
@@ -36,7 +36,11 @@ class RecordingFile(BaseModel):
     pca: int | None = None
 
     def open(self, folder: Path) -> Recording:
-        """The recording that is described."""
+        """Open the recording.
+
+        Args:
+            folder: The folder of the description.
+        """
         steps = set(Preprocess.__dataclass_fields__)
         options = {name: value for name, value in self if name not in {"file", "task", *steps}}
         preprocess = Preprocess(**{name: getattr(self, name) for name in steps})
@@ -45,20 +49,21 @@ class RecordingFile(BaseModel):
 
 
 def open_recording(path: Path) -> Recording:
-    """The recording that a TOML file describes.
+    """Open the recording that a TOML file describes.
 
     Raises:
-        FileFormatError: it cannot be read, an entry is unknown or of the wrong kind, or the recording cannot be used.
+        FileFormatError: The description or the recording cannot be read.
+        InvalidArgument: An entry is unknown or of the wrong type, or the recording cannot be used.
     """
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
+        entries = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise FileFormatError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
-    for name in given:
+    for name in entries:
         if name not in RecordingFile.model_fields:
             raise unknown(f"entry of {path}", name, RecordingFile.model_fields)
     try:
-        described = RecordingFile.model_validate(given)
+        described = RecordingFile.model_validate(entries)
     except ValidationError as error:
         raise invalid(str(path), error) from None
     return described.open(path.parent)

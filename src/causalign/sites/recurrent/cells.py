@@ -1,7 +1,8 @@
-"""Recurrent cells taken apart, so that what depends on tokens alone is computed once for each token.
+"""Recurrent cells whose input gates are separate from the recurrence.
 
-Each has its step twice: `step` is its definition, which autograd differentiates, and `advance` and `retreat` are the
-same forwards and backwards in few passes over memory.
+The input gates depend on the token alone, so that they are computed once for each token of the vocabulary. Each cell
+has two implementations of its step. `Cell.step` is the definition, which autograd differentiates. `Stepper.advance` and
+`Stepper.retreat` are the same step and its derivative in few passes over memory.
 """
 
 from abc import ABC, abstractmethod
@@ -17,16 +18,16 @@ _tanh_backward = torch.ops.aten.tanh_backward.grad_input
 
 
 class Cell(ABC):
-    """A one-layer recurrence as a step from input gates and the state before to the state after."""
+    """A one-layer recurrence: a step from the input gates and the state before a token to the state after it."""
 
     def __init__(self, module: nn.RNNBase, width: int) -> None:
         self.width = width
-        """Of all that the recurrence carries."""
+        """The width of the state: everything that the recurrence carries."""
         self.hidden = module.hidden_size
         self._weights = dict(module.named_parameters())
 
     def gates(self, embedded: Float[Tensor, "*rows embedding"]) -> Float[Tensor, "*rows gates"]:
-        """What an embedded token adds to the gates, W_ih x + b_ih."""
+        """Return the input part of the gates, W_ih x + b_ih, for embedded tokens x."""
         return functional.linear(embedded, self._weights["weight_ih_l0"], self._weights["bias_ih_l0"])
 
     def _recurrent(self, hidden: Float[Tensor, "trials hidden"]) -> Float[Tensor, "trials gates"]:
@@ -36,22 +37,22 @@ class Cell(ABC):
     def step(
         self, gates: Float[Tensor, "trials gates"], state: Float[Tensor, "trials width"]
     ) -> Float[Tensor, "trials width"]:
-        """The state after a token."""
+        """Return the state after a token, from its input gates and the state before it."""
 
     @abstractmethod
     def stepper(self, embedding: Float[Tensor, "vocabulary embedding"]) -> "Stepper":
-        """The same step for tokens of a vocabulary."""
+        """Return the same step with a derivative of its own, for the tokens of an embedding."""
 
     def output(self, state: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows hidden"]:
-        """The part of the state that the network reads out."""
+        """Return the part of the state that the network reads out: the hidden vector."""
         return state[..., : self.hidden]
 
 
 class Stepper(ABC):
-    """A cell's step with a derivative of its own: what `retreat` needs of it is kept as factors, one a gate.
+    """A cell's step with a derivative of its own. `advance` keeps the factors that `retreat` needs, one for each gate.
 
-    tanh(x) is 2 sigmoid(2 x) - 1, which is several times faster: the 2 is in the weights of the new state's gate, which
-    is the third of either cell.
+    tanh(x) is computed as 2 sigmoid(2 x) - 1, which is several times faster. The inner 2 is folded into the weights of
+    the gate of the new state, the third gate of both cells.
     """
 
     def __init__(
@@ -74,7 +75,17 @@ class Stepper(ABC):
         after: Float[Tensor, "trials width"],
         keep: bool,
     ) -> Float[Tensor, "trials factors hidden"] | None:
-        """Write the state after the tokens to `after`; with `keep`, give the factors of its derivative."""
+        """Write the state after the tokens to `after`.
+
+        Args:
+            tokens: The index of each row's token in the embedding.
+            before: The state before the tokens.
+            after: The tensor that is overwritten with the state after the tokens.
+            keep: Whether the derivative will be needed.
+
+        Returns:
+            The factors of the derivative, or `None` without `keep`.
+        """
 
     @abstractmethod
     def retreat(
@@ -83,11 +94,17 @@ class Stepper(ABC):
         factors: Float[Tensor, "trials factors hidden"],
         before: Float[Tensor, "trials width"],
     ) -> None:
-        """Add to the gradient `before` what the gradient `after` the step makes of it."""
+        """Propagate a gradient back through the step.
+
+        Args:
+            after: The gradient of the state after the step.
+            factors: The factors that `advance` returned.
+            before: The gradient of the state before the step. The propagated gradient is added to it in place.
+        """
 
 
 class GRUCell(Cell):
-    """The state is the hidden vector."""
+    """A GRU cell. Its state is the hidden vector."""
 
     def __init__(self, module: nn.GRU) -> None:
         super().__init__(module, module.hidden_size)
@@ -108,7 +125,7 @@ class GRUCell(Cell):
 
 
 class _GRUStepper(Stepper):
-    """The gates stand as reset, update, new."""
+    """The step of a GRU. The order of its gates is reset, update, new."""
 
     def __init__(
         self,
@@ -140,7 +157,7 @@ class _GRUStepper(Stepper):
         factors = gates.new_empty(len(gates), 4, h)
         of_reset, of_update, of_new, straight = factors.unbind(1)
         _sigmoid_backward(before - new, update, grad_input=of_update)
-        inner = torch.rsub(update, 0.5, alpha=0.5)  # half, because the weights it will meet are doubled
+        inner = torch.rsub(update, 0.5, alpha=0.5)  # half, because the weights are doubled
         _tanh_backward(inner, new, grad_input=inner)
         torch.mul(inner, reset, out=of_new)
         _sigmoid_backward(inner.mul_(twice_recurrent), reset, grad_input=of_reset)
@@ -159,7 +176,7 @@ class _GRUStepper(Stepper):
 
 
 class LSTMCell(Cell):
-    """The state is `[h ; c]`: the hidden vector and the cell's."""
+    """An LSTM cell. Its state is `[h ; c]`: the hidden vector and the cell vector."""
 
     def __init__(self, module: nn.LSTM) -> None:
         super().__init__(module, 2 * module.hidden_size)
@@ -179,7 +196,7 @@ class LSTMCell(Cell):
 
 
 class _LSTMStepper(Stepper):
-    """The gates stand as enter, forget, new, leave."""
+    """The step of an LSTM. The order of its gates is enter (input), forget, new, leave (output)."""
 
     def __init__(
         self,
@@ -212,7 +229,7 @@ class _LSTMStepper(Stepper):
         of_enter, of_forget, of_new, of_leave, straight, through = factors.unbind(1)
         _sigmoid_backward(new, enter, grad_input=of_enter)
         _sigmoid_backward(before[:, h:], forget, grad_input=of_forget)
-        _tanh_backward(enter, new, grad_input=of_new).mul_(0.5)  # the weights it will meet are doubled
+        _tanh_backward(enter, new, grad_input=of_new).mul_(0.5)  # half, because the weights are doubled
         _sigmoid_backward(squashed, leave, grad_input=of_leave)
         straight.copy_(forget)
         _tanh_backward(leave, squashed, grad_input=through)

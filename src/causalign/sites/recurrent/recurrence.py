@@ -1,7 +1,7 @@
-"""A recurrence run on over packed tokens, with a derivative of its own.
+"""A recurrence over packed tokens, with a derivative of its own.
 
-Autograd would keep, and read again, every intermediate of every step. Here a step keeps its states and one factor a
-gate, and the way back is one product and one matrix multiplication a step.
+Autograd would keep every intermediate of every step and read it again. Here a step keeps its states and one factor for
+each gate, and its backward pass is one product and one matrix multiplication.
 """
 
 from itertools import pairwise
@@ -20,12 +20,22 @@ from causalign.sites.recurrent.cells import Stepper
 def run_from(
     stepper: Stepper, state: Float[Tensor, "trials width"], continuation: Continuation
 ) -> Float[Tensor, "tokens width"]:
-    """The states that each token of the continuation is predicted from, the first of them `state`."""
+    """Run a recurrence on from `state` over the tokens of the continuation.
+
+    Args:
+        stepper: The step of the recurrence.
+        state: The state of each row, from which the first token of its continuation is predicted.
+        continuation: The tokens to read, packed.
+
+    Returns:
+        The state from which each token of the continuation is predicted. It is differentiable in `state`.
+    """
     return _RunOn.apply(state, stepper, continuation)  # type: ignore[no-untyped-call]
 
 
 _BLOCK = 16
-"""Rows are rounded up to whole blocks: some libraries compile a kernel for every new shape, and so there are few."""
+"""Number of rows in a block. Rows are rounded up to whole blocks, because some libraries compile a kernel for every new
+shape."""
 
 
 def _whole_blocks(rows: int) -> int:
@@ -37,7 +47,7 @@ class _RunOn(torch.autograd.Function):
     def forward(ctx: Any, state: Tensor, stepper: Stepper, continuation: Continuation) -> Tensor:
         running = continuation.running
         states = state.new_empty(len(continuation.tokens), state.shape[1])
-        tokens = functional.pad(continuation.tokens, (0, _BLOCK))  # what the rows beyond the trials read is no matter
+        tokens = functional.pad(continuation.tokens, (0, _BLOCK))  # the rows beyond the trials may read any token
         before = state.new_zeros(_whole_blocks(running[0]), state.shape[1])
         before[: running[0]] = states[: running[0]] = state
         factors, first = [], 0
@@ -64,5 +74,5 @@ class _RunOn(torch.autograd.Function):
 
 
 def _padded(of_step: Float[Tensor, "trials width"]) -> Float[Tensor, "rows width"]:
-    """A copy in whole blocks, with zeros."""
+    """Return a copy that is padded with zeros to whole blocks."""
     return functional.pad(of_step, (0, 0, 0, _whole_blocks(len(of_step)) - len(of_step)))

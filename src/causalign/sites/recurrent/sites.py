@@ -1,4 +1,4 @@
-"""The sites of the recurrent networks: what the recurrence carries, and the token embedding."""
+"""The sites of the recurrent networks: the hidden state and the token embedding."""
 
 import torch
 from jaxtyping import Float, Int
@@ -17,9 +17,9 @@ from causalign.tasks.base import Task
 
 
 class _Recurrent(Site):
-    """What both sites share: the cell, run on from a state.
+    """The base of both sites: the cell, which runs on from a state.
 
-    What a token adds to the gates is a lookup: there are few tokens, so that it is computed once for each.
+    There are few tokens, so that their input gates are computed once and looked up.
     """
 
     network: GRU | LSTM
@@ -31,7 +31,7 @@ class _Recurrent(Site):
         self._stepper = self._cell.stepper(embedding)
 
     def _before(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time carried"]:
-        """What the recurrence carries when it reads each token."""
+        """Return the state of the recurrence before it reads each token."""
         trials, time = tokens.shape
         whole = Continuation.pack(tokens, torch.full((trials,), time, device=tokens.device))
         with torch.no_grad():
@@ -44,7 +44,7 @@ class _Recurrent(Site):
     def _features(
         self, state: Float[Tensor, "trials carried"], continuation: Continuation
     ) -> Float[Tensor, "tokens hidden"]:
-        """What the continuation is predicted from, its first token from `state`."""
+        """Return the features from which the continuation is predicted. Those of its first tokens are from `state`."""
         return self._cell.output(run_from(self._stepper, state, continuation))
 
     @override
@@ -54,7 +54,7 @@ class _Recurrent(Site):
 
 
 class HiddenState(_Recurrent):
-    """What the recurrence carries, h of a GRU and `[h ; c]` of an LSTM: nothing precedes it."""
+    """The state of the recurrence: h of a GRU, `[h ; c]` of an LSTM. Its prefix is empty."""
 
     def __init__(self, network: GRU | LSTM, task: Task) -> None:
         super().__init__(network, "hidden", task)
@@ -75,7 +75,7 @@ class HiddenState(_Recurrent):
 
 
 class Embedding(_Recurrent):
-    """The token embedding: it is preceded by what the recurrence carried one position earlier."""
+    """The token embedding. Its prefix is the state of the recurrence one position earlier."""
 
     def __init__(self, network: GRU | LSTM, task: Task) -> None:
         super().__init__(network, "embedding", task)

@@ -1,9 +1,10 @@
-"""Attention that Hugging Face's layers are lent while a site runs them.
+"""The attention function that Hugging Face's layers call while a site runs them.
 
-All of them look their attention function up by name and pass on to it what they do not know themselves. So one
-function serves every family: it gets queries and keys turned to their positions, lays packed rows out a block a trial,
-and lets them see the cached keys and values before them. The layers never learn that their input is packed, nor that a
-prompt precedes it, of which all trials see the same keys and values.
+Hugging Face's layers look up their attention function by name, and pass on to it the keyword arguments that they do not
+know. One function therefore serves every family of models. It receives queries and keys after the rotary embedding,
+lays packed rows out in one block for each trial, and lets each row attend to the cached keys and values of earlier
+positions. The layers need not know that their input is packed, or that a prompt precedes it. All trials attend to the
+same keys and values of the prompt.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,12 +22,12 @@ from torch.nn import functional
 from causalign.sites.transformers.residual_stream import CachedPrefix, KeysValues, Rows
 
 _NAME = "causalign"
-_NOWHERE = 2**40  # a position that nothing is late enough to see
+_NOWHERE = 2**40  # a position after every query, which is therefore masked
 
 
 @dataclass(frozen=True, eq=False)
 class AttentionCall:
-    """What one layer asks of its attention."""
+    """The arguments of one call of a layer's attention."""
 
     layer: int
     query: Float[Tensor, "batch heads rows head"]
@@ -34,13 +35,13 @@ class AttentionCall:
     value: Float[Tensor, "batch kv_heads rows head"]
     scale: float
     window: int | None
-    """How many positions a row sees, its own included."""
+    """Number of positions that a row attends to, its own included. `None` stands for all earlier positions."""
     cap: float | None
-    """What scores are bent to stay below."""
+    """Soft cap of the attention scores. `None` stands for no cap."""
 
     @property
     def groups(self) -> int:
-        """How many heads share a key."""
+        """The number of query heads that share a key head."""
         return self.query.shape[1] // self.key.shape[1]
 
 
@@ -49,14 +50,14 @@ AttentionFunction = Callable[[AttentionCall], Float[Tensor, "batch rows heads he
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """Keys and values of what precedes every trial, once for all of them."""
+    """Keys and values of the prompt that precedes every trial, computed once for all trials."""
 
     length: int
     cached: Sequence[KeysValues]
-    """Of every layer, `[1, length, kv_heads * head]`."""
+    """The keys and values of every layer, each `[1, length, kv_heads * head]`."""
 
     def of(self, layer: int, like: Float[Tensor, "trials _ kv_heads head"]) -> KeysValues:
-        """Those of one layer, for as many trials as `like` has."""
+        """Return the keys and values of one layer, expanded to the number of trials of `like`."""
         keys, values = (
             each.to(like).unflatten(2, like.shape[2:]).expand(len(like), -1, -1, -1) for each in self.cached[layer]
         )
@@ -64,7 +65,11 @@ class Prompt:
 
 
 class FullAttention:
-    """Whole trials, each row of which sees the prompt and the rows before it; the keys and values are kept."""
+    """Attention over whole trials.
+
+    Each token attends to the prompt and to the tokens of its trial up to its own. The keys and values of every layer
+    are kept in `cached`.
+    """
 
     def __init__(self, prompt: Prompt | None = None) -> None:
         self._prompt = prompt
@@ -93,7 +98,10 @@ class FullAttention:
 
 
 class PackedAttention:
-    """Packed rows, a batch of one, each of which sees prompt, prefix, and the columns of its trial up to its own."""
+    """Attention over packed rows, in a batch of one.
+
+    Each row attends to the prompt, to the prefix of its trial, and to the columns of its trial up to its own.
+    """
 
     def __init__(self, rows: Rows, prefix: CachedPrefix | None, prompt: Prompt | None = None) -> None:
         self._rows, self._prefix, self._prompt = rows, prefix, prompt
@@ -117,14 +125,14 @@ class PackedAttention:
             yield keys, values
 
     def _mask(self, window: int | None, groups: int, dtype: torch.dtype) -> Float[Tensor, "trials 1 rows keys"]:
-        if (window, groups) not in self._masks:  # layers of a kind share theirs
+        if (window, groups) not in self._masks:  # layers of one kind share a mask
             queries, keys = self._positions
             self._masks[window, groups] = _hidden(_visible(queries, keys, window), groups, dtype)
         return self._masks[window, groups]
 
     @cached_property
     def _positions(self) -> tuple[Int[Tensor, "trials columns"], Int[Tensor, "trials keys"]]:
-        """Of every trial's queries, and of its keys, counted from B; what it does not see of the prefix is nowhere."""
+        """Positions of queries and of keys, counted from B. Prefix keys that a trial must not see are at `_NOWHERE`."""
         start = self._rows.start[:, None]
         columns = start + torch.arange(self._rows.columns, device=start.device)
         keys = [columns]
@@ -139,7 +147,7 @@ class PackedAttention:
 def _joined(
     parts: Sequence[tuple[Tensor, Tensor]],
 ) -> tuple[Float[Tensor, "trials keys ..."], Float[Tensor, "trials keys ..."]]:
-    """Keys and values one after another."""
+    """Concatenate keys and values along the positions."""
     keys, values = zip(*parts, strict=True)
     return (keys[0], values[0]) if len(parts) == 1 else (torch.cat(keys, dim=1), torch.cat(values, dim=1))
 
@@ -147,7 +155,11 @@ def _joined(
 def _visible(
     queries: Int[Tensor, "trials columns"], keys: Int[Tensor, "trials keys"], window: int | None
 ) -> Bool[Tensor, "trials columns keys"]:
-    """Which keys a query sees: those not after it and, where there is a window, among its last so many positions."""
+    """Return which keys each query attends to.
+
+    A query attends to its own and to earlier positions. With a window it attends to the last `window` of them, its own
+    included.
+    """
     behind = queries[:, :, None] - keys[:, None]
     return behind >= 0 if window is None else (behind >= 0) & (behind < window)
 
@@ -155,7 +167,10 @@ def _visible(
 def _hidden(
     visible: Bool[Tensor, "trials columns keys"], groups: int, dtype: torch.dtype
 ) -> Float[Tensor, "trials 1 rows keys"]:
-    """What is added to scores, the heads of a group one below the other: minus infinity where nothing is seen."""
+    """Return the additive mask of the scores: 0 at visible keys, minus infinity elsewhere.
+
+    The mask is repeated for the heads of a group, which are stacked one below the other.
+    """
     hidden = torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill(~visible, -torch.inf)
     return hidden.repeat(1, groups, 1)[:, None]
 
@@ -169,11 +184,14 @@ def _attend(
     scale: float,
     cap: float | None,
 ) -> Float[Tensor, "trials heads columns head"]:
-    """Attention of grouped queries: the heads of a group are so many more rows, and keys and values are not copied."""
+    """Compute grouped-query attention.
+
+    The heads of a group are stacked as additional rows, so that keys and values are not copied.
+    """
     stacked = query.unflatten(1, (key.shape[1], -1)).flatten(2, 3)
     if cap is None:
         attended = functional.scaled_dot_product_attention(stacked, key, value, attn_mask=hidden, scale=scale)
-    else:  # Gemma 2: scores beyond the cap are bent back
+    else:  # the soft cap of Gemma 2
         scores = cap * torch.tanh(stacked @ key.transpose(2, 3) * scale / cap) + hidden
         attended = scores.softmax(-1, dtype=torch.float32).to(value.dtype) @ value
     return attended.view(query.shape)
@@ -196,7 +214,11 @@ def _called_by_layers(
 
 @contextmanager
 def lend_attention(config: Any) -> Iterator[None]:
-    """The layers of that configuration attend as they are told by the keyword `attending`, until this is left."""
+    """Let the layers of a model attend by the function in their keyword `attending` while the context is open.
+
+    Args:
+        config: The model's configuration. Its attention implementation is restored afterwards.
+    """
     register: Callable[[str, Any], None] = import_module("transformers").AttentionInterface.register
     register(_NAME, _called_by_layers)
     before = config._attn_implementation

@@ -1,4 +1,4 @@
-"""The sites of Hugging Face's causal language models: the residual stream before the first layer and after any."""
+"""The sites of Hugging Face's causal language models: the residual stream before the first and after every layer."""
 
 from functools import cached_property, partial
 
@@ -22,9 +22,10 @@ from causalign.tasks.base import Task
 
 
 class HuggingFaceResidual(ResidualStream):
-    """The residual stream after `layer` layers; 0 is what the first layer gets, learned positions included.
+    """The residual stream after `layer` layers. Layer 0 is the input of the first layer, learned positions included.
 
-    A trial's positions count from B. The prompt before it is read once, and all trials see the same keys and values.
+    Positions of a trial are counted from B. The prompt before B is read once, and all trials attend to the same keys
+    and values of it.
     """
 
     network: HuggingFace
@@ -45,7 +46,7 @@ class HuggingFaceResidual(ResidualStream):
     @cached_property
     @torch.no_grad()
     def _prompt(self) -> Prompt | None:
-        """What all trials see of the prompt."""
+        """Keys and values of the prompt; `None` if there is no prompt."""
         if not self._before:
             return None
         positions = torch.arange(self._before, device=self.device)[None]
@@ -75,7 +76,7 @@ class HuggingFaceResidual(ResidualStream):
         positions: Int[Tensor, "#batch time"],
         attending: AttentionFunction,
     ) -> Float[Tensor, "batch time width"]:
-        """Some layers, each on the device that it is on; what comes out is back where it came from."""
+        """Run some layers, each on its own device, and return the residual stream on the device where it was."""
         turns, modules, device = self.network.turns(residual, positions), self.network.layers, residual.device
         with lend_attention(self.network.model.config):
             for index in layers:
@@ -92,7 +93,7 @@ class HuggingFaceResidual(ResidualStream):
     def _require_reach(self, positions: Int[Tensor, "*rows"]) -> None:
         reach = self.network.reach
         if len(positions) and (time := int(positions.max()) + 1) > reach:
-            raise InvalidArgument(f"{self.name}: trials of {time} tokens are too long, it has {reach} positions")
+            raise InvalidArgument(f"{self.name}: trials of {time} tokens are too long; the model has {reach} positions")
 
     @override
     def read_out(self, features: Float[Tensor, "tokens width"]) -> Float[Tensor, "tokens vocabulary"]:
@@ -100,7 +101,7 @@ class HuggingFaceResidual(ResidualStream):
 
 
 def _places(network: HuggingFace) -> dict[str, SiteFactory]:
-    """The residual stream before the first layer and after each."""
+    """Return the sites of a model: the residual stream before the first and after every layer."""
     names = {"embedding": 0} | {f"layer.{n}": n for n in range(1, len(network.layers) + 1)}
     return {at: partial(HuggingFaceResidual, at=at, layer=layer) for at, layer in names.items()}
 

@@ -1,8 +1,8 @@
-"""What the sites in any transformer's residual stream share: only the layers above a swap run, from its position on.
+"""The base of sites in a transformer's residual stream: only the layers above a swap run, from its position on.
 
-A swap at position t changes what the layers above see of position t, and nothing before it. So the keys and values of
-all earlier positions are computed once, and only the layers above run, from t on. The layers below see the
-continuation's tokens, but never the swap: they run without a gradient.
+A swap at position t changes the input of the layers above at position t, and nothing at earlier positions. The keys and
+values of all earlier positions are therefore computed once, and only the layers above run, from position t on. The
+layers below read the tokens of the expected output but never the swap, so that they run without a gradient.
 """
 
 from abc import abstractmethod
@@ -20,29 +20,33 @@ from causalign.sites.base import Continuation, Places, Site
 from causalign.sites.prefix import Prefix
 from causalign.tasks.base import Task
 
-_AT_ONCE = 2**24  # numbers of the residual stream read in one pass, so that what layers need beside it stays small
+_AT_ONCE = 2**24  # numbers of the residual stream in one pass; this bounds the memory of the layers
 
 KeysValues = tuple[Float[Tensor, "trials time ..."], Float[Tensor, "trials time ..."]]
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Whose each row of packed states is: attention lays them out a block a trial, all else works on packed rows."""
+    """The trial and the column of each row of packed states.
+
+    Attention lays the rows out in one block for each trial. All other operations work on packed rows.
+    """
 
     trial: Int[Tensor, " rows"]
+    """The trial of each row."""
     column: Int[Tensor, " rows"]
-    """Of the trial's block."""
+    """The column of each row in the block of its trial."""
     start: Int[Tensor, " trials"]
-    """The position of a block's first column."""
+    """The position of the first column of each block."""
 
     @property
     def position(self) -> Int[Tensor, " rows"]:
-        """Of each row in its trial."""
+        """The position of each row in its trial."""
         return self.start[self.trial] + self.column
 
     @cached_property
     def columns(self) -> int:
-        """Of the longest block."""
+        """The number of columns of the longest block."""
         return int(self.column.max()) + 1
 
     @cached_property
@@ -50,39 +54,40 @@ class Rows:
         return self.trial * self.columns + self.column
 
     def blocks(self, packed: Float[Tensor, "rows ..."]) -> Float[Tensor, "trials columns ..."]:
-        """The rows laid out by trial and column, zeros where there is none."""
+        """Return packed rows laid out by trial and column, with zeros where a trial has no row."""
         entry = packed.shape[1:]
         laid_out = packed.new_zeros(len(self.start) * self.columns, *entry)
         return laid_out.index_copy(0, self._place.to(packed.device), packed).view(len(self.start), self.columns, *entry)
 
     def packed(self, blocks: Float[Tensor, "trials columns ..."]) -> Float[Tensor, "rows ..."]:
-        """The rows out of their blocks."""
+        """Return blocks as packed rows: the inverse of `blocks`."""
         return blocks.flatten(0, 1).index_select(0, self._place.to(blocks.device))
 
 
 @dataclass(frozen=True, eq=False)
 class CachedPrefix:
-    """Keys and values of the positions before some rows, of which a trial sees the first `seen`."""
+    """Keys and values of the positions before packed rows. Each trial sees the first `seen` of its positions."""
 
     prefix: Prefix
     trial: Int[Tensor, " trials"]
-    """Which row of what was prepared."""
+    """The input in `prefix` of each trial."""
     seen: Int[Tensor, " trials"]
+    """Number of earlier positions that each trial sees."""
 
     @cached_property
     def length(self) -> int:
-        """Of the longest: beyond it there is nothing to see."""
+        """The largest number of positions that a trial sees."""
         return int(self.seen.max())
 
     def of(self, layer: int, like: Tensor) -> KeysValues:
-        """The keys and values of one layer, on the device and in the precision of `like`."""
+        """Return the keys and values of one layer, on the device and in the precision of `like`."""
         names = (f"keys.{layer}", f"values.{layer}")
         keys, values = (self.prefix.before(name, self.trial, self.length).to(like) for name in names)
         return keys, values
 
 
 class ResidualStream(Site):
-    """The residual stream after `layer` of `depth` layers; 0 is what the first layer gets."""
+    """The residual stream after `layer` of `depth` layers. Layer 0 is the input of the first layer."""
 
     def __init__(self, network: Network, task: Task, *, at: str, layer: int, depth: int) -> None:
         self._bind(network, at, task, network.width)
@@ -91,22 +96,25 @@ class ResidualStream(Site):
 
     @abstractmethod
     def embed(self, tokens: Int[Tensor, "*rows"], positions: Int[Tensor, "*rows"]) -> Float[Tensor, "*rows width"]:
-        """The residual stream before the first layer."""
+        """Return the residual stream before the first layer."""
 
     @abstractmethod
     def run_whole(
         self, layers: range, residual: Float[Tensor, "trials time width"]
     ) -> tuple[Float[Tensor, "trials time width"], list[KeysValues]]:
-        """Some layers over whole trials, and the keys and values of each of them."""
+        """Run some layers over whole trials. Return the residual stream, and the keys and values of each layer."""
 
     @abstractmethod
     def run_rows(
         self, layers: range, residual: Float[Tensor, "rows width"], rows: Rows, prefix: CachedPrefix | None
     ) -> Float[Tensor, "rows width"]:
-        """Some layers over packed rows, each of which sees the prefix and the columns of its trial up to its own."""
+        """Run some layers over packed rows.
+
+        Each row attends to the prefix and to the columns of its trial up to its own.
+        """
 
     def _parts(self, tokens: Int[Tensor, "trials time"]) -> Iterator[Float[Tensor, "part time width"]]:
-        """The residual stream before the first layer, a few trials at a time."""
+        """Yield the residual stream before the first layer, a few trials at a time."""
         for part in tokens.split(max(1, _AT_ONCE // (self.width * tokens.shape[1]))):
             yield self.embed(part, torch.arange(tokens.shape[1], device=tokens.device).expand_as(part))
 
@@ -118,7 +126,11 @@ class ResidualStream(Site):
     @override
     @torch.no_grad()
     def prefix(self, tokens: Int[Tensor, "trials time"], stepwise: bool = False) -> Prefix:
-        """The keys and values at every position: of all layers, or stepwise of those below, which see no swap."""
+        """Return the keys and values at every position.
+
+        They are those of all layers. For stepwise swaps they are those of the layers below the site, which no swap
+        changes.
+        """
         layers = self._below if stepwise else range(self._above.stop)
         parts = [self.run_whole(layers, part)[1] for part in self._parts(tokens)]
         return Prefix.padded(
@@ -168,9 +180,9 @@ class ResidualStream(Site):
         steps = torch.arange(states.shape[1], device=states.device)
         trial, position = (steps <= places.position[:, None]).nonzero(as_tuple=True)
         residual = torch.cat([states[trial, position], fed])
-        # A trial's block begins at its position 0, and there is nothing before it.
+        # The block of a trial begins at its position 0, so that no prefix precedes it.
         column = torch.cat([position, places.position[after] + 1 + step])
         rows = Rows(torch.cat([trial, after]), column, torch.zeros_like(places.position))
         residual = self.run_rows(self._above, residual, rows, None)
-        predicting = column >= places.position[rows.trial]  # the last swapped position of each trial, and what follows
+        predicting = column >= places.position[rows.trial]  # the last swapped position of each trial and later ones
         return residual[predicting]

@@ -1,4 +1,4 @@
-"""The sites of our transformer: the residual stream after any layer; the embedding is that before the first."""
+"""The sites of `Transformer`: the token embedding, and the residual stream after every layer."""
 
 from functools import partial
 
@@ -17,7 +17,7 @@ from causalign.tasks.base import Task
 def _run(
     layer: Layer, index: int, residual: Float[Tensor, "rows width"], rows: Rows, prefix: CachedPrefix | None
 ) -> Float[Tensor, "rows width"]:
-    """One layer over packed rows, each of which sees the prefix and the columns of its trial up to its own."""
+    """Run one layer over packed rows. A row attends to the prefix and to the columns of its trial up to its own."""
     projected = layer.attention.project(layer.attention_norm(residual), rows.position)
     query, key, value = (rows.blocks(part) for part in projected)
     columns, trials = query.shape[1], len(rows.start)
@@ -33,7 +33,7 @@ def _run(
 
 
 class Residual(ResidualStream):
-    """The residual stream after `layer` layers; 0 is the token embedding."""
+    """The residual stream after `layer` layers. Layer 0 is the token embedding."""
 
     network: Transformer
 
