@@ -11,6 +11,7 @@ from causalign.benchmarks.pyvene import against_pyvene
 from causalign.benchmarks.recordings import recordings
 from causalign.benchmarks.row import MissingError, Row, save_rows
 from causalign.benchmarks.similarity import similarity
+from causalign.benchmarks.start_up import start_up
 from causalign.benchmarks.step import step
 from causalign.benchmarks.throughput import throughput, time_to_iia
 from causalign.benchmarks.training import training
@@ -23,10 +24,11 @@ BENCHMARKS: Mapping[str, Callable[[bool], Iterator[Row]]] = {
     "preparation": preparation,
     "training": training,
     "similarity": similarity,
-    "plan": planning,
+    "estimate": planning,
     "growth": growth,
     "recordings": recordings,
     "language-model": language_model,
+    "start-up": start_up,
 }
 """The benchmarks by name. Each is a function that yields its rows as they are measured. Its argument says whether to
 measure quickly and less precisely."""

@@ -41,7 +41,7 @@ def planning(quick: bool) -> Iterator[Row]:
         (expected, memory), _ = in_child(_planned, name, _STEPS[quick])
         taken, held = in_child(_aligned, name, _STEPS[quick])
         yield Row(
-            benchmark="plan",
+            benchmark="estimate",
             case=f"{name}, {_STEPS[quick]} steps",
             ours=expected,
             unit="s",

@@ -38,7 +38,7 @@ class Row(BaseModel):
     """The measurement of the reference."""
     ratio: float
     """How many times better `ours` is, or the share of the reference's rate that it reaches. In `growth`, how many
-    times more it is, and in `plan`, the estimate divided by the measurement."""
+    times more it is, and in `estimate`, the estimate divided by the measurement."""
     reads: Literal["share", "times"]
     """Whether the ratio is printed as a share or as a multiple."""
     goal: float | None = None

@@ -62,7 +62,7 @@ def show_alignment(alignment: Alignment) -> None:
     worst = record.worst
     headline = "No direction can be run" if worst is None else f"Worst direction: {worst.iia:.3f}"
     baseline = "" if worst is None else f", {worst.no_swap:.3f} with nothing swapped"
-    console.print(Text.assemble((headline, "bold"), baseline, how))
+    console.print(Text.assemble((headline, "bold"), baseline, how), soft_wrap=True)
     for tried in record.ranks:
         console.print(
             f"Rank {tried.rank}: {tried.worst_iia:.3f} on validation after {tried.steps} steps; the search "
