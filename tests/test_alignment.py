@@ -396,7 +396,7 @@ for wrong in (
     except ca.CausalignError as error:
         print(error)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr == ""
     lines = done.stdout.splitlines()
     assert ["found GRU" in lines[0], "found GRU" in lines[1], "found str" in lines[2]] == [True] * 3

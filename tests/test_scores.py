@@ -10,6 +10,7 @@ from torch import Tensor
 
 import causalign as ca
 from causalign.counterfactuals.direction import Direction
+from causalign.errors import SearchWarning
 from causalign.maps.base import AlignmentMap
 from naive_swap import plain_logits, state_at, swapped_logits
 from test_counterfactuals import KINDS, LLAMA, QUICK, arrays
@@ -164,7 +165,8 @@ def test_maps_take_numpy_and_torch(kind: Any) -> None:
 def test_a_network_that_cannot_do_the_task_is_said_beside_its_scores() -> None:
     sites = [ca.zoo.load("multi-object/gru", 0).site("hidden")]
     sites.append(ca.networks.build("multi-object", "gru", 0).site("hidden"))
-    found = ca.align(sites, rank=4, search=QUICK, n_train=200, n_validation=100, n_test=100)
+    with pytest.warns(SearchWarning, match="completes only 0 %.* does not exceed the baseline of 0.000"):
+        found = ca.align(sites, rank=4, search=QUICK, n_train=200, n_validation=100, n_test=100)
     assert [site.accuracy for site in found.record.sites] == [1.0, 0.0]
     said = " ".join(found.caveats)
     assert "untrained:multi-object/gru/0@hidden completes only 0 % of the test inputs correctly" in said

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from causalign.alignment.caveats import score_caveats
 from causalign.alignment.config import AlignmentConfig
 from causalign.alignment.controls import control_scores, require_controllable
 from causalign.alignment.fit import Splits, new_search
@@ -54,6 +55,10 @@ def align(
     Returns:
         The alignment. Its IIA is that of the test rows.
 
+    Warns:
+        SearchWarning: The search was interrupted or diverged; a network fails the task; or a score does not exceed the
+            baseline. `Alignment.caveats` has the sentences.
+
     Raises:
         InvalidArgument: An argument is unknown or wrong; sites, variables, method and rank do not fit each other; or a
             site fails its checks. All of it is checked before the search.
@@ -84,6 +89,8 @@ def align(
         )
     findings = Findings(found, tuple(ranks), scores, controls, tuple(accuracy))
     summary = summarize(request, findings, splits, timer)
+    if doubts := score_caveats(summary):
+        warnings.warn(" ".join(doubts), SearchWarning, stacklevel=2)
     return Alignment(found.maps, summary, scores.outcomes, request.preprocessing, request.sites)
 
 

@@ -12,10 +12,14 @@ def caveats(record: AlignmentSummary) -> list[str]:
     """Return the limits of the scores, one sentence each. The list may be empty."""
     return [
         *_unfinished(record),
-        *_incapable(record),
-        *_not_above_baseline(record),
+        *score_caveats(record),
         *(sentence for site in record.sites for sentence in _of_recording(site)),
     ]
+
+
+def score_caveats(record: AlignmentSummary) -> list[str]:
+    """Return which networks fail the task, and which scores do not exceed the baseline, one sentence each."""
+    return [*_incapable(record), *_not_above_baseline(record)]
 
 
 def _unfinished(record: AlignmentSummary) -> Iterator[str]:

@@ -4,8 +4,7 @@ The overview and the version are shown without the import of a heavy library.
 """
 
 import sys
-
-import click
+import textwrap
 
 from causalign.version import __version__
 
@@ -33,19 +32,17 @@ def main() -> None:
 
 
 def _overview() -> int:
-    """Print the version, or the list of commands."""
+    """Show the version, or what commands there are."""
     if sys.argv[1:] == ["--version"]:
         print(f"causalign {__version__}")
         return 0
-    commands = {name: click.Command(name, help=text, short_help=text) for name, text in COMMANDS.items()}
-    about = "Compare neural networks by what their representations do."
-    group = click.Group(
-        "causalign",
-        commands,
-        help=about,
-        params=[click.Option(["--version"], is_flag=True, help="Show the version and exit.")],
+    print(
+        "Usage: causalign [OPTIONS] COMMAND [ARGS]...\n\n  Compare neural networks by what their representations do.\n"
     )
-    print(group.get_help(click.Context(group, info_name="causalign")))
+    print("Options:\n  --version   Show the version and exit.\n  --help      Show this message and exit.\n\nCommands:")
+    for name, text in COMMANDS.items():
+        print(textwrap.fill(f"{name:<11} {text}", 80, initial_indent="  ", subsequent_indent=14 * " "))
+    print("\nRun 'causalign COMMAND --help' for the options of a command.")
     return 0
 
 
