@@ -4,6 +4,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -482,3 +484,10 @@ def test_bench_prints_rows_and_writes_them(run: Run, tmp_path: Path, monkeypatch
     code, _, err = run("bench", "stepp")
     assert code == 2
     assert "did you mean 'step'" in err
+
+
+def test_a_reader_that_has_read_enough_ends_a_command_quietly() -> None:
+    command = f"{sys.executable} -m causalign --help | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("Usage: causalign")
+    assert done.stderr == ""

@@ -78,7 +78,8 @@ class AlignmentConfig(ConfigModel):
     """The variable that is swapped: `full`, a variable of the task such as `count`, or some of its values,
     `count[1..10]`. Several name one for each site. Only for rows that are drawn from tasks."""
     method: MethodField = MAS()
-    """The method: an object such as `MAS(latent_weight=1)`, its name, or a table of its name and parameters."""
+    """The method: an object such as `MAS(latent_weight=1)`, a table of its name and parameters, or a name: `mas`,
+    `mas-stepwise`, `clmas`, `das`, `das-stepwise`, `stitch`, `latent-stitch` or `procrustes`."""
     rank: RankField = FixedRank(16)
     """The dimensions of the aligned subspace: a number; several, of which the best on validation is taken
     (`BestRank`); or `auto`, the smallest within a tolerance of the best (`SmallestRank`)."""

@@ -3,6 +3,7 @@
 The overview and the version are shown without the import of a heavy library.
 """
 
+import os
 import sys
 import textwrap
 
@@ -26,23 +27,41 @@ COMMANDS = {
 """The commands, each with a line of help."""
 
 
+_OVERVIEW = """Usage: causalign [OPTIONS] COMMAND [ARGS]...
+
+  Compare neural networks by what their representations do.
+
+Options:
+  --version   Show the version and exit.
+  --help      Show this message and exit.
+
+Commands:
+{}
+
+Run 'causalign COMMAND --help' for the options of a command."""
+
+
 def main() -> None:
     """Run the command that the arguments name, and exit with its code."""
-    sys.exit(_overview() if set(sys.argv[1:2]) <= {"--help", "--version"} else _run())
+    try:
+        code = _overview() if set(sys.argv[1:2]) <= {"--help", "--version"} else _run()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads, such as head, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)
 
 
 def _overview() -> int:
-    """Show the version, or what commands there are."""
+    """Print the version, or the list of commands."""
     if sys.argv[1:] == ["--version"]:
         print(f"causalign {__version__}")
         return 0
-    print(
-        "Usage: causalign [OPTIONS] COMMAND [ARGS]...\n\n  Compare neural networks by what their representations do.\n"
-    )
-    print("Options:\n  --version   Show the version and exit.\n  --help      Show this message and exit.\n\nCommands:")
-    for name, text in COMMANDS.items():
-        print(textwrap.fill(f"{name:<11} {text}", 80, initial_indent="  ", subsequent_indent=14 * " "))
-    print("\nRun 'causalign COMMAND --help' for the options of a command.")
+    commands = [
+        textwrap.fill(f"{name:<11} {text}", 80, initial_indent="  ", subsequent_indent=14 * " ")
+        for name, text in COMMANDS.items()
+    ]
+    print(_OVERVIEW.format("\n".join(commands)))
     return 0
 
 
