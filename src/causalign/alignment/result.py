@@ -4,7 +4,7 @@ import html
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from causalign.alignment.schema import (
     AlignmentSummary,
     ControlScore,
     DirectionScore,
-    EvaluationRecord,
     LatentScore,
     MissingLatent,
     NaturalnessScore,
@@ -36,6 +35,7 @@ from causalign.maps.base import AlignmentMap, Array, like
 from causalign.recordings.affine_transformer import AffineTransformer
 from causalign.recordings.preprocessing import Preprocessing
 from causalign.scoring.metrics import Metric
+from causalign.search.early_stopping import Evaluation
 from causalign.sites.base import require_site
 from causalign.sites.readable import Readable
 
@@ -283,7 +283,8 @@ class Alignment:
         The IIA is of the directions whose target is run in the search. Where some targets are not run,
         `validation_loss` decides which maps are kept.
         """
-        return pd.DataFrame([dict(each) for each in self.record.history], columns=list(EvaluationRecord.model_fields))
+        columns = [field.name for field in fields(Evaluation)]
+        return pd.DataFrame([vars(each) for each in self.record.history], columns=columns)
 
     def save(self, folder: Path | str) -> Path:
         """Write `maps.safetensors`, `rows.safetensors` and `result.json`, each whole or not at all; nothing is pickled.

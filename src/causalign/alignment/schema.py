@@ -149,19 +149,6 @@ class LatentScore(_Part):
     """The number of the recording's trials among the rows."""
 
 
-class EvaluationRecord(_Part):
-    """An evaluation: a point of the learning curve, on validation rows."""
-
-    step: int
-    loss: float | None
-    worst_iia: float | None
-    """The least IIA over the directions whose target may be run in the search."""
-    mean_iia: float | None
-    """The mean IIA over the same directions."""
-    validation_loss: float | None = None
-    """The loss that selects the maps where some target may not be run. `None` elsewhere."""
-
-
 class MissingLatent(_Part):
     """Rows of one direction that were left out because no state of the target has their values."""
 
@@ -229,7 +216,7 @@ class AlignmentSummary(_Part):
     seconds: Seconds
     versions: dict[str, str]
     """The versions of the software that the result depends on."""
-    history: tuple[EvaluationRecord, ...]
+    history: tuple[Evaluation, ...]
     """The evaluations of the search, in order."""
 
     @property
@@ -250,8 +237,7 @@ class AlignmentSummary(_Part):
     @property
     def best(self) -> Evaluation:
         """The evaluation whose maps were kept."""
-        evaluations = [Evaluation(**dict(each)) for each in self.history]
-        return reduce(lambda best, each: each if each.better_than(best) else best, evaluations)
+        return reduce(lambda best, each: each if each.better_than(best) else best, self.history)
 
     @property
     def control_scores(self) -> dict[str, list[float]]:

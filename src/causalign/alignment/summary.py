@@ -13,7 +13,6 @@ from causalign.alignment.request import Request
 from causalign.alignment.schema import (
     AlignmentSummary,
     ControlScore,
-    EvaluationRecord,
     MissingLatent,
     Seconds,
     SiteSummary,
@@ -66,7 +65,7 @@ def summarize(request: Request, findings: Findings, splits: Splits, timer: Timer
         threads=torch.get_num_threads(),
         seconds=Seconds(**timer.read()),
         versions=_versions(),
-        history=tuple(EvaluationRecord(**vars(each)) for each in found.history),
+        history=found.history,
     )
 
 
