@@ -355,7 +355,7 @@ def test_the_least_rank_is_within_the_tolerance_and_the_one_below_is_not(
 ) -> None:
     quick: dict[str, Any] = {"n_train": 500, "n_validation": 200, "n_test": 200, "search": ca.SearchConfig(max_steps=0)}
     alignment = ca.align(zoo_pair[0].site("hidden"), method="das", rank=ca.SmallestRank(0.3), **quick)
-    tried = {each.rank: each.worst_iia for each in alignment.record.ranks}
+    tried = {each.rank: each.worst_iia or 0.0 for each in alignment.record.ranks}
     enough = max(tried.values()) - 0.3
     assert alignment.record.ranks[0].rank == 128
     assert alignment.maps[0].rank == alignment.record.rank < 32
@@ -377,7 +377,7 @@ def test_of_several_ranks_the_best_goes_on_as_if_there_were_no_other(
     outdone, best = alignment.record.ranks
     assert (outdone.rank, outdone.steps, outdone.stopped) == (1, 4, "pruned")
     assert (best.rank, best.steps, best.stopped) == (8, 8, "max_steps")
-    assert best.worst_iia > outdone.worst_iia
+    assert (best.worst_iia or 0) > (outdone.worst_iia or 0)
     alone = ca.align(site, rank=8, search=settings, **quick)
     assert torch.equal(alignment.maps[0].frame, alone.maps[0].frame)
     assert alignment.record.history == alone.record.history

@@ -84,7 +84,7 @@ def test_a_metric_of_ones_own_is_a_function() -> None:
 
     table = found.score(data, [entropy, "iia"])
     assert 0 < table["entropy"].item() < np.log(24)
-    with pytest.raises(ca.InvalidArgument, match=r"of_tokens must return one number for each of \d rows"):
+    with pytest.raises(ca.InvalidArgument, match=r"of_tokens must return a tensor with one number for each of \d rows"):
         found.score(data, of_tokens)
     with pytest.raises(ca.InvalidArgument, match="unknown metric 'probabilty'; did you mean 'probability'"):
         found.score(data, ["probabilty"])
@@ -124,7 +124,7 @@ def test_a_swap_of_text_speaks_in_text() -> None:
     data = ca.Counterfactuals.from_arrays(
         site,
         source_inputs=[[row % 7 + 2, 5] for row in range(30)],
-        target_inputs=[[3, row % 9] for row in range(30)],
+        target_inputs=[[3, row % 9 + 6] for row in range(30)],
         labels=[row % 3 for row in range(30)],
     )
     found = ca.align(data, method="das", rank=2, search=QUICK)

@@ -3,7 +3,7 @@
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -23,7 +23,9 @@ class ConfigModel(BaseModel):
         InvalidArgument: A field is unknown (its near matches are named), missing, or has a wrong value.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     def __init__(self, **fields: Any) -> None:
         try:
@@ -61,8 +63,19 @@ class ConfigModel(BaseModel):
             raise invalid(origin, error) from None
 
     def replace(self: Model, **fields: Any) -> Model:
-        """Return a copy with these fields changed, and checked like the rest."""
-        return type(self)(**({name: getattr(self, name) for name in type(self).model_fields} | fields))
+        """Return a copy with these fields changed, and checked like the rest.
+
+        A mapping for a field that is a configuration itself changes the fields that it names.
+        """
+        changed = {name: getattr(self, name) for name in type(self).model_fields}
+        for name, value in fields.items():
+            nested = changed.get(name)
+            changed[name] = nested.replace(**value) if _nested(nested, value) else value
+        return type(self)(**changed)
+
+
+def _nested(value: object, change: object) -> TypeGuard[ConfigModel]:
+    return isinstance(value, ConfigModel) and isinstance(change, Mapping)
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])

@@ -35,6 +35,10 @@ class SearchWarning(UserWarning):
     """A search did not end as intended, or its score should not be read as that of an alignment."""
 
 
+class DataWarning(UserWarning):
+    """Something about a user's data was assumed that may not be meant."""
+
+
 def unknown(what: str, found: str, known: Iterable[str]) -> InvalidArgument:
     """Return the error for an unknown name. It lists the nearest names or, if none is near, the known names."""
     names = list(known)

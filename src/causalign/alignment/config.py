@@ -3,6 +3,7 @@
 The Python call, TOML and JSON files, the command line and `result.json` all read these fields.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -10,7 +11,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, fi
 from pydantic import InstanceOf as Instance
 
 from causalign.config_model import ConfigModel
-from causalign.errors import lookup, unknown
+from causalign.errors import InvalidArgument, lookup, unknown
 from causalign.maps import DEFAULT, PARAMETRIZATIONS
 from causalign.methods.base import Method
 from causalign.methods.mas import MAS
@@ -26,7 +27,15 @@ SAVED: Mapping[str, bool] = {"saved": True}
 
 
 def _method(given: object, info: Any) -> Method:  # a ValidationInfo, which is not checkable
-    return method_of(given, saved=bool(info.context and info.context.get("saved")))
+    method = method_of(given, saved=bool(info.context and info.context.get("saved")))
+    for name, value in method.parameters.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError):
+            raise InvalidArgument(
+                f"the parameter {name} of {method.label} cannot be written into a result: {value!r} is not of JSON"
+            ) from None
+    return method
 
 
 def _variable(given: object) -> object:

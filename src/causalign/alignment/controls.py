@@ -56,7 +56,7 @@ def require_controllable(request: Request) -> None:
 
 def control_scores(request: Request, steps: int, context: RunContext) -> Iterator[ControlScore]:
     """Score every control of an alignment whose search took `steps` steps. Ctrl-C ends them early."""
-    same_steps = replace(request, search=request.search.replace(max_steps=steps, early_stopping=False))
+    same_steps = replace(request, search=request.search.replace(max_steps=steps, early_stopping=False, target_iia=None))
     for name, control in CONTROLS.items():
 
         def report(update: ProgressUpdate, name: str = name) -> None:

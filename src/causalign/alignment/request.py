@@ -7,17 +7,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from causalign.alignment.config import CLOSED_FORM, DRAWN, AlignmentConfig
+from causalign.alignment.config import CLOSED_FORM, DRAWN, STARTS, AlignmentConfig
 from causalign.alignment.schema import Counts
 from causalign.callbacks import Callback
 from causalign.counterfactuals.dataset import Counterfactuals
 from causalign.counterfactuals.direction import Direction
 from causalign.counterfactuals.row_source import SPLITS, RowRequest
 from causalign.counterfactuals.rows import CounterfactualRows
-from causalign.errors import InvalidArgument, lookup
+from causalign.errors import InvalidArgument, lookup, unknown
 from causalign.maps import parametrization
 from causalign.maps.base import AlignmentMap, TrainableMap, random_frame, require_rank
 from causalign.methods.base import Method
+from causalign.methods.registry import require_own_name
 from causalign.random_streams import torch_stream
 from causalign.recordings.affine_transformer import AffineTransformer
 from causalign.recordings.preprocessing import Preprocessing
@@ -58,8 +59,7 @@ class Request:
         """
         rows = dataset_of(data, config)
         sites, method = rows.sites, config.method
-        method.require_sites(len(sites))
-        objectives = method.objectives(len(sites))
+        objectives = _objectives(method, len(sites))
         _require_run(method, objectives, sites)
         _require_ranks(config.rank, method, objectives, sites)
         _require_alike("on one device", [str(site.device) for site in sites])
@@ -190,9 +190,27 @@ def dataset_of(data: Counterfactuals | Sequence[Readable] | Readable, config: Al
     return data if config.memory is None else data.with_memory(config.memory)
 
 
+def _objectives(method: Method, n_sites: int) -> Mapping[Direction, Objective]:
+    """Return the objective of each trained direction, once the method is found to be sound."""
+    require_own_name(type(method))
+    method.require_sites(n_sites)
+    objectives = {Direction(*direction): each for direction, each in method.objectives(n_sites).items()}
+    if not objectives:
+        raise InvalidArgument(f"{method.label} trains no direction among {n_sites} sites")
+    for direction in (*objectives, *method.untrained(n_sites)):
+        if not all(0 <= site < n_sites for site in direction):
+            raise InvalidArgument(f"{method.label} has the direction {tuple(direction)}, and there are {n_sites} sites")
+    return objectives
+
+
 def _start(data: Counterfactuals, config: AlignmentConfig) -> tuple[str, tuple[str, ...]]:
     """Return the start of the search, and a note if the default is not available."""
-    start = config.method.start or config.start or CLOSED_FORM
+    own = config.method.start
+    if own is not None and own not in STARTS:
+        raise unknown(f"start of {config.method.label}", own, STARTS)
+    if own is not None and config.start not in (None, own):
+        raise InvalidArgument(f"{config.method.label} starts from {own}: leave start={config.start!r} out")
+    start = own or config.start or CLOSED_FORM
     if start != CLOSED_FORM or not (reason := data.without_classes(config.method.stepwise)):
         return start, ()
     if config.start == CLOSED_FORM or config.rank.compares_iia:

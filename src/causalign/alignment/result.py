@@ -26,7 +26,7 @@ from causalign.alignment.schema import (
     MissingLatent,
     NaturalnessScore,
 )
-from causalign.alignment.score import IIA, MapSet, dataset_for, direction_table, row_table
+from causalign.alignment.score import IIA, Draw, MapSet, dataset_for, direction_table, row_table
 from causalign.alignment.swap_output import SwapInputs, SwapOutput, swap_output
 from causalign.counterfactuals.dataset import Counterfactuals, as_sites
 from causalign.errors import FileFormatError, InvalidArgument, invalid
@@ -129,6 +129,7 @@ class Alignment:
         Raises:
             InvalidArgument: The states are of another width.
         """
+        index = self._site_index(index)
         done = self.preprocessing[index] if self.preprocessing else None
         if done is None:
             return self.maps[index].project(states)
@@ -146,6 +147,7 @@ class Alignment:
         Raises:
             InvalidArgument: The coordinates are of another rank.
         """
+        index = self._site_index(index)
         done = self.preprocessing[index] if self.preprocessing else None
         if done is None:
             return self.maps[index].lift(coordinates)
@@ -153,11 +155,18 @@ class Alignment:
 
     def score(
         self,
-        data: Counterfactuals | Sequence[Readable],
+        data: Counterfactuals | Sequence[Readable] | Readable,
         metrics: Sequence[str | Metric] | str | Metric = IIA,
-        **options: Any,
+        *,
+        n_test: int | None = None,
+        seed: int | None = None,
+        memory: float | None = None,
+        same_networks: bool = True,
     ) -> pd.DataFrame:
         """Score every direction under the maps, on the test rows of a dataset.
+
+        The test rows are those of the dataset that is given: if it splits the alignment's own rows by another seed, the
+        search may have seen them.
 
         Where a recorded system can be run after all, its site takes the recording's place: then the causal claim about
         it is tested.
@@ -168,8 +177,10 @@ class Alignment:
             metrics: `"iia"`, `"probability"` (of the label), `"logit_difference"` (of the label to the unswapped
                 output), `"kl"` (of the swapped from the unswapped distribution), or functions from `RowOutputs` to a
                 number a row.
-            **options: `n_test`, `seed` and `memory`, where rows are drawn; `same_networks=False` takes sites of other
-                networks than those that the maps were found for.
+            n_test: Rows of each direction, where they are drawn from tasks. By default 1,000.
+            seed: The seed of their draw. By default that of the alignment, so that they are its own test rows.
+            memory: GiB that tables may take, where rows are drawn.
+            same_networks: Whether to require that the sites are those that the maps were found for, in the same order.
 
         Returns:
             `source, target, variable, iia, ci_low, ci_high, rows, no_swap`, and for each further metric its mean and
@@ -179,25 +190,34 @@ class Alignment:
             InvalidArgument: A site is a recording, of another width, or of another network than its map was found for;
                 the map is of states that were preprocessed; or a metric is unknown.
         """
-        return direction_table(self._found, dataset_for(self._found, data, **options), metrics, options.get("seed", 0))
+        draw = Draw(n_test, self.record.config.seed if seed is None else seed, memory)
+        return direction_table(self._found, dataset_for(self._found, data, draw, same_networks), metrics, draw.seed)
 
     def score_rows(
         self,
-        data: Counterfactuals | Sequence[Readable],
+        data: Counterfactuals | Sequence[Readable] | Readable,
         metrics: Sequence[str | Metric] | str | Metric = IIA,
-        **options: Any,
+        *,
+        n_test: int | None = None,
+        seed: int | None = None,
+        memory: float | None = None,
+        same_networks: bool = True,
     ) -> pd.DataFrame:
         """Score every row of every direction: `source, target, row`, and a column for each metric.
 
         Args:
             data: As for `score`.
             metrics: As for `score`.
-            **options: As for `score`.
+            n_test: As for `score`.
+            seed: As for `score`.
+            memory: As for `score`.
+            same_networks: As for `score`.
 
         Raises:
             InvalidArgument: As `score`.
         """
-        return row_table(self._found, dataset_for(self._found, data, **options), metrics, options.get("seed", 0))
+        draw = Draw(n_test, self.record.config.seed if seed is None else seed, memory)
+        return row_table(self._found, dataset_for(self._found, data, draw, same_networks), metrics, draw.seed)
 
     def swap(
         self,
@@ -208,6 +228,7 @@ class Alignment:
         target: int = -1,
         source_position: int = -1,
         target_position: int = -1,
+        tokenizer: Any = None,
     ) -> SwapOutput:
         """Carry out one swap, and return what the target predicts after its input.
 
@@ -218,15 +239,16 @@ class Alignment:
             target: The index of the target site. By default the last.
             source_position: Where the source's state is read; -1 is the last token.
             target_position: Where the target's state is swapped. The rest of its input is read after the swap.
+            tokenizer: The tokenizer of text. By default that of each network.
 
         Raises:
             InvalidArgument: There are no sites (see `with_sites`), one is a recording, or an input cannot be read.
         """
         if not self.sites:
             raise InvalidArgument("a loaded alignment has no networks to run: with_sites([...]) gives them")
-        index = [range(len(self.sites))[each] for each in (source, target)]
+        index = [self._site_index(each) for each in (source, target)]
         first, second = (require_site(self.sites[each], "a swap is carried out in it") for each in index)
-        inputs = SwapInputs(source_input, target_input, source_position, target_position)
+        inputs = SwapInputs(source_input, target_input, source_position, target_position, tokenizer)
         method = self.record.config.method
         maps = (self.maps[index[0]], self.maps[index[1]])
         return swap_output((first, second), inputs, method.intervention, maps, method.stepwise)
@@ -240,6 +262,12 @@ class Alignment:
         given = as_sites(sites)
         self._found.require_sites(given, same_networks)
         return replace(self, sites=given)
+
+    def _site_index(self, index: int) -> int:
+        count = len(self.maps)
+        if not isinstance(index, int) or not -count <= index < count:
+            raise InvalidArgument(f"a site is named by its index among {count} sites, found {index!r}")
+        return index % count
 
     @property
     def _found(self) -> MapSet:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from causalign.alignment.schema import AlignmentSummary
-from causalign.counterfactuals.dataset import Counterfactuals
+from causalign.counterfactuals.dataset import Counterfactuals, as_sites, require_seed
 from causalign.counterfactuals.direction import Direction
 from causalign.counterfactuals.interventions import keep
 from causalign.counterfactuals.row_source import RowRequest
@@ -65,29 +65,40 @@ class MapSet:
                 )
 
 
+@dataclass(frozen=True)
+class Draw:
+    """How test rows are drawn from tasks."""
+
+    n_test: int | None
+    seed: int
+    memory: float | None
+
+
 def dataset_for(
-    found: MapSet,
-    data: Counterfactuals | Sequence[Readable],
-    *,
-    n_test: int = 1_000,
-    seed: int = 0,
-    memory: float = DEFAULT_BUDGET,
-    same_networks: bool = True,
+    found: MapSet, data: Counterfactuals | Sequence[Readable] | Readable, draw: Draw, same_networks: bool
 ) -> Counterfactuals:
     """Return the dataset to score maps on, checked: the one that is given, or one that is drawn from tasks.
 
     Raises:
         InvalidArgument: As `Alignment.score`.
     """
-    if not isinstance(data, Counterfactuals):
-        variable = found.summary.variable
-        run = [require_site(site, "its IIA is how it goes on") for site in data]
-        found.require_sites(run, same_networks)
-        named = variable if isinstance(variable, str) else list(variable)
-        data = Counterfactuals.from_task(run, variable=named, n_test=n_test, seed=seed, memory=memory)
-    else:
+    require_seed(draw.seed)
+    if isinstance(data, Counterfactuals):
+        if draw.n_test is not None or draw.memory is not None:
+            raise InvalidArgument("n_test and memory say how rows are drawn, and a dataset is given: leave them out")
         found.require_sites(data.sites, same_networks)
-    data.check(found.summary.config.method.stepwise, seed)
+    else:
+        variable = found.summary.variable
+        run = [require_site(site, "its IIA is how it goes on") for site in as_sites(data)]
+        found.require_sites(run, same_networks)
+        data = Counterfactuals.from_task(
+            run,
+            variable=variable if isinstance(variable, str) else list(variable),
+            n_test=1_000 if draw.n_test is None else draw.n_test,
+            seed=draw.seed,
+            memory=DEFAULT_BUDGET if draw.memory is None else draw.memory,
+        )
+    data.check(found.summary.config.method.stepwise, draw.seed)
     return data
 
 

@@ -13,6 +13,7 @@ from causalign.alignment.config import AlignmentConfig
 from causalign.alignment.table_spec import TableSpec
 from causalign.counterfactuals.dataset import Counterfactuals
 from causalign.errors import InvalidArgument
+from causalign.search.rank_selection import FixedRank, SmallestRank, rank_selection_of
 from causalign.sites.base import Site
 from causalign.sites.readable import Readable
 from causalign.sites.uri import open_site
@@ -95,18 +96,29 @@ def override(fields: Mapping[str, Any], overrides: Mapping[tuple[str, ...], Any]
         if len(path) == 1:
             changed[path[0]] = value
         else:
-            changed[path[0]] = {**_as_table(path[0], changed.get(path[0])), path[1]: value}
+            changed[path[0]] = {**_as_table(path, changed.get(path[0])), path[1]: value}
     return changed
 
 
-def _as_table(name: str, value: object) -> dict[str, Any]:
-    """The value of a field as a table that parameters can be put into."""
+def _as_table(path: tuple[str, ...], value: object) -> dict[str, Any]:
+    """Return the value of a field as a table that a parameter can be put into.
+
+    Raises:
+        InvalidArgument: The parameter does not belong to the value.
+    """
     if isinstance(value, Mapping):
         return dict(value)
-    if name == "method":
+    if path[0] == "method":
         return {"name": value or "mas"}
-    if name == "rank" and isinstance(value, list | tuple):
-        return {"candidates": list(value)}
-    if name == "rank" and isinstance(value, str) and "," in value:
-        return {"candidates": [int(part) for part in value.split(",")]}
-    return {}
+    if path[0] != "rank":
+        return {}
+    selection = (
+        SmallestRank() if value is None and path[1] == "tolerance" else rank_selection_of(value or FixedRank(16))
+    )
+    table = selection.declaration
+    if not isinstance(table, Mapping) or path[1] not in table:
+        raise InvalidArgument(
+            "tolerance belongs to the rank auto, and trial_steps to several ranks such as 16,32; "
+            f"found {path[1]} with the rank {value}"
+        )
+    return dict(table)

@@ -1,12 +1,12 @@
 """One swap, carried out: what the target predicts next after it, and what it would have predicted."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from operator import index
+from typing import Any, SupportsIndex
 
 import pandas as pd
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from causalign.counterfactuals.direction import Direction
@@ -74,6 +74,7 @@ class SwapInputs:
     target: Any
     source_position: int = -1
     target_position: int = -1
+    tokenizer: Any = None
 
 
 @torch.no_grad()
@@ -93,7 +94,7 @@ def swap_output(
         InvalidArgument: An input is text and there is no tokenizer, is not in the vocabulary, or has no such position.
     """
     ids = [
-        Reader(site, getattr(site.network, "tokenizer", None)).inputs([_plain(given)], end)[0]
+        Reader(site, inputs.tokenizer or getattr(site.network, "tokenizer", None)).inputs([_plain(given)], end)[0]
         for site, given, end in zip(sites, (inputs.source, inputs.target), ("the source", "the target"), strict=True)
     ]
     rows = single_row(sites, (ids[0], ids[1]), (inputs.source_position, inputs.target_position))
@@ -103,6 +104,15 @@ def swap_output(
     return SwapOutput(outputs.logits[0], outputs.no_swap_logits[0], sites[1])
 
 
-def _plain(given: str | Sequence[int] | Int[Tensor, " time"] | Any) -> Any:
-    """Ids as a list; text as it is."""
-    return given if isinstance(given, str) else [int(each) for each in given]
+def _plain(given: Any) -> Any:
+    """Return ids as a list, and text as it is.
+
+    Raises:
+        InvalidArgument: It is neither.
+    """
+    if isinstance(given, str):
+        return given
+    ids = given.tolist() if hasattr(given, "tolist") else list(given) if isinstance(given, list | tuple) else None
+    if not isinstance(ids, list) or not all(isinstance(each, SupportsIndex) for each in ids):
+        raise InvalidArgument(f"an input is text, or one row of whole ids; found {given!r}")
+    return [index(each) for each in ids]

@@ -5,29 +5,32 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
+from pydantic import model_validator
 
 from causalign.config_model import ConfigModel
 from causalign.counterfactuals.dataset import Counterfactuals
 from causalign.counterfactuals.from_table import Position, TextPosition
 from causalign.counterfactuals.splits import SHARES
-from causalign.errors import FileFormatError, lookup
+from causalign.errors import FileFormatError, InvalidArgument, lookup
 from causalign.sites.readable import Readable
 from causalign.storage import DEFAULT_BUDGET
 
 _READERS: Mapping[str, Callable[[Path], pd.DataFrame]] = {
-    ".csv": lambda path: pd.read_csv(path),
-    ".tsv": lambda path: pd.read_csv(path, sep="\t"),
-    ".json": lambda path: pd.read_json(path),
-    ".jsonl": lambda path: pd.read_json(path, lines=True),
+    ".csv": lambda path: pd.read_csv(path, dtype=str, keep_default_na=False),
+    ".tsv": lambda path: pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False),
+    ".json": lambda path: pd.read_json(path, dtype=False),
+    ".jsonl": lambda path: pd.read_json(path, lines=True, dtype=False),
     ".parquet": lambda path: pd.read_parquet(path),
 }
+"""How files are read. What a file has as text stays text: a label `10` is a word, and not the token with this id."""
 
 
 class TableSpec(ConfigModel):
     """A table with a row for each pair of a source and a target input, as `Counterfactuals.from_table` takes it."""
 
     table: str
-    """The file: `.csv`, `.tsv`, `.json`, `.jsonl`, or `.parquet`."""
+    """The file, from the working directory: `.csv`, `.tsv`, `.json`, `.jsonl`, or `.parquet`. What a `.csv` or `.tsv`
+    holds is text, but for positions."""
     source: str = "source"
     """The column of source inputs, text or ids."""
     target: str = "target"
@@ -61,6 +64,12 @@ class TableSpec(ConfigModel):
         except OSError as error:
             raise FileFormatError(f"cannot read the table {self.table}: {error.strerror}") from None
 
+    @model_validator(mode="after")
+    def _one_position(self) -> "TableSpec":
+        if self.text_position is not None and self.position != -1:
+            raise InvalidArgument(f"position = {self.position!r} and text_position are both given: leave one out")
+        return self
+
     def dataset(self, sites: Sequence[Readable], seed: int, memory: float | None) -> Counterfactuals:
         """Read the table, and make a dataset for these sites.
 
@@ -68,8 +77,11 @@ class TableSpec(ConfigModel):
             CausalignError: The file cannot be read, or its columns do not fit the sites.
         """
         at: Position = self.position if self.text_position is None else TextPosition(self.text_position)
+        frame = read_table(Path(self.table))
+        if isinstance(at, str) and at in frame:
+            frame[at] = _whole_numbers(frame[at], at)
         return Counterfactuals.from_table(
-            read_table(Path(self.table)),
+            frame,
             sites,
             source=self.source,
             target=self.target,
@@ -97,3 +109,17 @@ def read_table(path: Path) -> pd.DataFrame:
         return reader(path)
     except (OSError, ValueError, ImportError) as error:
         raise FileFormatError(f"cannot read the table {path}: {error}") from None
+
+
+def _whole_numbers(column: pd.Series, name: str) -> pd.Series:
+    """Return a column of positions as whole numbers, which a text file has as text.
+
+    Raises:
+        InvalidArgument: An entry is something else; its row is named.
+    """
+    numbers = pd.to_numeric(column, errors="coerce")
+    wrong = numbers.isna() | (numbers % 1 != 0)
+    if wrong.any():
+        row = int(wrong.to_numpy().argmax())
+        raise InvalidArgument(f"row {row}: the position in {name!r} is a whole number, found {column.iloc[row]!r}")
+    return numbers.astype(int)

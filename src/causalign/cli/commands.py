@@ -117,8 +117,12 @@ def score(
         list[str] | None,
         typer.Option(help=f"A metric: {', '.join(METRICS)}. Repeat the option for several. By default iia."),
     ] = None,
-    n_test: Annotated[int, typer.Option(min=1, help="Rows of each direction, if they are drawn from tasks.")] = 1_000,
-    seed: Seed = 0,
+    n_test: Annotated[
+        int | None, typer.Option(min=1, help="Rows of each direction, if they are drawn from tasks. By default 1,000.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="The seed of the rows, or of their split. By default the alignment's.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The CSV file to write the table to.")] = None,
 ) -> None:
     """Score a saved alignment on other data, or on networks in the place of recordings."""
@@ -126,6 +130,7 @@ def score(
     if not sites:
         raise InvalidArgument("name a site for each site of the alignment: --site A --site B")
     opened = on_one_device([open_site(reference, with_task=data is None) for reference in sites])
+    seed = found.record.config.seed if seed is None else seed
     rows = opened if data is None else TableSpec.read(read_spec(data), str(data)).dataset(opened, seed, None)
     table = found.score(rows, metric or IIA, n_test=n_test, seed=seed)
     show_scores(table)

@@ -65,7 +65,7 @@ def show_alignment(alignment: Alignment) -> None:
     console.print(Text.assemble((headline, "bold"), baseline, how), soft_wrap=True)
     for tried in record.ranks:
         console.print(
-            f"Rank {tried.rank}: {tried.worst_iia:.3f} on validation after {tried.steps} steps; the search "
+            f"Rank {tried.rank}: {_score(tried.worst_iia)} on validation after {tried.steps} steps; the search "
             f"{tried.stopped.message}",
             soft_wrap=True,
         )
@@ -96,6 +96,10 @@ def _show_controls(alignment: Alignment) -> None:
     for name, score in alignment.worst_controls.items():
         reached = ", no lower than the alignment" if score >= alignment.worst_iia else ""
         console.print(f"Control ({_CONTROLS[name]}): {score:.3f}{reached}")
+
+
+def _score(score: float | None) -> str:
+    return "not run" if score is None else f"{score:.3f}"
 
 
 def show_verdicts(verdicts: Sequence[Verdict]) -> None:

@@ -3,8 +3,11 @@
 tasks, a table, or arrays --RowSource--> rows of a split and a direction --> search, scores, controls, estimates
 """
 
+import warnings
 from collections.abc import Hashable, Sequence
-from typing import Any
+from dataclasses import replace
+from operator import index
+from typing import Any, SupportsIndex
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -19,7 +22,7 @@ from causalign.counterfactuals.row_source import RowRequest, RowSource
 from causalign.counterfactuals.rows import CounterfactualRows
 from causalign.counterfactuals.splits import SHARES, Split
 from causalign.counterfactuals.user_arrays import UserArrays
-from causalign.errors import InvalidArgument
+from causalign.errors import DataWarning, InvalidArgument
 from causalign.run_context import RunContext
 from causalign.sites.readable import Readable
 from causalign.storage import DEFAULT_BUDGET, Store
@@ -44,6 +47,7 @@ class Counterfactuals:
         self._source, self.variables = source, tuple(variables)
         self.store = Store(memory)
         self._rows: dict[tuple[str, Direction, bool, bool], CounterfactualRows] = {}
+        self._fingerprints: tuple[str, ...] | None = None
 
     @classmethod
     def from_task(
@@ -220,8 +224,13 @@ class Counterfactuals:
             no_swap_label=no_swap_label,
         )
         columns, split_of_rows = Table.with_split(table, split)
+        if source_position is not None and target_position is not None and position != -1:
+            raise InvalidArgument(f"position {position!r} has no end left that it is for: leave it out")
         arrays = named.arrays(columns, readers_of(checked, tokenizer))
         rows = ArrayRows.checked(checked, arrays, split_of_rows, loss, seed)
+        if remarks := named.remarks(columns):
+            warnings.warn(" ".join(remarks), DataWarning, stacklevel=2)
+            rows = replace(rows, remarks=(*rows.remarks, *remarks))
         return cls(rows, [Variable.of(variable)] * len(rows.sites), memory)
 
     @property
@@ -266,9 +275,10 @@ class Counterfactuals:
         """Return the same data with another memory budget, in GiB. Rows and activations are computed anew."""
         return Counterfactuals(self._source.with_sites(self.sites), self.variables, memory)
 
-    def shuffled(self, seed: int) -> "ShuffledCounterfactuals":
-        """Return a control: the same swaps, with the expected outputs and latents of each direction shuffled."""
-        return ShuffledCounterfactuals(self, seed)
+    def shuffled(self, seed: int) -> "Counterfactuals":
+        """Return a control: the same swaps, with expected outputs and latents shuffled among the rows."""
+        source = self._source.shuffled(seed)
+        return ShuffledCounterfactuals(self, seed) if source is None else self._changed(source)
 
     def _changed(self, source: RowSource) -> "Counterfactuals":
         changed = Counterfactuals(source, self.variables)
@@ -281,7 +291,19 @@ class Counterfactuals:
         Raises:
             InvalidArgument: A site or a task fails a check.
         """
+        self._require_same_weights()
         self._source.check(stepwise, seed)
+
+    def _require_same_weights(self) -> None:
+        """Check that no network's weights have changed since its activations were read."""
+        fingerprints = tuple(site.fingerprint for site in self.sites)
+        for site, before, now in zip(self.sites, self._fingerprints or fingerprints, fingerprints, strict=True):
+            if before != now:
+                raise InvalidArgument(
+                    f"the weights of {site.name} have changed since the dataset read it: make the site and the dataset "
+                    "again"
+                )
+        self._fingerprints = fingerprints
 
     def rows(self, request: RowRequest, context: RunContext) -> dict[Direction, CounterfactualRows]:
         """Return the rows of a split for some directions. Rows that were made before are reused."""
@@ -348,6 +370,8 @@ def as_sites(sites: Sequence[Readable] | Readable) -> tuple[Readable, ...]:
         InvalidArgument: An entry is not a site.
     """
     found = tuple(sites) if isinstance(sites, list | tuple) else (sites,)
+    if not found:
+        raise InvalidArgument("there is no site among the sites; found an empty list")
     for site in found:
         if not isinstance(site, Readable):
             hint = f"the class {site.__name__}; pass an instance" if isinstance(site, type) else type(site).__name__
@@ -363,5 +387,5 @@ def require_seed(seed: object) -> None:
     Raises:
         InvalidArgument: The seed is something else.
     """
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+    if not isinstance(seed, SupportsIndex) or isinstance(seed, bool) or index(seed) < 0:
         raise InvalidArgument(f"seed must be a whole number, at least 0; found {seed!r}")

@@ -30,6 +30,7 @@ from causalign.counterfactuals.splits import Split, split_rows
 from causalign.counterfactuals.user_arrays import SplitRows, UserArrays, row_keys
 from causalign.engine.activation_cache import Activations, Reading, fill_tables
 from causalign.errors import InvalidArgument, unknown
+from causalign.random_streams import numpy_stream
 from causalign.run_context import RunContext
 from causalign.sites.base import Site, require_site
 from causalign.sites.checks import check_rows
@@ -52,6 +53,8 @@ class ArrayRows(RowSource):
     loss_on_scored: bool
     """Whether the loss is over the scored tokens only, or over all expected tokens (equation 5)."""
     remarks: tuple[str, ...] = ()
+    label_seed: int | None = None
+    """The seed by which labels are shuffled among the rows, for a control."""
     _read: dict[tuple[str, int, str, bool], Activations] = field(default_factory=dict)
 
     @classmethod
@@ -142,6 +145,19 @@ class ArrayRows(RowSource):
                 self._read[key] = read_inputs(self._run[index], inputs, context, stepwise, with_prefix=end == "target")
         return self._read[key]
 
+    def _order(self, split: str) -> Int[np.ndarray, " rows"]:
+        """Return, for each row of a split, the row whose label it has."""
+        own = np.arange(len(self.splits[split]))
+        return own if self.label_seed is None else numpy_stream(self.label_seed, split, "shuffled").permutation(own)
+
+    @override
+    def shuffled(self, seed: int) -> "ArrayRows":
+        """Return the same inputs with the labels, and the classes of latents, shuffled among the rows of each split.
+
+        The inputs stay whole, and are not read again.
+        """
+        return replace(self, label_seed=seed)
+
     @override
     def rows(self, request: RowRequest, context: RunContext) -> dict[Direction, CounterfactualRows]:
         return {direction: self._rows(direction, request, context) for direction in request.directions}
@@ -152,8 +168,8 @@ class ArrayRows(RowSource):
             self._activations(request.split, index, end, request.stepwise, context)
             for index, end in zip(direction, ("source", "target"), strict=True)
         ]
-        inputs, labels = rows.targets[direction.target], rows.labels[direction.target]
-        trial = np.arange(len(rows))
+        inputs, trial = rows.targets[direction.target], np.arange(len(rows))
+        labels = rows.labels[direction.target].take(self._order(request.split))
         tokens, scored, lengths = _expected(inputs, labels)
         columns = {
             names.SOURCE_ROWS: read[0].rows(trial, rows.sources[direction.source].positions),
@@ -182,7 +198,8 @@ class ArrayRows(RowSource):
         rows = self.splits[request.split]
         own = self._activations(request.split, direction.target, "source", False, context)
         rng = context.numpy(request.split, "latents", *direction)
-        chosen, _ = draw_of_class(rows.classes, rows.classes, len(self.class_names), rng)
+        wanted = rows.classes[self._order(request.split)]
+        chosen, _ = draw_of_class(rows.classes, wanted, len(self.class_names), rng)
         return own, own.row(chosen, rows.sources[direction.target].positions[chosen])
 
     @override
@@ -229,8 +246,7 @@ class ArrayRows(RowSource):
         ends = position + 1 + remaining
         for row, (end, mask) in enumerate(zip(ends, labels.scored, strict=True)):
             scored[row, end - len(mask) : end] = mask
-        right = _completed(site, whole, scored)
-        return float(right.mean())
+        return float(_completed(site, whole, scored, labels.allowed).mean())
 
 
 def single_row(sites: tuple[Site, Site], ids: tuple[Rows, Rows], positions: tuple[int, int]) -> ArrayRows:
@@ -286,13 +302,22 @@ def _whole(
 
 @torch.no_grad()
 def _completed(
-    site: Site, whole: Int[np.ndarray, "rows time"], scored: Bool[np.ndarray, "rows time"]
+    site: Site,
+    whole: Int[np.ndarray, "rows time"],
+    scored: Bool[np.ndarray, "rows time"],
+    allowed: Int[np.ndarray, "rows alternatives"] | None,
 ) -> Bool[np.ndarray, " rows"]:
-    """Return whether the network predicts every scored token of each row with nothing swapped."""
+    """Return whether the network predicts every scored token of each row with nothing swapped.
+
+    Where a row scores a single token, other ids may be allowed in its place.
+    """
     right = []
     for rows in np.array_split(np.arange(len(whole)), -(-len(whole) // 256)):
         tokens = torch.from_numpy(whole[rows]).to(site.device)
-        wrong = site.network(tokens)[:, :-1].argmax(-1).cpu().numpy() != whole[rows, 1:]
+        predicted = site.network(tokens)[:, :-1].argmax(-1).cpu().numpy()
+        wrong = predicted != whole[rows, 1:]
+        if allowed is not None:
+            wrong &= (predicted[:, :, None] != allowed[rows][:, None, :]).all(axis=2)
         right.append(~(wrong & scored[rows, 1:]).any(axis=1))
     return np.concatenate(right)
 

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from causalign.counterfactuals.inputs import PerSite, key_of, of_site
 from causalign.counterfactuals.row_source import SPLITS
-from causalign.counterfactuals.splits import Split
+from causalign.counterfactuals.splits import SHARES, Split
 from causalign.counterfactuals.user_arrays import UserArrays
 from causalign.errors import InvalidArgument, unknown
 from causalign.sites.base import Site, require_site
@@ -68,6 +70,8 @@ class Table:
             and set(table) == set(SPLITS)
             and not isinstance(next(iter(table.values())), list)
         ):
+            if split is not SHARES:
+                raise InvalidArgument("split is given, and the table is three, one for each split: leave split out")
             parts = {name: cls.of(table[name]) for name in SPLITS}
             split = [name for name, part in parts.items() for _ in range(len(part))]
             table = {
@@ -177,6 +181,14 @@ class TableColumns:
     target_position: Position = -1
     value: str | None = None
     no_swap_label: str | None = None
+
+    def remarks(self, table: Table) -> tuple[str, ...]:
+        """Return what was assumed about the columns, one sentence each."""
+        prompts, labels = (table.column(of_site(name, 0), "label") for name in (self.target, self.label))
+        ids = all(isinstance(label, int | np.integer) for label in labels)
+        if ids and all(isinstance(prompt, str) for prompt in prompts):
+            return ("The labels are whole numbers and are taken as token ids, beside prompts of text.",)
+        return ()
 
     def arrays(self, table: Table, readers: Sequence[Reader]) -> UserArrays:
         """Read the columns for every site.

@@ -154,6 +154,8 @@ class Labels:
             InvalidArgument: A label is not in the vocabulary, it is text, or no token of it is scored. The message
                 names the row.
         """
+        if isinstance(labels, str) or not isinstance(labels, Iterable):
+            raise InvalidArgument(f"labels must have one entry for each row, found {type(labels).__name__}")
         listed = list(labels)
         read = [None] * len(listed) if continuations is None else whole_rows("continuations", continuations)
         if len(read) != len(listed):
@@ -261,15 +263,18 @@ def _positions(end: str, positions: Any, rows: int) -> Int[np.ndarray, " rows"]:
 
 
 def _require_no_pads(end: str, site: Site, rows: Sequence[Int[np.ndarray, " _"]]) -> None:
-    """Check that no row begins with the model's pad token, which would need a mask."""
+    """Check that no row begins or ends with the model's pad token, which would need a mask."""
     config = getattr(getattr(site.network, "model", None), "config", None)
     pad, begin = getattr(config, "pad_token_id", None), getattr(config, "bos_token_id", None)
     if pad is None or pad == begin:
         return
+    ends = pad != getattr(config, "eos_token_id", None)
     for index, row in enumerate(rows):
-        if row[0] == pad and len(row) > 1 and len(rows) > 1:
+        first, last = row[0] == pad, ends and row[-1] == pad
+        if (first or last) and len(row) > 1 and len(rows) > 1:
             raise InvalidArgument(
-                f"row {index}: {end}_inputs begins with the pad {pad} of {site.network.name}, but there is no mask: "
+                f"row {index}: {end}_inputs {'begins' if first else 'ends'} with the pad {pad} of "
+                f"{site.network.name}, but there is no mask: "
                 f"give {end}_mask, the tokenizer's attention_mask, or rows without pads"
             )
 
@@ -278,9 +283,9 @@ def key_of(value: Any) -> Any:
     """Return a hashable equivalent of a value in a table."""
     if isinstance(value, set | frozenset):
         return ("any of", tuple(sorted(map(str, value))))
-    if np.ndim(value) or isinstance(value, list | tuple):
+    if isinstance(value, list | tuple):
         return tuple(key_of(each) for each in value)
-    return value.item() if isinstance(value, np.generic) else value
+    return key_of(value.tolist()) if hasattr(value, "tolist") else value  # numpy and torch
 
 
 def of_site(given: Any, index: int) -> Any:

@@ -55,6 +55,13 @@ class RowSource(ABC):
     def with_counts(self, counts: dict[str, int]) -> "RowSource":
         """Return a smaller sample of the same data. Estimates of time and memory use it."""
 
+    def shuffled(self, seed: int) -> "RowSource | None":  # noqa: ARG002
+        """Return the same inputs with other rows' expected outputs; None where whole rows are shuffled instead.
+
+        They are where everything that follows a swap is the expected output.
+        """
+        return None
+
     @abstractmethod
     def check(self, stepwise: bool, seed: int) -> None:
         """Check every site on inputs of the data.

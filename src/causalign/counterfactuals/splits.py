@@ -31,6 +31,8 @@ def split_rows(keys: Sequence[Hashable], split: Split, seed: int) -> tuple[Indic
         InvalidArgument: The shares are not positive or exceed 1, a name is unknown, a split is empty, or the same row
             is in two splits.
     """
+    if split is None or isinstance(split, str):
+        raise InvalidArgument(f"split must be three shares, or a name for each row; found {split!r}")
     names: list[Any] = list(split)
     if len(names) == len(SPLITS) and all(isinstance(each, float | int) for each in names):
         return _drawn(keys, [float(each) for each in names], seed)

@@ -1,7 +1,8 @@
 """Counterfactual-latent MAS: equations 7 to 9."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from operator import index
+from typing import ClassVar, SupportsIndex
 
 from causalign.counterfactuals.direction import Direction
 from causalign.errors import InvalidArgument
@@ -27,8 +28,10 @@ class CLMAS(Method):
 
     def __post_init__(self) -> None:
         require_latent_weight(self.name, self.latent_weight, positive=True)
-        if self.inaccessible not in range(-self.n_sites, self.n_sites) or isinstance(self.inaccessible, bool):
+        site: object = self.inaccessible
+        if not isinstance(site, SupportsIndex) or isinstance(site, bool) or index(site) not in range(-2, 2):
             raise InvalidArgument(f"inaccessible is the index of one of 2 sites, found {self.inaccessible!r}")
+        object.__setattr__(self, "inaccessible", index(site))
 
     def objectives(self, n_sites: int) -> dict[Direction, Objective]:
         """Return latents into the inaccessible network, behavior into the other."""

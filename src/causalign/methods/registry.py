@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from causalign.counterfactuals.direction import Direction
+from causalign.counterfactuals.interventions import Swap
 from causalign.errors import InvalidArgument, lookup, unknown
 from causalign.methods.base import Method
 from causalign.methods.clmas import CLMAS
@@ -35,11 +36,26 @@ def register_method(kind: type[Method]) -> type[Method]:
     """
     if not isinstance(kind, type) or not issubclass(kind, Method):
         raise InvalidArgument(f"a method is a subclass of causalign.Method, found {kind!r}")
-    if METHODS.setdefault(kind.name, kind) is not kind and METHODS[kind.name].__qualname__ != kind.__qualname__:
-        raise InvalidArgument(f"another method is called {kind.name!r}: {METHODS[kind.name].__qualname__}")
+    name = getattr(kind, "name", None)
+    if not isinstance(name, str) or not name:
+        raise InvalidArgument(f"{kind.__name__} has no name: a method is a class with name = '...'")
+    require_own_name(kind)
     METHODS[kind.name] = kind
     SHORTHANDS.setdefault(kind.name, {})
     return kind
+
+
+def require_own_name(kind: type[Method]) -> None:
+    """Check that no other class of methods has the name of this one: a saved result would be read as the other's.
+
+    Raises:
+        InvalidArgument: Another class has it.
+    """
+    other = METHODS.get(kind.name)
+    if other is not None and (other.__module__, other.__qualname__) != (kind.__module__, kind.__qualname__):
+        raise InvalidArgument(
+            f"{kind.__name__} is called {kind.name!r}, as {other.__name__} is: give it a name of its own"
+        )
 
 
 @dataclass(frozen=True)
@@ -62,15 +78,37 @@ class UnknownMethod(Method):
         """The name and the parameters that the result has."""
         return dict(self.saved)
 
+    @property
+    def intervention(self) -> Swap:
+        """Refuse: it is not known.
+
+        Raises:
+            InvalidArgument: Always.
+        """
+        raise self._unknown
+
+    @property
+    def stepwise(self) -> bool:
+        """Refuse: it is not known.
+
+        Raises:
+            InvalidArgument: Always.
+        """
+        raise self._unknown
+
+    @property
+    def _unknown(self) -> InvalidArgument:
+        return InvalidArgument(
+            f"the method {self.label!r} is not known here: register its class first, causalign.register_method(...)"
+        )
+
     def objectives(self, n_sites: int) -> dict[Direction, Objective]:  # noqa: ARG002
         """Refuse: they are not known.
 
         Raises:
             InvalidArgument: Always.
         """
-        raise InvalidArgument(
-            f"the method {self.label!r} is not known here: register its class first, causalign.register_method(...)"
-        )
+        raise self._unknown
 
 
 def method_of(given: object, *, saved: bool = False) -> Method:

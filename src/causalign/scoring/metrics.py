@@ -21,6 +21,8 @@ from causalign.sites.readable import Readable
 
 _LOGITS_AT_ONCE = 2**25
 _NOTHING = -100
+_COLUMNS = ("source", "target", "variable", "row", "rows", "ci_low", "ci_high", "no_swap")
+"""The other columns of tables of scores."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,8 +103,12 @@ def metrics_of(metrics: Sequence[str | Metric] | str | Metric) -> dict[str, Metr
     found: dict[str, Metric] = {}
     for each in requested:
         name = each if isinstance(each, str) else getattr(each, "__name__", type(each).__name__)
+        if not isinstance(each, str) and not callable(each):
+            raise InvalidArgument(f"a metric is a name or a function of RowOutputs, found {each!r}")
         if name in found:
             raise InvalidArgument(f"two metrics are called {name!r}")
+        if not isinstance(each, str) and name in {*METRICS, *_COLUMNS}:
+            raise InvalidArgument(f"a metric of your own is called {name!r}, as a column of the table is: rename it")
         found[name] = lookup("metric", name, METRICS) if isinstance(each, str) else each
     return found
 
@@ -134,10 +140,11 @@ def metric_values(
         outputs = row_outputs(site, rows.take(chunk), swap, maps)
         for name, metric in metrics.items():
             values = metric(outputs)
-            if values.shape != (len(chunk),):
+            shape = list(values.shape) if isinstance(values, Tensor) else type(values).__name__
+            if shape != [len(chunk)]:
                 raise InvalidArgument(
-                    f"the metric {name} must return one number for each of {len(chunk)} rows, found the shape "
-                    f"{list(values.shape)}"
+                    f"the metric {name} must return a tensor with one number for each of {len(chunk)} rows, found "
+                    f"{shape}"
                 )
             parts[name].append(values.double().cpu())
     return {name: torch.cat(values) for name, values in parts.items()}

@@ -1,10 +1,10 @@
 """The configuration of a search: its batches, its steps, its evaluations and when it stops."""
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from causalign.config_model import ConfigModel
-from causalign.errors import lookup
+from causalign.errors import InvalidArgument, lookup
 from causalign.search.optimizers import OPTIMIZERS
 
 PRECISIONS = {"bfloat16": torch.bfloat16, "float32": torch.float32}
@@ -62,6 +62,16 @@ class SearchConfig(ConfigModel):
         if name is not None:
             lookup("precision", name, PRECISIONS)
         return name
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "SearchConfig":
+        if self.target_iia is not None and not self.early_stopping:
+            raise InvalidArgument("target_iia ends a search early, and early_stopping is False: leave one of them out")
+        if self.initial_batch_size is not None and self.initial_batch_size > self.batch_size:
+            raise InvalidArgument(
+                f"initial_batch_size is at most batch_size, {self.batch_size}; found {self.initial_batch_size}"
+            )
+        return self
 
     @property
     def first_batch_size(self) -> int:

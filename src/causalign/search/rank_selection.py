@@ -25,7 +25,7 @@ class RankTrial:
     """A rank that was tried, and its result on validation."""
 
     rank: int
-    worst_iia: float
+    worst_iia: float | None
     steps: int
     stopped: StopReason
 
@@ -224,14 +224,16 @@ def rank_selection_of(given: object) -> RankSelection:
         return given
     if isinstance(given, Mapping):
         return _of_table(given)
-    if given == AUTO:
+    if hasattr(given, "tolist"):  # numpy and torch
+        given = given.tolist()
+    if isinstance(given, str) and given == AUTO:
         return SmallestRank()
     if isinstance(given, str) and all(part.strip().isdecimal() for part in given.split(",")):
         ranks = [int(part) for part in given.split(",")]
         return BestRank(tuple(ranks)) if len(ranks) > 1 else FixedRank(ranks[0])
     if isinstance(given, list | tuple):
         return BestRank(tuple(given))
-    if isinstance(given, SupportsIndex):
+    if isinstance(given, SupportsIndex) and not isinstance(given, bool):
         return FixedRank(index(given))
     raise InvalidArgument(
         f"rank is a whole number, several such as [16, 32], {AUTO!r}, BestRank(...) or SmallestRank(...); "
@@ -242,8 +244,11 @@ def rank_selection_of(given: object) -> RankSelection:
 def _of_table(given: Mapping[str, Any]) -> RankSelection:
     kinds: tuple[type[BestRank] | type[SmallestRank], ...] = (BestRank, SmallestRank)
     for kind in kinds:
-        if given and set(given) <= {field.name for field in fields(kind)}:
+        names = {field.name for field in fields(kind)}
+        if given and set(given) <= names and (kind is SmallestRank or "candidates" in given):
             return kind(**given)
+    if "trial_steps" in given and "candidates" not in given:
+        raise InvalidArgument("trial_steps belongs to several ranks, and there is none to choose from: name candidates")
     known = [field.name for kind in kinds for field in fields(kind)]
     raise unknown("parameter of rank", next((name for name in given if name not in known), str(dict(given))), known)
 
@@ -281,7 +286,7 @@ def _pruned(found: SearchResult, config: SearchConfig) -> SearchResult:
 
 
 def _trial(found: SearchResult) -> RankTrial:
-    return RankTrial(found.maps[0].rank, found.best.worst_iia or 0.0, found.steps, found.stopped)
+    return RankTrial(found.maps[0].rank, found.best.worst_iia, found.steps, found.stopped)
 
 
 def _count(name: str, value: object) -> int:

@@ -72,6 +72,8 @@ class Search:
                 self._stopped = StopReason.TARGET_IIA if stopping.reached_target else None
             while self._stopped is None and self._step < until:
                 loss = self._take_step()
+                if self._step == until and stopping.history[-1].step < until and np.isfinite(loss):
+                    stopping.evaluate(until, loss)  # a trial ends here, between two evaluations
                 callback(ProgressUpdate("search", self._step, until, {"loss": loss, **stopping.best.figures}))
         except KeyboardInterrupt:
             self._stopped = StopReason.INTERRUPTED
