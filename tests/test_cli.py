@@ -239,7 +239,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(run: Run, tmp_path: Path, argum
         ("sites = [", "cannot read the spec"),
         (
             'sites = ["zoo:multi-object/gru"]\nsearch.learning_rate = nan',
-            "search.learning_rate: Input should be greater than 0",
+            "search.learning_rate: Input should be a finite number",
         ),
         ("sites = []", "name the sites"),
     ],
