@@ -11,7 +11,15 @@ from .counterfactuals.from_table import TextPosition
 from .counterfactuals.inputs import PerSite
 from .counterfactuals.interventions import interchange, replace
 from .counterfactuals.rows import CounterfactualRows
-from .errors import CausalignError, FileFormatError, InvalidArgument, MissingDependency, OutOfMemory
+from .errors import (
+    CausalignError,
+    DataWarning,
+    FileFormatError,
+    InvalidArgument,
+    MissingDependency,
+    OutOfMemory,
+    SearchWarning,
+)
 from .maps.base import AlignmentMap
 from .methods.base import Method
 from .methods.clmas import CLMAS
@@ -52,6 +60,7 @@ __all__ = [
     "CausalignError",
     "CounterfactualRows",
     "Counterfactuals",
+    "DataWarning",
     "Direction",
     "Estimate",
     "FileFormatError",
@@ -69,6 +78,7 @@ __all__ = [
     "Recording",
     "RowOutputs",
     "SearchConfig",
+    "SearchWarning",
     "Site",
     "SmallestRank",
     "Stitch",

@@ -99,6 +99,8 @@ def metrics_of(metrics: Sequence[str | Metric] | str | Metric) -> dict[str, Metr
     Raises:
         InvalidArgument: A name is unknown (near matches are named), or two metrics have the same name.
     """
+    if not isinstance(metrics, str | Sequence) and not callable(metrics):
+        raise InvalidArgument(f"metrics are names or functions of RowOutputs, found {metrics!r}")
     requested = [metrics] if isinstance(metrics, str) or callable(metrics) else list(metrics)
     found: dict[str, Metric] = {}
     for each in requested:
