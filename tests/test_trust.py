@@ -129,6 +129,22 @@ def test_labels_of_a_table_may_be_lists_sets_and_arrays(labels: list[Any]) -> No
     assert ca.align(data, method="das", rank=2, search=QUICK).record.start == "closed-form"
 
 
+def test_a_column_may_name_the_variable_of_each_row() -> None:
+    site, _ = site_and_module()
+    rng = np.random.default_rng(0)
+    table: dict[str, Any] = {end: [rng.integers(0, 24, 4).tolist() for _ in range(60)] for end in ("source", "target")}
+    table |= {"label": rng.integers(0, 24, 60).tolist(), "about": ["color", "shape", "color"] * 20}
+    data = ca.Counterfactuals.from_table(table, site, variable="color", variable_column="about")
+    assert sum(data.counts.values()) == 40
+    assert all(row % 3 != 1 for split in ("train", "test") for row in data.index(split))
+    assert ca.align(data, method="das", rank=2, search=QUICK).record.variable == "color"
+    only = ca.Counterfactuals.from_table(table | {"about": ["shape"] * 60}, site, variable_column="about")
+    assert str(only.variables[0]) == "shape"
+    for variable, message in (("colour", "did you mean 'color'"), ("full", "known: color, shape")):
+        with pytest.raises(ca.InvalidArgument, match=f"unknown variable of the column 'about' '{variable}'; {message}"):
+            ca.Counterfactuals.from_table(table, site, variable=variable, variable_column="about")
+
+
 def test_a_trial_of_a_rank_is_scored_where_it_ends() -> None:
     site, _ = site_and_module()
     data = ca.Counterfactuals.from_arrays(site, **arrays())

@@ -49,6 +49,8 @@ class TableSpec(ConfigModel):
     """The column that names the split of each row. By default rows are split by the seed, 80, 10 and 10 percent."""
     variable: str = "full"
     """The name of the variable, for tables and figures."""
+    variable_column: str | None = None
+    """The column that names the variable of each row; the rows of `variable` are taken."""
     loss: str = "scored"
     """Whether the search minimizes the loss of the `scored` tokens, or of `all` that are read after the swap."""
 
@@ -91,6 +93,7 @@ class TableSpec(ConfigModel):
             no_swap_label=self.no_swap_label,
             split=SHARES if self.split is None else self.split,
             variable=self.variable,
+            variable_column=self.variable_column,
             loss=self.loss,
             seed=seed,
             memory=DEFAULT_BUDGET if memory is None else memory,

@@ -20,7 +20,7 @@ from causalign.counterfactuals.from_task import TaskRows, variables_of
 from causalign.counterfactuals.inputs import PerSite, Rows
 from causalign.counterfactuals.row_source import RowRequest, RowSource
 from causalign.counterfactuals.rows import CounterfactualRows
-from causalign.counterfactuals.splits import SHARES, Split
+from causalign.counterfactuals.splits import SHARES, Split, split_of_kept
 from causalign.counterfactuals.user_arrays import UserArrays
 from causalign.errors import DataWarning, InvalidArgument
 from causalign.run_context import RunContext
@@ -178,6 +178,7 @@ class Counterfactuals:
         tokenizer: Any = None,
         split: Split | str = SHARES,
         variable: str = FULL,
+        variable_column: str | None = None,
         loss: str = "scored",
         seed: int = 0,
         memory: float = DEFAULT_BUDGET,
@@ -204,6 +205,8 @@ class Counterfactuals:
             split: The shares of train, validation and test rows, the column that names the split of each row, or the
                 split of each row.
             variable: The name of the variable in tables and figures.
+            variable_column: The column that names the variable of each row. The rows of `variable` are taken; it may
+                be left out where the column names only one.
             loss: `"scored"` or `"all"`, as in `from_arrays`.
             seed: The seed of the random split.
             memory: The memory budget of the tables, in GiB. Tables that exceed it are kept in temporary files.
@@ -224,6 +227,11 @@ class Counterfactuals:
             no_swap_label=no_swap_label,
         )
         columns, split_of_rows = Table.with_split(table, split)
+        kept = np.arange(len(columns))
+        if variable_column is not None:
+            variable, kept = columns.rows_of_variable(variable_column, variable)
+            columns = columns.take(kept)
+            split_of_rows = split_of_kept(split_of_rows, kept)
         if source_position is not None and target_position is not None and position != -1:
             raise InvalidArgument(f"position {position!r} has no end left that it is for: leave it out")
         arrays = named.arrays(columns, readers_of(checked, tokenizer))
@@ -231,7 +239,7 @@ class Counterfactuals:
         if remarks := named.remarks(columns):
             warnings.warn(" ".join(remarks), DataWarning, stacklevel=2)
             rows = replace(rows, remarks=(*rows.remarks, *remarks))
-        return cls(rows, [Variable.of(variable)] * len(rows.sites), memory)
+        return cls(rows.renumbered(kept), [Variable.of(variable)] * len(rows.sites), memory)
 
     @property
     def sites(self) -> tuple[Readable, ...]:

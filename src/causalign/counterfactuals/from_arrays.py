@@ -72,6 +72,11 @@ class ArrayRows(RowSource):
         splits = {name: whole.take(chosen[name]) for name in SPLITS}
         return cls(run, splits, names_of_classes, loss == "scored", remarks)
 
+    def renumbered(self, places: Int[np.ndarray, " rows"]) -> "ArrayRows":
+        """Return the same rows, each with another place in the user's data: that of its own place in `places`."""
+        splits = {name: replace(rows, index=places[rows.index]) for name, rows in self.splits.items()}
+        return replace(self, splits=splits)
+
     @property
     def _run(self) -> list[Site]:
         return [site for site in self.sites if isinstance(site, Site)]

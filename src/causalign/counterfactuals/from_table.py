@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from causalign.counterfactuals.inputs import PerSite, key_of, of_site
 from causalign.counterfactuals.row_source import SPLITS
@@ -13,6 +14,7 @@ from causalign.counterfactuals.user_arrays import UserArrays
 from causalign.errors import InvalidArgument, unknown
 from causalign.sites.base import Site, require_site
 from causalign.sites.readable import Readable
+from causalign.tasks.variable import FULL
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,24 @@ class Table:
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
+
+    def take(self, rows: Int[np.ndarray, " chosen"]) -> "Table":
+        """Return some rows."""
+        return Table({name: [column[row] for row in rows] for name, column in self.columns.items()})
+
+    def rows_of_variable(self, column: str, variable: str) -> tuple[str, Int[np.ndarray, " rows"]]:
+        """Return a variable that a column names, and its rows.
+
+        Raises:
+            InvalidArgument: There is no such column, it names no such variable, or it names several and none is chosen.
+        """
+        names = [str(name) for name in self.column(column, "variable_column")]
+        distinct = list(dict.fromkeys(names))
+        if variable == FULL and FULL not in distinct and len(distinct) == 1:
+            variable = distinct[0]
+        if variable not in distinct:
+            raise unknown(f"variable of the column {column!r}", variable, distinct)
+        return variable, np.flatnonzero(np.array(names) == variable)
 
     def column(self, name: str, what: str) -> list[Any]:
         """Return a column by its name; `what` names its role in the error message.

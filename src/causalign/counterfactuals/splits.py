@@ -49,6 +49,12 @@ def split_rows(keys: Sequence[Hashable], split: Split, seed: int) -> tuple[Indic
     return found, ()
 
 
+def split_of_kept(split: Split, kept: Int[np.ndarray, " rows"]) -> Split:
+    """Return the split of some rows: the names of these, or the shares as they are."""
+    names = [each for each in split if isinstance(each, str)]
+    return [names[int(row)] for row in kept] if names else split
+
+
 def require_disjoint(keys: Mapping[str, Sequence[Hashable]]) -> None:
     """Check that every split has rows, and that no two splits share a row.
 
