@@ -1,24 +1,20 @@
 """The result of an alignment: its maps, its scores, its rows, and how they came about."""
 
 import html
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-from pydantic import ValidationError
-from torch import Tensor
 
+from causalign.alignment.alignment_files import SavedParts, read_alignment, write_alignment
 from causalign.alignment.caveats import caveats
-from causalign.alignment.config import SAVED
 from causalign.alignment.pyvene_export import to_pyvene
-from causalign.alignment.row_outcomes import ROWS, RowOutcomes
+from causalign.alignment.row_outcomes import RowOutcomes
 from causalign.alignment.schema import (
-    SCHEMA_VERSION,
     AlignmentSummary,
     ControlScore,
     DirectionScore,
@@ -29,8 +25,7 @@ from causalign.alignment.schema import (
 from causalign.alignment.score import IIA, Draw, MapSet, dataset_for, direction_table, row_table
 from causalign.alignment.swap_output import SwapInputs, SwapOutput, swap_output
 from causalign.counterfactuals.dataset import Counterfactuals, as_sites
-from causalign.errors import FileFormatError, InvalidArgument, invalid
-from causalign.files import output_folder, read_tensors, write_tensors, write_text
+from causalign.errors import FileFormatError, InvalidArgument
 from causalign.maps.base import AlignmentMap, Array, like
 from causalign.recordings.affine_transformer import AffineTransformer
 from causalign.recordings.preprocessing import Preprocessing
@@ -38,9 +33,6 @@ from causalign.scoring.metrics import Metric
 from causalign.search.early_stopping import Evaluation
 from causalign.sites.base import require_site
 from causalign.sites.readable import Readable
-
-RESULT, MAPS = "result.json", "maps.safetensors"
-FORMAT = "alignment"
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +170,7 @@ class Alignment:
                 output), `"kl"` (of the swapped from the unswapped distribution), or functions from `RowOutputs` to a
                 number a row.
             n_test: Rows of each direction, where they are drawn from tasks. By default 1,000.
-            seed: The seed of their draw. By default that of the alignment, so that they are its own test rows.
+            seed: The seed of their draw. By default that of the alignment.
             memory: GiB that tables may take, where rows are drawn.
             same_networks: Whether to require that the sites are those that the maps were found for, in the same order.
 
@@ -320,18 +312,8 @@ class Alignment:
         Raises:
             FileFormatError: The folder cannot be written.
         """
-        folder = output_folder(Path(folder), RESULT, MAPS, ROWS)
-        tensors = {f"maps.{index}.frame": each.frame for index, each in enumerate(self.maps)}
-        for index, each in enumerate(self.preprocessing):
-            given = {} if each is None else each.tensors()
-            tensors |= {f"preprocessing.{index}.{name}": tensor for name, tensor in given.items()}
-        tensors |= {
-            f"maps.{index}.scale": torch.as_tensor(each.scale, dtype=torch.float64)
-            for index, each in enumerate(self.maps)
-        }
-        self.outcomes.save(folder)
-        write_tensors(folder / MAPS, tensors, _header(self.record))
-        write_text(folder / RESULT, self.record.model_dump_json(indent=2) + "\n")
+        folder = Path(folder)
+        write_alignment(SavedParts(self.maps, self.record, self.outcomes, self.preprocessing), folder)
         return folder
 
     def to_pyvene(self, site: int) -> Any:
@@ -368,17 +350,6 @@ def _table(parts: Sequence[DirectionScore], kind: type[DirectionScore]) -> pd.Da
     return pd.DataFrame([dict(each) for each in parts], columns=list(kind.model_fields))
 
 
-def _header(record: AlignmentSummary) -> dict[str, str]:
-    """The header of the maps' file: what the file is, and for which networks and data."""
-    about = {
-        "format": FORMAT,
-        "version": SCHEMA_VERSION,
-        "fingerprints": [site.fingerprint for site in record.sites],
-        "data": record.data,
-    }
-    return {"causalign": json.dumps(about, sort_keys=True)}  # one entry: several come in any order
-
-
 def load_alignment(folder: Path | str) -> Alignment:
     """Load a saved alignment.
 
@@ -386,51 +357,4 @@ def load_alignment(folder: Path | str) -> Alignment:
         FileFormatError: A file is missing, broken, of another format, or of another alignment; or a map is not
             orthonormal, not finite, or has no positive scale.
     """
-    folder = Path(folder)
-    record = _read_record(folder)
-    tensors, header = read_tensors(folder / MAPS)
-    if header != _header(record):
-        raise FileFormatError(f"{folder / MAPS} is not of the alignment in {RESULT}: {header}, not {_header(record)}")
-    try:
-        maps = tuple(
-            AlignmentMap(tensors[f"maps.{index}.frame"], float(tensors[f"maps.{index}.scale"]))
-            for index in range(len(record.sites))
-        )
-    except KeyError as missing:
-        raise FileFormatError(
-            f"{folder / MAPS}: no entry {missing}, though {RESULT} has {len(record.sites)} sites"
-        ) from None
-    for site, each in zip(record.sites, maps, strict=True):
-        if each.frame.shape != (site.width, record.rank):
-            raise FileFormatError(
-                f"{folder / MAPS}: the map of {site.name} is {list(each.frame.shape)}, "
-                f"and {RESULT} says [{site.width}, {record.rank}]"
-            )
-        each.require_map(f"{folder / MAPS}, {site.name}")
-    return Alignment(maps, record, RowOutcomes.load(folder), _preprocessing(tensors, record, folder))
-
-
-def _read_record(folder: Path) -> AlignmentSummary:
-    try:
-        text = (folder / RESULT).read_bytes()
-    except OSError as error:
-        raise FileFormatError(f"{folder}: not a saved alignment ({RESULT}: {error.strerror})") from None
-    try:
-        return AlignmentSummary.model_validate_json(text, context=SAVED)
-    except ValidationError as error:
-        raise FileFormatError(str(invalid(str(folder / RESULT), error))) from None
-
-
-def _preprocessing(
-    tensors: Mapping[str, Tensor], record: AlignmentSummary, folder: Path
-) -> tuple[Preprocessing | AffineTransformer | None, ...]:
-    found: list[Preprocessing | AffineTransformer | None] = []
-    for index, site in enumerate(record.sites):
-        prefix = f"preprocessing.{index}."
-        given = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-        try:
-            kind = AffineTransformer if "forward" in given else Preprocessing
-            found.append(None if site.recording is None else kind.of_tensors(given))
-        except KeyError as missing:
-            raise FileFormatError(f"{folder / MAPS}: what was done to {site.name} first lacks {missing}") from None
-    return tuple(found)
+    return Alignment(*read_alignment(Path(folder)))

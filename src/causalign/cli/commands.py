@@ -11,7 +11,8 @@ import typer
 
 from causalign import networks, tasks
 from causalign.alignment.align import align as run_alignment
-from causalign.alignment.result import MAPS, RESULT, Alignment, load_alignment
+from causalign.alignment.alignment_files import MAPS, RESULT
+from causalign.alignment.result import Alignment, load_alignment
 from causalign.alignment.row_outcomes import ROWS
 from causalign.alignment.score import IIA
 from causalign.alignment.spec import AlignmentSpec, on_one_device, override, read_spec

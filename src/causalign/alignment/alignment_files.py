@@ -1,0 +1,117 @@
+"""The files of a saved alignment: `maps.safetensors`, `rows.safetensors` and `result.json`."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from causalign.alignment.config import SAVED
+from causalign.alignment.row_outcomes import ROWS, RowOutcomes
+from causalign.alignment.schema import SCHEMA_VERSION, AlignmentSummary
+from causalign.errors import FileFormatError, invalid
+from causalign.files import output_folder, read_tensors, write_tensors, write_text
+from causalign.maps.base import AlignmentMap
+from causalign.recordings.affine_transformer import AffineTransformer
+from causalign.recordings.preprocessing import Preprocessing
+
+RESULT, MAPS = "result.json", "maps.safetensors"
+FORMAT = "alignment"
+
+
+class SavedParts(NamedTuple):
+    """The parts of an alignment that its files hold."""
+
+    maps: tuple[AlignmentMap, ...]
+    record: AlignmentSummary
+    outcomes: RowOutcomes
+    preprocessing: tuple[Preprocessing | AffineTransformer | None, ...]
+
+
+def write_alignment(parts: SavedParts, folder: Path) -> None:
+    """Write the files of an alignment, each whole or not at all; nothing is pickled.
+
+    Raises:
+        FileFormatError: The folder cannot be written.
+    """
+    output_folder(folder, RESULT, MAPS, ROWS)
+    tensors = {f"maps.{index}.frame": each.frame for index, each in enumerate(parts.maps)}
+    for index, step in enumerate(parts.preprocessing):
+        saved = {} if step is None else step.tensors()
+        tensors |= {f"preprocessing.{index}.{name}": tensor for name, tensor in saved.items()}
+    tensors |= {
+        f"maps.{index}.scale": torch.as_tensor(each.scale, dtype=torch.float64) for index, each in enumerate(parts.maps)
+    }
+    parts.outcomes.save(folder)
+    write_tensors(folder / MAPS, tensors, _header(parts.record))
+    write_text(folder / RESULT, parts.record.model_dump_json(indent=2) + "\n")
+
+
+def read_alignment(folder: Path) -> SavedParts:
+    """Read the files of an alignment, and check them.
+
+    Raises:
+        FileFormatError: A file is missing, broken, of another format, or of another alignment; or a map is not
+            orthonormal, not finite, or has no positive scale.
+    """
+    record = _read_record(folder)
+    tensors, header = read_tensors(folder / MAPS)
+    if header != _header(record):
+        raise FileFormatError(f"{folder / MAPS} is not of the alignment in {RESULT}: {header}, not {_header(record)}")
+    try:
+        maps = tuple(
+            AlignmentMap(tensors[f"maps.{index}.frame"], float(tensors[f"maps.{index}.scale"]))
+            for index in range(len(record.sites))
+        )
+    except KeyError as missing:
+        raise FileFormatError(
+            f"{folder / MAPS}: no entry {missing}, though {RESULT} has {len(record.sites)} sites"
+        ) from None
+    for site, each in zip(record.sites, maps, strict=True):
+        if each.frame.shape != (site.width, record.rank):
+            raise FileFormatError(
+                f"{folder / MAPS}: the map of {site.name} is {list(each.frame.shape)}, "
+                f"and {RESULT} says [{site.width}, {record.rank}]"
+            )
+        each.require_map(f"{folder / MAPS}, {site.name}")
+    return SavedParts(maps, record, RowOutcomes.load(folder), _preprocessing(tensors, record, folder))
+
+
+def _header(record: AlignmentSummary) -> dict[str, str]:
+    """The header of the maps' file: what the file is, and for which networks and data."""
+    about = {
+        "format": FORMAT,
+        "version": SCHEMA_VERSION,
+        "fingerprints": [site.fingerprint for site in record.sites],
+        "data": record.data,
+    }
+    return {"causalign": json.dumps(about, sort_keys=True)}  # one entry: several come in any order
+
+
+def _read_record(folder: Path) -> AlignmentSummary:
+    try:
+        text = (folder / RESULT).read_bytes()
+    except OSError as error:
+        raise FileFormatError(f"{folder}: not a saved alignment ({RESULT}: {error.strerror})") from None
+    try:
+        return AlignmentSummary.model_validate_json(text, context=SAVED)
+    except ValidationError as error:
+        raise FileFormatError(str(invalid(str(folder / RESULT), error))) from None
+
+
+def _preprocessing(
+    tensors: Mapping[str, Tensor], record: AlignmentSummary, folder: Path
+) -> tuple[Preprocessing | AffineTransformer | None, ...]:
+    found: list[Preprocessing | AffineTransformer | None] = []
+    for index, site in enumerate(record.sites):
+        prefix = f"preprocessing.{index}."
+        given = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        try:
+            kind = AffineTransformer if "forward" in given else Preprocessing
+            found.append(None if site.recording is None else kind.of_tensors(given))
+        except KeyError as missing:
+            raise FileFormatError(f"{folder / MAPS}: what was done to {site.name} first lacks {missing}") from None
+    return tuple(found)
