@@ -1,3 +1,4 @@
+import dataclasses
 import sys
 
 import numpy as np
@@ -9,7 +10,7 @@ from torch import Tensor
 
 import causalign as ca
 from causalign.counterfactuals.direction import Direction
-from causalign.counterfactuals.interventions import interchange, keep, replace
+from causalign.counterfactuals.interventions import Swap, interchange, keep, replace
 from causalign.counterfactuals.rows import CounterfactualRows
 from causalign.engine.chunked_readout import next_token_loss, predictions, rows_at_once
 from causalign.engine.run import run_interventions
@@ -53,6 +54,23 @@ def test_equation_13_equals_equation_4(
     rotated = interchange_rotated(h_t, h_s, whole_t, whole_s, rank)
     difference = (interchange(h_t, h_s, target, source) - rotated).abs().max()
     assert difference < 1e-5 * max(1.0, float(rotated.abs().max()))
+
+
+@pytest.mark.parametrize("swap", [interchange, replace])
+def test_a_mask_swaps_a_block_of_the_subspace_in_each_row(swap: Swap) -> None:
+    target, source = random_map(9, 5, 0, 2.0), random_map(7, 5, 1, 0.5)
+    h_t, h_s = states(3, 9, 0), states(3, 7, 1)
+    blocks = [[0, 1], [2, 3, 4], [1, 4]]
+    mask = torch.zeros(3, 5)
+    for row, block in enumerate(blocks):
+        mask[row, block] = 1
+    masked = dataclasses.replace(target, mask=mask)
+    swapped = swap(h_t, h_s, masked, source)
+    for row, block in enumerate(blocks):
+        alone = [AlignmentMap(each.frame[:, block], each.scale) for each in (target, source)]
+        torch.testing.assert_close(swapped[row], swap(h_t[row][None], h_s[row][None], *alone)[0])
+    at_every_step = swap(*(each[:, None].expand(-1, 4, -1) for each in (h_t, h_s)), masked, source)
+    torch.testing.assert_close(at_every_step, swapped[:, None].expand_as(at_every_step))
 
 
 @given(width=st.integers(1, 20), share=st.floats(0, 1), scale=st.floats(0.2, 5), seed=st.integers(0, 1000))

@@ -26,11 +26,12 @@ def interchange(
 ) -> Float[Tensor, "*rows target"]:
     """Replace the target's subspace by the source's, and keep the rest of the state (equation 13).
 
-    h' = h_t + V_t (c V_s^T h_s - V_t^T h_t) with c = a_s / a_t. No width x width matrix is formed.
+    h' = h_t + V_t (c V_s^T h_s - V_t^T h_t) with c = a_s / a_t. No width x width matrix is formed. Where the
+    target's map has a mask, only the share that it names of each coordinate is replaced.
     """
     source_states, target_states = source_states.to(source.frame.dtype), target_states.to(target.frame.dtype)
     taken = (source.scale / target.scale) * (source_states @ source.frame)
-    return target_states + (taken - target_states @ target.frame) @ target.frame.mT
+    return target_states + target.masked(taken - target_states @ target.frame) @ target.frame.mT
 
 
 def replace(
@@ -40,7 +41,8 @@ def replace(
     source: AlignmentMap,
 ) -> Float[Tensor, "*rows target"]:
     """Replace the whole state by the mapped source state, h' = c V_t V_s^T h_s: model stitching at the maps' rank."""
-    return (source.scale / target.scale) * (source_states.to(source.frame.dtype) @ source.frame) @ target.frame.mT
+    taken = (source.scale / target.scale) * (source_states.to(source.frame.dtype) @ source.frame)
+    return target.masked(taken) @ target.frame.mT
 
 
 def keep(

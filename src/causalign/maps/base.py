@@ -34,6 +34,9 @@ class AlignmentMap:
     """The orthonormal columns V: the first `rank` columns of Q^T."""
     scale: float | Float[Tensor, ""]
     """The positive scalar a: a tensor while a search trains it, a float afterwards, and 1.0 if it is not trained."""
+    mask: Float[Tensor, "*rows rank"] | None = None
+    """The share of each coordinate that is swapped, from 0 to 1, the same for all rows or one for each. `None` stands
+    for the whole subspace."""
 
     @property
     def width(self) -> int:
@@ -107,7 +110,18 @@ class AlignmentMap:
 
     def frozen(self) -> "AlignmentMap":
         """Return a copy of the map that is detached from the search, with the scale as a float."""
-        return AlignmentMap(self.frame.detach().clone(), float(torch.as_tensor(self.scale).detach()))
+        mask = None if self.mask is None else self.mask.detach().clone()
+        return AlignmentMap(self.frame.detach().clone(), float(torch.as_tensor(self.scale).detach()), mask)
+
+    def masked(self, coordinates: Float[Tensor, "*rows rank"]) -> Float[Tensor, "*rows rank"]:
+        """Return the share of each coordinate that is swapped: the mask times the coordinates.
+
+        A mask with an entry for each row applies to all positions of the row.
+        """
+        if self.mask is None:
+            return coordinates
+        mask = self.mask.to(coordinates)
+        return coordinates * (mask[:, None] if coordinates.dim() > mask.dim() > 1 else mask)
 
     def __repr__(self) -> str:
         return f"AlignmentMap(width {self.width}, rank {self.rank}, scale {self.frozen().scale:.4g})"
