@@ -352,6 +352,12 @@ def test_text_is_read_by_the_networks_own_tokenizer() -> None:
     rows = all_rows(data)[Direction(0, 0)]
     assert rows.places.position.tolist() == [0] * 6
     assert "6 train, 2 validation, 2 test" in repr(data)
+    many = table[table["target"].str.count("nut") > 1].assign(piece="User nut", source=table["target"])
+    with pytest.raises(ca.InvalidArgument, match="tokens of a TextPosition 'most'; did you mean 'last'"):
+        ca.TextPosition("piece", "most")
+    piece = ca.TextPosition("piece", "all")
+    several = ca.Counterfactuals.from_table(many, site, position=piece, split=(0.6, 0.2, 0.2))
+    assert set(map(tuple, all_rows(several)[Direction(0, 0)].places.positions.tolist())) == {(0, 1)}
     if find_spec("datasets"):
         same: Any = import_module("datasets").Dataset.from_pandas(table)
         twin = ca.Counterfactuals.from_table(same, site, position=ca.TextPosition("piece"), split=(0.6, 0.2, 0.2))
@@ -412,7 +418,7 @@ GOOD: dict[str, Any] = {
     [
         ({"source_positions": [3, 0, 0, 0]}, "row 0: there is no token at source_positions 3; the row has length 3"),
         ({"target_positions": [1, -3, 0, 0]}, "row 1: there is no token at target_positions -3; the row has length 2"),
-        ({"source_positions": None}, "source_positions must be a whole number .* found None"),
+        ({"source_positions": None}, "source_positions must be a whole number.* found None"),
         ({"source_positions": [2]}, "source_positions needs one entry for each of 4 rows of source_inputs; found 1"),
         ({"source_positions": [0.5] * 4}, "source_positions must be a whole number, or one per row"),
         ({"source_inputs": [[1, 99]] * 4}, "row 0: source_inputs has the id 99, but .* has the token ids 0 to 23"),

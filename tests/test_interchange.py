@@ -67,9 +67,10 @@ def test_a_mask_swaps_a_block_of_the_subspace_in_each_row(swap: Swap) -> None:
     masked = dataclasses.replace(target, mask=mask)
     swapped = swap(h_t, h_s, masked, source)
     for row, block in enumerate(blocks):
-        alone = [AlignmentMap(each.frame[:, block], each.scale) for each in (target, source)]
-        torch.testing.assert_close(swapped[row], swap(h_t[row][None], h_s[row][None], *alone)[0])
-    at_every_step = swap(*(each[:, None].expand(-1, 4, -1) for each in (h_t, h_s)), masked, source)
+        of_target, of_source = (AlignmentMap(each.frame[:, block], each.scale) for each in (target, source))
+        torch.testing.assert_close(swapped[row], swap(h_t[row][None], h_s[row][None], of_target, of_source)[0])
+    steps = [each[:, None].expand(-1, 4, -1) for each in (h_t, h_s)]
+    at_every_step = swap(steps[0], steps[1], masked, source)
     torch.testing.assert_close(at_every_step, swapped[:, None].expand_as(at_every_step))
 
 

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 from pydantic import model_validator
@@ -37,10 +38,13 @@ class TableSpec(ConfigModel):
     """The column of target inputs."""
     label: str = "label"
     """The column of what should follow the target input after the swap."""
-    position: int | str = -1
-    """Where states are swapped: a number (-1 is the last token), or the column that holds it."""
+    position: int | str | tuple[int, ...] = -1
+    """Where states are swapped: a number (-1 is the last token), several in ascending order, or the column that holds
+    them."""
     text_position: str | None = None
     """The column of the piece of text at whose last token states are swapped, in place of `position`."""
+    text_tokens: Literal["last", "all"] = "last"
+    """Whether states are swapped at the last token of `text_position`, or at all of its tokens."""
     value: str | None = None
     """The column with the value of the variable in the source input."""
     no_swap_label: str | None = None
@@ -70,6 +74,8 @@ class TableSpec(ConfigModel):
     def _one_position(self) -> "TableSpec":
         if self.text_position is not None and self.position != -1:
             raise InvalidArgument(f"position = {self.position!r} and text_position are both given: leave one out")
+        if self.text_position is None and self.text_tokens != "last":
+            raise InvalidArgument(f"text_tokens = {self.text_tokens!r} belongs to text_position, which is not given")
         return self
 
     def dataset(self, sites: Sequence[Readable], seed: int, memory: float | None) -> Counterfactuals:
@@ -78,7 +84,8 @@ class TableSpec(ConfigModel):
         Raises:
             CausalignError: The file cannot be read, or its columns do not fit the sites.
         """
-        at: Position = self.position if self.text_position is None else TextPosition(self.text_position)
+        of_text = self.text_position
+        at: Position = self.position if of_text is None else TextPosition(of_text, self.text_tokens)
         frame = read_table(Path(self.table))
         if isinstance(at, str) and at in frame:
             frame[at] = _whole_numbers(frame[at], at)

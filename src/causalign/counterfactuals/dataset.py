@@ -119,9 +119,10 @@ class Counterfactuals:
             target_inputs: The ids of the target inputs, in the same form.
             labels: The output that is expected after the target input, for each row: an id; a list of ids, where -100
                 marks an id that is not scored; or a set of ids, any of which is correct.
-            source_positions: The position of the source's state: one number for all rows, or one for each row. -1 is
-                the last token.
-            target_positions: The position of the swap in the target input, in the same form.
+            source_positions: The position of the source's state: one number for all rows, or one for each row; -1 is
+                the last token. Several positions are swapped together, in one subspace for all: `[rows, swaps]`, or a
+                tuple or a range for all rows, such as `(1, 4)`.
+            target_positions: The position of the swap in the target input, in the same form, and as many.
 
         Other Arguments:
             source_mask: `[rows, time]`, nonzero where there is a token, such as a tokenizer's `attention_mask`. Padding
@@ -194,7 +195,8 @@ class Counterfactuals:
             label: The column of the output that is expected after the target input: text, an id, a list of ids, or a
                 set of correct ids (or of texts of a single token).
             position: The position of the swap: a number (-1 is the last token), the column that holds it, or
-                `TextPosition(column)`, the last token of the piece of text in that column.
+                `TextPosition(column)`, the last token of the piece of text in that column. Several positions are a
+                tuple or a range, a column of lists, or `TextPosition(column, tokens="all")`, as in `from_arrays`.
 
         Other Arguments:
             source_position: The position in the source input, where it differs from `position`.

@@ -11,10 +11,11 @@ import hashlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from typing_extensions import override
 
@@ -23,22 +24,19 @@ from causalign.counterfactuals.class_means import ClassMeans, mean_states, share
 from causalign.counterfactuals.columns import Columns
 from causalign.counterfactuals.direction import Direction
 from causalign.counterfactuals.from_task import draw_of_class
-from causalign.counterfactuals.inputs import Inputs, Labels, Rows
+from causalign.counterfactuals.inputs import SuppliedInputs
+from causalign.counterfactuals.labels import Labels
 from causalign.counterfactuals.row_source import SPLITS, RowRequest, RowSource
 from causalign.counterfactuals.rows import CounterfactualRows
 from causalign.counterfactuals.splits import Split, split_rows
-from causalign.counterfactuals.user_arrays import SplitRows, UserArrays, row_keys
-from causalign.engine.activation_cache import Activations, Reading, fill_tables
+from causalign.counterfactuals.user_arrays import SplitRows, UserArrays, inputs_of, row_keys
+from causalign.engine.activation_cache import Activations
 from causalign.errors import InvalidArgument, unknown
 from causalign.random_streams import numpy_stream
 from causalign.run_context import RunContext
 from causalign.sites.base import Site, require_site
-from causalign.sites.checks import check_rows
-from causalign.sites.prefix import Prefix
 from causalign.sites.readable import Readable
-from causalign.tasks.base import Sequences
 
-_CHECKED = 16  # number of rows on which a site is checked
 _LOSSES = ("scored", "all")
 
 
@@ -132,7 +130,7 @@ class ArrayRows(RowSource):
             rows = self.splits[split]
             for index, site in enumerate(self._run):
                 for inputs in (rows.sources[index], rows.targets[index]):
-                    _check(site, inputs, rows.labels[index], seed, stepwise)
+                    inputs.check(site, rows.labels[index], seed, stepwise)
                 if stepwise:
                     rows.sources[index].require_positions(rows.targets[index])
 
@@ -147,7 +145,8 @@ class ArrayRows(RowSource):
             rows = self.splits[split]
             inputs = (rows.sources if end == "source" else rows.targets)[index]
             with context.timed("states"):
-                self._read[key] = read_inputs(self._run[index], inputs, context, stepwise, with_prefix=end == "target")
+                site = self._run[index]
+                self._read[key] = inputs.read(site, context, stepwise=stepwise, with_prefix=end == "target")
         return self._read[key]
 
     def _order(self, split: str) -> Int[np.ndarray, " rows"]:
@@ -175,15 +174,17 @@ class ArrayRows(RowSource):
         ]
         inputs, trial = rows.targets[direction.target], np.arange(len(rows))
         labels = rows.labels[direction.target].take(self._order(request.split))
-        tokens, scored, lengths = _expected(inputs, labels)
+        tokens, scored, lengths = inputs.expected(labels)
         columns = {
-            names.SOURCE_ROWS: read[0].rows(trial, rows.sources[direction.source].positions),
-            names.TARGET_ROWS: read[1].rows(trial, inputs.positions),
+            names.SOURCE_ROWS: _states(read[0], rows.sources[direction.source].positions),
+            names.TARGET_ROWS: _states(read[1], inputs.positions),
             names.TRIAL: trial,
-            names.POSITION: inputs.positions,
+            names.POSITION: inputs.first,
             names.TOKENS: tokens,
             names.LENGTHS: lengths,
         }
+        if inputs.positions.shape[1] > 1:
+            columns[names.LATER] = inputs.positions[:, 1:]
         if labels.allowed is not None:
             columns[names.ALLOWED] = labels.allowed
         latents = None
@@ -198,14 +199,14 @@ class ArrayRows(RowSource):
 
     def _latents(
         self, direction: Direction, request: RowRequest, context: RunContext
-    ) -> tuple[Activations, Int[np.ndarray, " rows"]]:
+    ) -> tuple[Activations, Int[np.ndarray, "rows ..."]]:
         """Return, for each row, a state of the target itself on a source input of the same class (equation 8)."""
         rows = self.splits[request.split]
         own = self._activations(request.split, direction.target, "source", False, context)
         rng = context.numpy(request.split, "latents", *direction)
         wanted = rows.classes[self._order(request.split)]
         chosen, _ = draw_of_class(rows.classes, wanted, len(self.class_names), rng)
-        return own, own.row(chosen, rows.sources[direction.target].positions[chosen])
+        return own, own.row(*_places(rows.sources[direction.target].positions, chosen))
 
     @override
     def class_means(self, stepwise: bool, context: RunContext) -> list[Float[Tensor, "classes _"]]:
@@ -227,8 +228,11 @@ class ArrayRows(RowSource):
     def _means(self, index: int, context: RunContext) -> ClassMeans:
         read = self._activations("train", index, "source", False, context)
         rows = self.splits["train"]
-        classes, which = np.unique(rows.classes, return_inverse=True)
-        at = torch.from_numpy(read.rows(np.arange(len(rows)), rows.sources[index].positions))
+        positions = rows.sources[index].positions
+        swaps = positions.shape[1]
+        of_place = (rows.classes[:, None] * swaps + np.arange(swaps)).flatten()  # each position has classes of its own
+        classes, which = np.unique(of_place, return_inverse=True)
+        at = torch.from_numpy(read.row(*_places(positions)).flatten())
         return ClassMeans([int(each) for each in classes], mean_states(read, at, which, len(classes)))
 
     @override
@@ -237,7 +241,7 @@ class ArrayRows(RowSource):
         rows, found = self.splits["train"], []
         for index in range(len(self.sites)):
             read = self._activations("train", index, "source", False, context)
-            found.append(read.gather(torch.from_numpy(read.rows(np.arange(len(rows)), rows.sources[index].positions))))
+            found.append(read.gather(torch.from_numpy(read.row(*_places(rows.sources[index].positions)).flatten())))
         return found
 
     @override
@@ -245,114 +249,34 @@ class ArrayRows(RowSource):
         rows, site = self.splits["test"], self._run[index]
         if rows.plain_labels is None:
             return None
-        labels = rows.plain_labels[index]
-        whole, position, remaining = _whole(rows.targets[index], labels)
-        scored = np.zeros(whole.shape, dtype=bool)
-        ends = position + 1 + remaining
-        for row, (end, mask) in enumerate(zip(ends, labels.scored, strict=True)):
-            scored[row, end - len(mask) : end] = mask
-        return float(_completed(site, whole, scored, labels.allowed).mean())
+        return float(rows.targets[index].completed(site, rows.plain_labels[index]).mean())
 
 
-def single_row(sites: tuple[Site, Site], ids: tuple[Rows, Rows], positions: tuple[int, int]) -> ArrayRows:
+def single_row(sites: tuple[Site, Site], ids: tuple[Any, Any], positions: tuple[Any, Any]) -> ArrayRows:
     """Return a single row from a source to a target, for a single swap. Its expected output is a placeholder.
 
     Raises:
         InvalidArgument: An id is not in a vocabulary, or a position is not in its input.
     """
-    of_source = tuple(Inputs.checked("source", site, [ids[0]], positions[0], None) for site in sites[:1])
-    of_target = tuple(Inputs.checked("target", site, [ids[1]], positions[1], None) for site in sites[1:])
+    inputs = tuple(
+        inputs_of(site, SuppliedInputs(end, [row], at))
+        for site, end, row, at in zip(sites, ("source", "target"), ids, positions, strict=True)
+    )
     label = Labels.checked(sites[1], [0], None)
-    row = SplitRows(of_source + of_target, of_source + of_target, (label, label), np.zeros(1, int), np.zeros(1, int))
+    row = SplitRows(inputs, inputs, (label, label), np.zeros(1, int), np.zeros(1, int))
     return ArrayRows(sites, dict.fromkeys(SPLITS, row), (0,), loss_on_scored=True)
 
 
-def _check(site: Site, inputs: Inputs, labels: Labels, seed: int, stepwise: bool) -> None:
-    ends = np.argsort(inputs.lengths + labels.lengths, kind="stable")
-    some = np.unique(np.concatenate([ends[: _CHECKED // 2], ends[-_CHECKED // 2 :]]))
-    whole, position, remaining = _whole(inputs.take(some), labels.take(some))
-    check_rows(site, torch.from_numpy(whole).to(site.device), position, remaining, seed=seed, stepwise=stepwise)
+def _places(
+    positions: Int[np.ndarray, "rows swaps"], trial: Int[np.ndarray, " rows"] | None = None
+) -> tuple[Int[np.ndarray, "rows ..."], Int[np.ndarray, "rows ..."]]:
+    """Return the trial and the position of each swap of each row; one-dimensional where each row has one."""
+    trial = np.arange(len(positions)) if trial is None else trial
+    if positions.shape[1] == 1:
+        return trial, positions[trial, 0]
+    return np.broadcast_to(trial[:, None], (len(trial), positions.shape[1])), positions[trial]
 
 
-def _expected(
-    inputs: Inputs, labels: Labels
-) -> tuple[Int[np.ndarray, "rows steps"], Bool[np.ndarray, "rows steps"], Int[np.ndarray, " rows"]]:
-    """Return the tokens after the swap, whether each is scored, and their number.
-
-    They are the rest of the input, which is not scored, and then the label.
-    """
-    rest = inputs.lengths - inputs.positions - 1
-    lengths = rest + labels.lengths
-    tokens = np.zeros((len(lengths), int(lengths.max())), dtype=np.int64)
-    scored = np.zeros(tokens.shape, dtype=bool)
-    for row, (ids, position) in enumerate(zip(inputs.ids, inputs.positions, strict=True)):
-        tokens[row, : rest[row]] = ids[position + 1 :]
-        tokens[row, rest[row] : lengths[row]] = labels.ids[row]
-        scored[row, rest[row] : lengths[row]] = labels.scored[row]
-    return tokens, scored, lengths
-
-
-def _whole(
-    inputs: Inputs, labels: Labels
-) -> tuple[Int[np.ndarray, "rows time"], Int[np.ndarray, " rows"], Int[np.ndarray, " rows"]]:
-    """Return each input followed by its label, padded; the position of its swap; and the number of tokens after it."""
-    tokens, _, lengths = _expected(inputs, labels)
-    ends = inputs.positions + 1 + lengths
-    whole = np.zeros((len(ends), int(ends.max())), dtype=np.int64)
-    for row, (ids, position) in enumerate(zip(inputs.ids, inputs.positions, strict=True)):
-        whole[row, : position + 1] = ids[: position + 1]
-        whole[row, position + 1 : ends[row]] = tokens[row, : lengths[row]]
-    return whole, inputs.positions, lengths
-
-
-@torch.no_grad()
-def _completed(
-    site: Site,
-    whole: Int[np.ndarray, "rows time"],
-    scored: Bool[np.ndarray, "rows time"],
-    allowed: Int[np.ndarray, "rows alternatives"] | None,
-) -> Bool[np.ndarray, " rows"]:
-    """Return whether the network predicts every scored token of each row with nothing swapped.
-
-    Where a row scores a single token, other ids may be allowed in its place.
-    """
-    right = []
-    for rows in np.array_split(np.arange(len(whole)), -(-len(whole) // 256)):
-        tokens = torch.from_numpy(whole[rows]).to(site.device)
-        predicted = site.network(tokens)[:, :-1].argmax(-1).cpu().numpy()
-        wrong = predicted != whole[rows, 1:]
-        if allowed is not None:
-            wrong &= (predicted[:, :, None] != allowed[rows][:, None, :]).all(axis=2)
-        right.append(~(wrong & scored[rows, 1:]).any(axis=1))
-    return np.concatenate(right)
-
-
-def read_inputs(site: Site, inputs: Inputs, context: RunContext, stepwise: bool, with_prefix: bool) -> Activations:
-    """Read the states of a site at the positions of the inputs or, stepwise, up to them.
-
-    Tokens after the positions are not read.
-    """
-    time = int(inputs.positions.max()) + 1
-    steps = np.arange(time)
-    present = steps <= inputs.positions[:, None]
-    kept = present if stepwise else steps == inputs.positions[:, None]
-
-    def read(chunk: Int[np.ndarray, " chunk"], longest: int) -> Reading:
-        tokens = torch.from_numpy(inputs.padded(chunk, longest)).to(site.device)
-        return site.read(tokens), site.prefix(tokens, stepwise) if with_prefix else Prefix.empty()
-
-    states, prefix = fill_tables(site, present, kept, context.store, read)
-    trials = Sequences(np.zeros((len(inputs), 1), dtype=np.int64), np.zeros((len(inputs), 1), dtype=bool), {})
-    return Activations(
-        trials,
-        np.arange(len(inputs)),
-        inputs.positions,
-        site.device,
-        states,
-        np.flatnonzero(kept),
-        time,
-        prefix,
-        stepwise,
-        site.name,
-        with_prefix,
-    )
+def _states(read: Activations, positions: Int[np.ndarray, "rows swaps"]) -> Int[np.ndarray, "rows ..."]:
+    """Return the rows of the states of each input: one, several, or stepwise all up to its position."""
+    return read.rows(np.arange(len(positions)), positions[:, 0]) if read.stepwise else read.row(*_places(positions))

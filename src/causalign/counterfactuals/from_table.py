@@ -19,17 +19,28 @@ from causalign.tasks.variable import FULL
 
 @dataclass(frozen=True)
 class TextPosition:
-    """The position of a piece of text: its last token. The piece must occur exactly once in the row's input.
+    """The position of a piece of text: its last token, or all. The piece must occur exactly once in the row's input.
 
     Attributes:
         column: The column with the piece of text of each row.
+        tokens: `"last"`, or `"all"`: several positions, as many in every row, such as the two tokens of a name.
+
+    Raises:
+        InvalidArgument: `tokens` is something else.
     """
 
     column: str
+    tokens: str = "last"
+
+    def __post_init__(self) -> None:
+        if self.tokens not in _TOKENS:
+            raise unknown("tokens of a TextPosition", str(self.tokens), _TOKENS)
 
 
-Position = int | str | TextPosition
-"""A position for all rows (-1 is the last token), the column of the positions, or a `TextPosition`."""
+_TOKENS = ("last", "all")
+Position = int | str | tuple[int, ...] | range | TextPosition
+"""A position for all rows (-1 is the last token), several for all rows, the column of the positions, or a
+`TextPosition`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +154,8 @@ class Reader:
         """Return the positions: one for all rows, or one for each row."""
         if isinstance(position, TextPosition):
             pieces = table.column(position.column, f"{what} position")
-            return [self._place(text, piece, row) for row, (text, piece) in enumerate(zip(inputs, pieces, strict=True))]
+            places = [self._places(*texts, row) for row, texts in enumerate(zip(inputs, pieces, strict=True))]
+            return [place if position.tokens == "all" else place[-1] for place in places]
         if isinstance(position, str):
             return table.column(position, f"{what} position")
         return position
@@ -174,20 +186,21 @@ class Reader:
             )
         return int(ids[0])
 
-    def _place(self, text: Any, piece: Any, row: int) -> int:
-        """Return the position of the last token of a piece of text."""
+    def _places(self, text: Any, piece: Any, row: int) -> list[int]:
+        """Return the positions of the tokens of a piece of text."""
         if not isinstance(text, str) or not isinstance(piece, str):
             raise InvalidArgument(
                 f"row {row}: the position of a piece of text needs text inputs, found {type(text).__name__}"
             )
-        if text.count(piece) != 1 or not piece:
+        if text.count(piece) != 1 or not piece.strip():
             raise InvalidArgument(f"row {row}: {piece!r} occurs {text.count(piece)} times in {text[:60]!r}, not once")
+        first = text.index(piece) + len(piece) - len(piece.lstrip())
         last = text.index(piece) + len(piece.rstrip())
         offsets = self._encode(text, "the input", True, return_offsets_mapping=True)["offset_mapping"]
-        covering = [index for index, (begin, end) in enumerate(offsets) if begin < last <= end]
+        covering = [index for index, (begin, end) in enumerate(offsets) if begin < last and first < end]
         if not covering:
             raise InvalidArgument(f"row {row}: no token of {text[:60]!r} covers the end of {piece!r}")
-        return covering[0]
+        return covering
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from causalign.sites.base import Places, Site
 from causalign.sites.readable import Readable
 from causalign.storage import Store, rows_of
 
-SOURCE_ROWS, TARGET_ROWS, TRIAL, POSITION = "source_rows", "target_rows", "trial", "position"
+SOURCE_ROWS, TARGET_ROWS, TRIAL, POSITION, LATER = "source_rows", "target_rows", "trial", "position", "later"
 TOKENS, SCORED, LENGTHS, ALLOWED, LATENT_ROWS = "tokens", "scored", "lengths", "allowed", "latent_rows"
 VALUE = "value of "
 _EXPECTED = (TOKENS, SCORED, LENGTHS, ALLOWED, LATENT_ROWS)
@@ -34,6 +34,7 @@ class CounterfactualRows:
 
     * `source_rows` and `target_rows`, the indices of the swapped states in the activations of source and target;
     * `trial` and `position`, the place from which the target is run on;
+    * `later` (optional) `[rows, swaps - 1]`, the positions of further swaps in the same input;
     * `tokens` `[rows, steps]`, the expected output in the target network's ids, padded;
     * `scored` `[rows, steps]`, whether each token is scored;
     * `lengths`, the number of expected tokens;
@@ -65,7 +66,7 @@ class CounterfactualRows:
     @property
     def places(self) -> Places:
         """The trials and positions at which the target's states are swapped."""
-        return Places(self.columns[TRIAL], self.columns[POSITION])
+        return Places(self.columns[TRIAL], self.columns[POSITION], self.columns.mapping().get(LATER))
 
     @property
     def tokens(self) -> Int[Tensor, "rows steps"]:
@@ -83,7 +84,7 @@ class CounterfactualRows:
         return self.columns[LENGTHS]
 
     @property
-    def latent_rows(self) -> Int[Tensor, " rows"] | None:
+    def latent_rows(self) -> Int[Tensor, "rows ..."] | None:
         """The indices of the counterfactual latents, or `None` if the rows have none."""
         return self.columns.mapping().get(LATENT_ROWS)
 
@@ -113,7 +114,11 @@ class CounterfactualRows:
             self.source.gather(rows[SOURCE_ROWS]),
             self.target.gather(rows[TARGET_ROWS]),
             self.target.prefix,
-            Places(rows[TRIAL].to(device).long(), rows[POSITION].to(device).long()),
+            Places(
+                rows[TRIAL].to(device).long(),
+                rows[POSITION].to(device).long(),
+                rows[LATER].to(device).long() if LATER in rows else None,
+            ),
             rows[TOKENS][:, :steps].to(device).long(),
             rows[SCORED][:, :steps].to(device),
             lengths,

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from causalign.counterfactuals.inputs import Inputs, Labels, PerSite, Rows, key_of, of_site
+from causalign.counterfactuals.inputs import Inputs, PerSite, Rows, SuppliedInputs, key_of, of_site
+from causalign.counterfactuals.labels import Labels
+from causalign.counterfactuals.token_inputs import TokenInputs
 from causalign.errors import InvalidArgument
 from causalign.sites.base import Site
 
@@ -62,8 +64,9 @@ class UserArrays:
         Raises:
             InvalidArgument: As in `Counterfactuals.from_arrays`.
         """
-        sources = _inputs("source", sites, self.source_inputs, self.source_positions, self.source_mask)
-        targets = _inputs("target", sites, self.target_inputs, self.target_positions, self.target_mask)
+        sources = self._inputs("source", sites)
+        targets = self._inputs("target", sites)
+        _require_as_many_positions(sources, targets)
         expected = _labels(sites, self.labels, self.continuations)
         plain = None if self.no_swap_labels is None else _labels(sites, self.no_swap_labels, None)
         sizes = {
@@ -81,12 +84,36 @@ class UserArrays:
         classes = np.array([index[key] for key in keys], dtype=np.int64)
         return SplitRows(sources, targets, expected, classes, np.arange(len(keys)), plain), tuple(index)
 
+    def _inputs(self, end: str, sites: Sequence[Site]) -> tuple[Inputs, ...]:
+        names = (f"{end}_inputs", f"{end}_positions", f"{end}_mask")
+        return tuple(
+            inputs_of(site, SuppliedInputs(end, *(of_site(getattr(self, name), index) for name in names)))
+            for index, site in enumerate(sites)
+        )
 
-def _inputs(end: str, sites: Sequence[Site], ids: Any, positions: Any, mask: Any) -> tuple[Inputs, ...]:
-    return tuple(
-        Inputs.checked(end, site, of_site(ids, index), of_site(positions, index), of_site(mask, index))
-        for index, site in enumerate(sites)
-    )
+
+def inputs_of(site: Site, supplied: SuppliedInputs) -> Inputs:
+    """Check the source or the target inputs of one site.
+
+    Raises:
+        InvalidArgument: As in `Counterfactuals.from_arrays`.
+    """
+    return TokenInputs.checked(site, supplied)
+
+
+def _require_as_many_positions(sources: Sequence[Inputs], targets: Sequence[Inputs]) -> None:
+    """Check that as many states are swapped as are replaced, whatever the direction.
+
+    Raises:
+        InvalidArgument: The number of positions differs.
+    """
+    counts = [each.positions.shape[1] for each in (*sources, *targets)]
+    if len(set(counts)) > 1:
+        raise InvalidArgument(
+            f"the source and the target must have the same number of positions in each row; found "
+            f"{', '.join(map(str, counts[: len(sources)]))} in the source and "
+            f"{', '.join(map(str, counts[len(sources) :]))} in the target inputs"
+        )
 
 
 def _labels(sites: Sequence[Site], labels: Any, continuations: Any) -> tuple[Labels, ...]:
@@ -98,13 +125,4 @@ def _labels(sites: Sequence[Site], labels: Any, continuations: Any) -> tuple[Lab
 def row_keys(rows: SplitRows) -> list[Hashable]:
     """Return a key for each row: its inputs, positions and label, in the ids of the first site's network."""
     sources, targets, labels = rows.sources[0], rows.targets[0], rows.labels[0]
-    return [
-        (
-            sources.ids[row].tobytes(),
-            int(sources.positions[row]),
-            targets.ids[row].tobytes(),
-            int(targets.positions[row]),
-            labels.ids[row].tobytes(),
-        )
-        for row in range(len(rows))
-    ]
+    return [(sources.key(row), targets.key(row), labels.ids[row].tobytes()) for row in range(len(rows))]

@@ -316,6 +316,41 @@ def fill_tables(
     return states, Prefix(tables, torch.from_numpy(starts).to(device), torch.from_numpy(lengths).to(device))
 
 
+def unlabelled(
+    site: Readable,
+    positions: Int[np.ndarray, "rows swaps"],
+    kept: Bool[np.ndarray, "rows time"],
+    states: Float[Tensor, "states width"],
+    prefix: Prefix | None,
+    *,
+    stepwise: bool = False,
+) -> Activations:
+    """Return the activations of a site on inputs of which no variable is known: one sample for each.
+
+    Args:
+        site: The site.
+        positions: The positions of the swaps in each input.
+        kept: The places whose states were kept.
+        states: The state of each of these places.
+        prefix: The prefix of all inputs, or `None` if it was not kept.
+        stepwise: Whether the states of all positions up to a sample's are swapped with it.
+    """
+    nothing = np.zeros((len(positions), 1), dtype=np.int64)
+    return Activations(
+        Sequences(nothing, nothing.astype(bool), {}),
+        np.arange(len(positions)),
+        positions[:, 0],
+        site.device,
+        states,
+        np.flatnonzero(kept),
+        kept.shape[1],
+        prefix or Prefix.empty(),
+        stepwise,
+        site.name,
+        prefix is not None,
+    )
+
+
 def _entries(firsts: Int[np.ndarray, " chunk"], many: Int[np.ndarray, " chunk"]) -> Int[Tensor, " entries"]:
     """Return the entries of a packed table that belong to some inputs."""
     within = np.arange(int(many.sum())) - np.repeat(np.cumsum(many) - many, many)

@@ -15,8 +15,8 @@ class Batch:
     """Some rows of one direction, with their states."""
 
     source_states: Float[Tensor, "trials ... source_width"]
-    """The states of the source, `[rows, width]`. Stepwise they are `[rows, steps, width]`, and each row uses those up
-    to its position."""
+    """The states of the source, `[rows, width]`. At several positions they are `[rows, swaps, width]`; stepwise
+    `[rows, steps, width]`, and each row uses those up to its position."""
     target_states: Float[Tensor, "trials ... target_width"]
     """The states of the target before the swap, in the same form."""
     prefix: Prefix
@@ -29,7 +29,7 @@ class Batch:
     """Whether each expected token is scored."""
     lengths: Int[Tensor, " trials"]
     """The number of expected tokens of each row."""
-    latents: Float[Tensor, "trials target_width"] | None
+    latents: Float[Tensor, "trials *swaps target_width"] | None
     """The counterfactual latents: states of the target with the values that the swap sets. `None` if there are none."""
     index: Int[Tensor, " trials"] | None = None
     """The indices of the rows in their dataset, by which `lower_layers` caches them."""

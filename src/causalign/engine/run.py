@@ -94,7 +94,8 @@ def run_interventions(
     if len(fed) == len(batches):
         behind, step = continuation.behind_first
         continuation = replace(continuation, fed=_together(fed)[order[behind], step].to(site.dtype))
-    run_from = site.run_from if states.dim() == 2 else site.run_from_steps
+    several = site.run_from_steps if places.later is None else site.run_from_positions
+    run_from = site.run_from if states.dim() == 2 else several
     features = run_from(prefix, places.take(order), states, continuation)
     trial = order[continuation.trial]
     determined = determined[continuation.trial, continuation.step]
@@ -114,9 +115,9 @@ def _together(parts: Sequence[Tensor]) -> Tensor:
 
 def _one_table(batches: Sequence[Batch]) -> tuple[Prefix, Places]:
     """Return the prefix and the places of all batches. Batches of one dataset share a prefix, and nothing is copied."""
-    positions = torch.cat([batch.places.position for batch in batches])
     tables = list({id(batch.prefix): batch.prefix for batch in batches}.values())
+    places = Places.joined([batch.places for batch in batches])
     if len(tables) == 1 or not tables[0].tables:
-        return tables[0], Places(torch.cat([batch.places.trial for batch in batches]), positions)
+        return tables[0], places
     together = Prefix.joined([batch.prefix.take(batch.places.trial) for batch in batches])
-    return together, Places(torch.arange(len(positions), device=positions.device), positions)
+    return together, replace(places, trial=torch.arange(len(places.trial), device=places.trial.device))

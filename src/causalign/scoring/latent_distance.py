@@ -22,11 +22,15 @@ _RESAMPLED = 1000
 
 
 def latent_distance(
-    latents: Float[Tensor, "trials width"], states: Float[Tensor, "trials width"]
+    latents: Float[Tensor, "trials *swaps width"], states: Float[Tensor, "trials *swaps width"]
 ) -> Float[Tensor, " trials"]:
-    """Return the term of equation 8 for each row: 1/2 mean((h_CL - h')^2) + 1/2 (1 - cos(h_CL, h'))."""
+    """Return the term of equation 8 for each row: 1/2 mean((h_CL - h')^2) + 1/2 (1 - cos(h_CL, h')).
+
+    Where several states are swapped in a row, it is their mean.
+    """
     squared = (latents - states).square().mean(dim=-1)
-    return (squared + 1 - functional.cosine_similarity(latents, states, dim=-1)) / 2
+    distance = (squared + 1 - functional.cosine_similarity(latents, states, dim=-1)) / 2
+    return distance.flatten(1).mean(1) if distance.dim() > 1 else distance
 
 
 def latent_table(

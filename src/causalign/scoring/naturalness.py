@@ -97,14 +97,15 @@ def _swapped(
 ) -> tuple[Float[Tensor, "states width"], Float[Tensor, "states width"]]:
     """Return up to 1,000 of the target's states before and after the swap.
 
-    Stepwise, they are those of one position of each row, drawn at random.
+    Where several states of a row are swapped, they are those of one position of each row, drawn at random.
     """
     rng = torch_stream(seed, "departures")
     batch = rows.take(torch.randperm(len(rows), generator=rng)[:_STATES])
     after = swap(batch.target_states, batch.source_states, target, source)
     if batch.target_states.dim() == 2:
         return batch.target_states, after
-    up_to = batch.places.position.cpu() + 1
-    step = (torch.rand(len(batch), generator=rng) * up_to).long().to(after.device)
+    several = batch.places.later is not None
+    count = torch.tensor(after.shape[1]) if several else batch.places.position.cpu() + 1
+    step = (torch.rand(len(batch), generator=rng) * count).long().to(after.device)
     trial = torch.arange(len(batch), device=after.device)
     return batch.target_states[trial, step], after[trial, step]

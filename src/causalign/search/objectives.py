@@ -76,7 +76,7 @@ def behavior_loss(
 
 
 def latent_loss(
-    site: Readable, batches: Sequence[Batch], states: Sequence[Float[Tensor, "rows width"]]
+    site: Readable, batches: Sequence[Batch], states: Sequence[Float[Tensor, "rows ... width"]]
 ) -> Float[Tensor, ""]:
     """Return the distance to counterfactual latents, equation 8: half the mean squared error and half of 1 - cosine.
 

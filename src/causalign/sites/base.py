@@ -1,7 +1,7 @@
 """The base of all sites: a site is a place in a network whose state can be read, swapped, and run on from."""
 
 from abc import ABCMeta
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -27,11 +27,30 @@ class Places:
     trial: Int[Tensor, " trials"]
     """The index of each row's input among the inputs of the prefix."""
     position: Int[Tensor, " trials"]
-    """The position of each swap. A stepwise swap replaces the states of all positions up to it."""
+    """The position of each swap: the first, where there are several. A stepwise swap replaces the states of all
+    positions up to it."""
+    later: Int[Tensor, "trials further"] | None = None
+    """The positions of further swaps in the same input, in ascending order."""
 
     def take(self, index: Int[Tensor, " chosen"]) -> "Places":
         """Return the places at some indices, in their order."""
-        return Places(self.trial[index], self.position[index])
+        return Places(self.trial[index], self.position[index], None if self.later is None else self.later[index])
+
+    @classmethod
+    def joined(cls, parts: Sequence["Places"]) -> "Places":
+        """Return the places of several batches, one after another. All have as many swaps in each input."""
+        later = [part.later for part in parts if part.later is not None]
+        return cls(
+            torch.cat([part.trial for part in parts]),
+            torch.cat([part.position for part in parts]),
+            torch.cat(later) if later else None,
+        )
+
+    @property
+    def positions(self) -> Int[Tensor, "trials swaps"]:
+        """The positions of all swaps."""
+        first = self.position[:, None]
+        return first if self.later is None else torch.cat([first, self.later], dim=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +82,11 @@ class Continuation:
         """
         trials = self.running[0]
         return self.trial[trials:], self.step[trials:] - 1
+
+    def fed_entry(self, trial: Int[Tensor, " chosen"], step: Int[Tensor, " chosen"]) -> Int[Tensor, " chosen"]:
+        """Return the index of some tokens among those that are fed."""
+        before = torch.tensor([0, *self.running[1:]], device=step.device).cumsum(0)
+        return before[step] + trial
 
     @classmethod
     def pack(cls, tokens: Int[Tensor, "trials steps"], lengths: Int[Tensor, " trials"]) -> "Continuation":
@@ -280,6 +304,29 @@ class Site(Readable, metaclass=SiteType):
         """
         raise InvalidArgument(
             f"{self.name} cannot be swapped stepwise: each state replaces all that earlier states carried; "
+            "swap it at one position"
+        )
+
+    def run_from_positions(
+        self,
+        prefix: Prefix,  # noqa: ARG002
+        places: Places,  # noqa: ARG002
+        states: Float[Tensor, "trials swaps width"],  # noqa: ARG002
+        continuation: Continuation,  # noqa: ARG002
+    ) -> Float[Tensor, "tokens features"]:
+        """Run on from the swapped states of several positions of each input.
+
+        Args:
+            prefix: The prefix of the target inputs.
+            places: The places of the swaps.
+            states: The swapped states of each row, in the order of its positions.
+            continuation: The tokens to predict after the first swap, in the order of the rows.
+
+        Raises:
+            InvalidArgument: The site cannot be swapped at several positions.
+        """
+        raise InvalidArgument(
+            f"{self.name} cannot be swapped at several positions: each state replaces all that earlier states carried; "
             "swap it at one position"
         )
 

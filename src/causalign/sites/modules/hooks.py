@@ -149,6 +149,21 @@ class ModuleSite(Site):
         tokens = self._laid_out(prefix, places, torch.zeros_like(places.position), continuation)
         return self._swapped(tokens, places.position, states, continuation)
 
+    @override
+    def run_from_positions(
+        self,
+        prefix: Prefix,
+        places: Places,
+        states: Float[Tensor, "trials swaps width"],
+        continuation: Continuation,
+    ) -> Float[Tensor, "tokens features"]:
+        if self._place.carries:
+            return super().run_from_positions(prefix, places, states, continuation)
+        tokens = self._laid_out(prefix, places, torch.zeros_like(places.position), continuation)
+        with self._place.swapping(places.positions, states):
+            features = self._run(tokens)
+        return features[continuation.trial, places.position[continuation.trial] + continuation.step]
+
     def _laid_out(
         self, prefix: Prefix, places: Places, first: Int[Tensor, " trials"], continuation: Continuation
     ) -> Int[Tensor, "trials time"]:

@@ -81,22 +81,34 @@ class OutputPlace(Place):
 
     @override
     @contextmanager
-    def swapping(self, position: Int[Tensor, " trials"], states: Float[Tensor, "trials ... width"]) -> Iterator[None]:
-        stepwise = states.dim() == 3
-        steps = torch.arange(states.shape[1], device=states.device) if stepwise else position[:, None]
-        trial, step = (steps <= position[:, None]).nonzero(as_tuple=True)
-        values = states[trial, step] if stepwise else states
-        where = (trial, step if stepwise else position)
+    def swapping(
+        self, position: Int[Tensor, "trials ..."], states: Float[Tensor, "trials ... width"]
+    ) -> Iterator[None]:
+        trial, step, values = _entries(position, states)
 
         def swap(_: nn.Module, __: Any, output: Any) -> Any:
             own = self._leaf.get(output)
-            return self._leaf.put(output, own.index_put(where, values.to(own.dtype)))
+            return self._leaf.put(output, own.index_put((trial, step), values.to(own.dtype)))
 
         hook = self.submodule.register_forward_hook(swap)
         try:
             yield
         finally:
             hook.remove()
+
+
+def _entries(
+    position: Int[Tensor, "trials ..."], states: Float[Tensor, "trials ... width"]
+) -> tuple[Int[Tensor, " entries"], Int[Tensor, " entries"], Float[Tensor, "entries width"]]:
+    """Return the trial, the position and the state of every swap: one, several, or stepwise all up to a position."""
+    trials = torch.arange(len(states), device=states.device)
+    if states.dim() == 2:
+        return trials, position, states
+    if position.dim() == 2:
+        return trials.repeat_interleave(position.shape[1]), position.flatten(), states.flatten(0, 1)
+    steps = torch.arange(states.shape[1], device=states.device)
+    trial, step = (steps <= position[:, None]).nonzero(as_tuple=True)
+    return trial, step, states[trial, step]
 
 
 def _shapes(output: Any) -> str:

@@ -25,14 +25,14 @@ class Place(ABC):
 
     @abstractmethod
     def swapping(
-        self, position: Int[Tensor, " trials"], states: Float[Tensor, "trials ... width"]
+        self, position: Int[Tensor, "trials ..."], states: Float[Tensor, "trials ... width"]
     ) -> AbstractContextManager[None]:
         """Open a context in which states are swapped.
 
         Args:
-            position: The position of each trial's swap.
-            states: The swapped states: `[trials, width]` at the positions or, stepwise, `[trials, steps, width]` at all
-                positions up to them.
+            position: The position of each trial's swap, or of each of its swaps, `[trials, swaps]`.
+            states: The swapped states: `[trials, width]` at the positions; `[trials, swaps, width]` at several; or,
+                stepwise, `[trials, steps, width]` at all positions up to one.
         """
 
 

@@ -7,7 +7,7 @@ layers below read the tokens of the expected output but never the swap, so that 
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -166,6 +166,22 @@ class ResidualStream(Site):
         rows = Rows(continuation.trial, continuation.step, places.position)
         cached = CachedPrefix(prefix, places.trial, places.position)
         return self.run_rows(self._above, torch.cat([state, fed]), rows, cached)
+
+    @override
+    def run_from_positions(
+        self,
+        prefix: Prefix,
+        places: Places,
+        states: Float[Tensor, "trials swaps width"],
+        continuation: Continuation,
+    ) -> Float[Tensor, "tokens width"]:
+        """Run on from the first swap. States of later swaps take the place of those that the tokens there bring."""
+        assert places.later is not None
+        trial, swap = (places.later > 0).nonzero(as_tuple=True)
+        step = places.later[trial, swap] - places.position[trial] - 1
+        fed = self._fed(prefix, places, continuation)
+        fed = fed.index_put((continuation.fed_entry(trial, step),), states[trial, 1 + swap].to(fed.dtype))
+        return self.run_from(prefix, places, states[:, 0], replace(continuation, fed=fed))
 
     @override
     def run_from_steps(
