@@ -519,7 +519,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str, str]] = {
     "no logits": (
         lambda: Transformer(give=lambda x: {"scores": x}),
         "blocks.0",
-        "Transformer returns dict; expect",
+        "Transformer returns dict with scores; expect",
     ),
     "last only": (lambda: Transformer(give=lambda x: x[:, -1]), "blocks.0", r"returns \[3, 10\] for \[3, 7\] token"),
     "not on ids": (lambda: nn.Linear(7, 7), "weight", "Linear cannot be run on token ids .3, 7. alone: RuntimeError"),

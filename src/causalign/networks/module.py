@@ -1,9 +1,6 @@
 """A user-supplied module as a network."""
 
-import inspect
-import sys
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -11,9 +8,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from typing_extensions import override
 
-from causalign.errors import CausalignError, InvalidArgument
+from causalign.errors import InvalidArgument
 from causalign.networks.base import Network
 from causalign.networks.initialisation import untrained_copy
+from causalign.networks.module_run import logits_of, run_module, run_to_head, run_with_head
 from causalign.networks.token_ids import require_distinct, with_pad
 from causalign.tasks.base import Task
 from causalign.tasks.no_task import NoTask
@@ -75,7 +73,6 @@ class ModuleNetwork(Network):
 
     def _first_run(self) -> tuple[str | None, int, int]:
         """Return the path of the head, the number of logits, and the number of ids that can be read."""
-        outputs: dict[str, Tensor] = {}
         embeddings: list[nn.Embedding] = []
         tokens = few_tokens(self.module)
 
@@ -83,11 +80,6 @@ class ModuleNetwork(Network):
             return ids.shape == tokens.shape and torch.equal(ids.to(tokens), tokens)
 
         hooks = [
-            each.register_forward_hook(lambda _, __, out, path=path: outputs.update({path: out}))
-            for path, each in submodules(self.module).items()
-            if isinstance(each, nn.Linear)
-        ]
-        hooks += [
             each.register_forward_hook(
                 lambda of, args, _: embeddings.append(of) if args[:1] and same(args[0]) else None
             )
@@ -95,12 +87,10 @@ class ModuleNetwork(Network):
             if isinstance(each, nn.Embedding)
         ]
         try:
-            with torch.no_grad():
-                output = run(self.module, tokens, self.name)
+            head, logits = run_with_head(self.module, lambda: run(self.module, tokens, self.name), self.name)
         finally:
             for hook in hooks:
                 hook.remove()
-        logits = _logits_of(output, self.name)
         if logits.dim() != 3 or logits.shape[:2] != tokens.shape:
             raise InvalidArgument(
                 f"{self.name} returns {list(logits.shape)} for {list(tokens.shape)} token ids; "
@@ -108,7 +98,7 @@ class ModuleNetwork(Network):
             )
         known = logits.shape[2]
         inputs = max((each.num_embeddings for each in embeddings), default=known)
-        return next((path for path, out in outputs.items() if out is logits), None), known, inputs
+        return head, known, inputs
 
     @override
     def untrained(self, seed: int) -> "ModuleNetwork":
@@ -134,7 +124,7 @@ class ModuleNetwork(Network):
 
     @override
     def forward(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time vocabulary"]:
-        return _logits_of(run(self.module, tokens, self.name), self.name)
+        return logits_of(run(self.module, tokens, self.name), self.name)
 
     def before_head(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time features"]:
         """Return the input of the head.
@@ -144,25 +134,8 @@ class ModuleNetwork(Network):
         Raises:
             InvalidArgument: The module does not run its head on these tokens.
         """
-        head = self.head
-        assert head is not None
-
-        def stop(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            raise _Reached(inputs[0])
-
-        hook = head.register_forward_pre_hook(stop)
-        try:
-            run(self.module, tokens, self.name)
-        except _Reached as reached:
-            return reached.features
-        finally:
-            hook.remove()
-        raise InvalidArgument(f"{self.name} does not run its last layer on every input")
-
-
-class _Reached(BaseException):  # so that an `except Exception` in the module does not catch it
-    def __init__(self, features: Tensor) -> None:
-        self.features = features
+        assert self.head is not None
+        return run_to_head(self.head, lambda: run(self.module, tokens, self.name), self.name)
 
 
 def unwrap(module: Any) -> nn.Module:
@@ -194,44 +167,12 @@ def few_tokens(module: nn.Module) -> Int[Tensor, "trials time"]:
 
 
 def run(module: nn.Module, tokens: Int[Tensor, "trials time"], name: str) -> Any:
-    """Run a module uncompiled, because compiled code calls no hooks, and return its output.
-
-    Args:
-        module: The module.
-        tokens: Token ids, `[trials, time]`.
-        name: The name of the module in the error message.
+    """Run a module on token ids, and return its output.
 
     Raises:
-        InvalidArgument: The module raised an exception.
+        InvalidArgument: The module raised an exception. `name` is its name in the message.
     """
-    compiles = "torch._dynamo" in sys.modules  # importing it takes seconds, and nothing is compiled without it
-    eager: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager") if compiles else nullcontext()
-    options = {"use_cache": False} if "use_cache" in inspect.signature(module.forward).parameters else {}
-    try:
-        with eager:
-            return module(tokens, **options)
-    except CausalignError:
-        raise
-    except Exception as error:
-        reason = (str(error).strip().splitlines() or [""])[0]
-        raise InvalidArgument(
-            f"{name} cannot be run on token ids {list(tokens.shape)} alone: {type(error).__name__}: {reason}"
-        ) from error
-
-
-def _logits_of(output: Any, name: str) -> Tensor:
-    found = output
-    if isinstance(output, Mapping):
-        found = output.get("logits")
-    elif hasattr(output, "logits"):
-        found = output.logits
-    elif isinstance(output, tuple | list) and output:
-        found = output[0]
-    if not isinstance(found, Tensor):
-        raise InvalidArgument(
-            f"{name} returns {type(output).__name__}; expected logits, or .logits, or a tuple that begins with them"
-        )
-    return found
+    return run_module(module, (tokens,), {}, name, f"token ids {list(tokens.shape)} alone")
 
 
 def require_sound(module: nn.Module, name: str) -> None:

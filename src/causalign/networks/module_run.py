@@ -1,0 +1,117 @@
+"""Runs of user-supplied modules: uncompiled, with errors in one line, and up to the last layer where that is enough."""
+
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from causalign.errors import CausalignError, InvalidArgument
+
+
+def run_module(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str, what: str) -> Any:
+    """Run a module uncompiled, because compiled code calls no hooks, and return its output.
+
+    Args:
+        module: The module.
+        args: Its positional arguments.
+        kwargs: Its other arguments. A cache is not asked for.
+        name: The name of the module in the error message.
+        what: The inputs in the error message.
+
+    Raises:
+        InvalidArgument: The module raised an exception.
+    """
+    compiles = "torch._dynamo" in sys.modules  # importing it takes seconds, and nothing is compiled without it
+    eager: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager") if compiles else nullcontext()
+    options = {"use_cache": False} if "use_cache" in inspect.signature(module.forward).parameters else {}
+    try:
+        with eager:
+            return module(*args, **options, **kwargs)
+    except CausalignError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise InvalidArgument(f"{name} cannot be run on {what}: {type(error).__name__}: {reason}") from error
+
+
+def logits_of(output: Any, name: str) -> Tensor:
+    """Return the logits in the output of a module.
+
+    They are the output, its attribute `.logits`, its entry `"logits"`, or the first entry of a tuple or list.
+
+    Raises:
+        InvalidArgument: There are none.
+    """
+    found = output
+    if isinstance(output, Mapping):
+        found = output.get("logits")
+    elif hasattr(output, "logits"):
+        found = output.logits
+    elif isinstance(output, tuple | list) and output:
+        found = output[0]
+    if not isinstance(found, Tensor):
+        kind = (
+            f"{type(output).__name__} with {', '.join(output)}"
+            if isinstance(output, Mapping)
+            else type(output).__name__
+        )
+        raise InvalidArgument(f"{name} returns {kind}; expected logits, or .logits, or a tuple that begins with them")
+    return found
+
+
+@torch.no_grad()
+def run_with_head(module: nn.Module, run: Callable[[], Any], name: str) -> tuple[str | None, Tensor]:
+    """Return the path of the linear layer whose output the logits are, `None` if there is none; and the logits.
+
+    Args:
+        module: The module.
+        run: A function that runs it.
+        name: The name of the module in the error message.
+
+    Raises:
+        InvalidArgument: The module does not return logits.
+    """
+    outputs: dict[str, Tensor] = {}
+    hooks = [
+        each.register_forward_hook(lambda _, __, out, path=path: outputs.update({path: out}))
+        for path, each in module.named_modules(remove_duplicate=False)
+        if isinstance(each, nn.Linear) and path
+    ]
+    try:
+        logits = logits_of(run(), name)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return next((path for path, out in outputs.items() if out is logits), None), logits
+
+
+def run_to_head(head: nn.Module, run: Callable[[], Any], name: str) -> Float[Tensor, "rows ... features"]:
+    """Return the input of the head.
+
+    The run stops there, because the logits of whole inputs can take gigabytes.
+
+    Raises:
+        InvalidArgument: The module does not run its head on these inputs.
+    """
+
+    def stop(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        raise _Reached(inputs[0])
+
+    hook = head.register_forward_pre_hook(stop)
+    try:
+        run()
+    except _Reached as reached:
+        return reached.features
+    finally:
+        hook.remove()
+    raise InvalidArgument(f"{name} does not run its last layer on every input")
+
+
+class _Reached(BaseException):  # so that an `except Exception` in the module does not catch it
+    def __init__(self, features: Tensor) -> None:
+        self.features = features
