@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from causalign.errors import InvalidArgument, lookup
+from causalign.errors import InvalidArgument
 from causalign.files import read_tensors, write_tensors
 from causalign.networks.layers import initialise
-from causalign.networks.site_registry import site_factories
+from causalign.networks.site_registry import site_factory
 from causalign.random_streams import torch_stream
 from causalign.tasks.base import Task
 from causalign.tasks.vocabulary import Vocabulary
@@ -133,13 +133,14 @@ class Network(nn.Module, ABC):
         """Return the `Site` at a named place of this network.
 
         Args:
-            at: The name of the place: `"hidden"`, `"embedding"`, `"layer.3"`, or the path of a submodule.
+            at: The name of the place: `"hidden"`, `"embedding"`, `"layer.3"`, or the path of a submodule. A path
+                may have a side of the call and a slice: `"layers.3.mlp:input[0:16]"`.
             task: The task whose trials the site reads. By default the network's own.
 
         Raises:
             InvalidArgument: There is no such place, or the network does not know the tokens of `task`.
         """
-        return lookup(f"site of {self.name}", at, site_factories(self))(self, task or self.task)
+        return site_factory(self, at)(self, task or self.task)
 
     @property
     def ids(self) -> Mapping[str, int]:

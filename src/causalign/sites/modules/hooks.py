@@ -12,14 +12,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from typing_extensions import override
 
-from causalign.errors import CausalignError, InvalidArgument
+from causalign.errors import CausalignError, InvalidArgument, lookup
 from causalign.networks.module import ModuleNetwork, submodules
-from causalign.networks.site_registry import register_site
+from causalign.networks.site_registry import SiteFactory, register_site
 from causalign.sites.base import Continuation, Places, Site
 from causalign.sites.checks import CheckBatch, check, perturb, sample_inputs
 from causalign.sites.modules.inventory import place_in
 from causalign.sites.modules.next_token_check import ROUNDING, require_next_tokens
 from causalign.sites.modules.place import require_one_call
+from causalign.sites.modules.place_name import PlaceName
 from causalign.sites.modules.recurrence_shortcut import RecurrenceShortcut
 from causalign.sites.modules.recurrent_place import RecurrentPlace
 from causalign.sites.prefix import Prefix
@@ -31,7 +32,7 @@ _AT_ONCE = 2**14  # tokens read in one pass; this bounds what the module needs b
 
 
 class ModuleSite(Site):
-    """The state at a submodule: its output or, for PyTorch's own recurrences, the state that they carry.
+    """The state at a submodule: its output, its input or, for PyTorch's own recurrences, the state that they carry.
 
     Where the rest of the module works on each position by itself, the carried state determines everything that follows.
     Then only the continuation is run, and a recurrence of one layer is run apart from the rest of the module. Random
@@ -40,10 +41,11 @@ class ModuleSite(Site):
     Args:
         network: The module as a network.
         task: The task whose trials the site reads.
-        at: The path of the submodule.
+        at: The name of the place, as `PlaceName` reads it.
 
     Raises:
-        InvalidArgument: The module does not predict next tokens, or the submodule has no state that can be swapped.
+        InvalidArgument: There is no such place, the module does not predict next tokens, or the submodule has no state
+            that can be swapped there.
     """
 
     network: ModuleNetwork
@@ -201,6 +203,15 @@ class ModuleSite(Site):
         return features if head is None else head(features)
 
 
-register_site(
-    ModuleNetwork, lambda network: {path: partial(ModuleSite, at=path) for path in submodules(network.module)}
-)
+def _places(network: ModuleNetwork) -> dict[str, SiteFactory]:
+    """Return the outputs of all submodules."""
+    return {path: partial(ModuleSite, at=path) for path in submodules(network.module)}
+
+
+def _parse(network: ModuleNetwork, at: str) -> SiteFactory:
+    """Return the place that a name with a side or a slice means."""
+    lookup(f"site of {network.name}", PlaceName.parse(at).path, submodules(network.module))
+    return partial(ModuleSite, at=at)
+
+
+register_site(ModuleNetwork, _places, _parse)

@@ -1,17 +1,20 @@
 """The inventory of the places in a module, found in one run of it."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
 import torch
 from torch import nn
 
-from causalign.errors import CausalignError, InvalidArgument
+from causalign.errors import CausalignError, InvalidArgument, lookup
 from causalign.networks.module import FEW, ModuleNetwork, few_tokens, run, submodules, unwrap
-from causalign.sites.modules.output_place import OutputPlace
 from causalign.sites.modules.place import Place, require_one_call
+from causalign.sites.modules.place_name import INPUT, PlaceName
 from causalign.sites.modules.recurrent_place import RecurrentPlace, is_recurrence
+from causalign.sites.modules.tensor_place import Call
+from causalign.sites.modules.token_place import TokenPlace
 
 
 def sites_of(module: Any) -> pd.DataFrame:
@@ -23,7 +26,8 @@ def sites_of(module: Any) -> pd.DataFrame:
     Returns:
         One row for each submodule. `at` is its path, as `Site` takes it, and `module` its class. `width` is the width
         of its state, missing where nothing can be swapped. `state` is `output` for the submodule's output, `carried`
-        for the state that a recurrence carries, or `none` and the reason.
+        for the state that a recurrence carries, or `none` and the reason. `input_width` is the width of its input, the
+        state at `PATH:input`, missing where that cannot be swapped.
 
     Raises:
         InvalidArgument: `module` is not a module, or cannot be run on token ids.
@@ -31,45 +35,55 @@ def sites_of(module: Any) -> pd.DataFrame:
     module = unwrap(module)
     paths = submodules(module)
     rows = []
-    for path, outputs in _outputs(module, paths, type(module).__name__).items():
+    for path, calls in _calls(module, paths, type(module).__name__).items():
         width: int | None = None
+        input_width: int | None = None
         try:
-            place = _place(path, paths[path], outputs)
+            place = _place(PlaceName(path), paths[path], calls)
             width, state = place.width, "carried" if place.carries else "output"
         except CausalignError as error:
             state = f"none: {error}"
-        rows.append({"at": path, "module": type(paths[path]).__name__, "width": width, "state": state})
-    return pd.DataFrame(rows, columns=["at", "module", "width", "state"]).astype({"width": "Int64"})
+        with suppress(CausalignError):
+            input_width = _place(PlaceName(path, INPUT), paths[path], calls).width
+        rows.append((path, type(paths[path]).__name__, width, state, input_width))
+    columns = ["at", "module", "width", "state", "input_width"]
+    return pd.DataFrame(rows, columns=columns).astype({"width": "Int64", "input_width": "Int64"})
 
 
 def place_in(network: ModuleNetwork, at: str) -> Place:
-    """Return the place at a submodule.
+    """Return the place of a name.
 
     Args:
         network: The module as a network.
-        at: The path of the submodule.
+        at: The name: the path of a submodule, its side, and a slice.
 
     Raises:
-        InvalidArgument: The submodule is never called, is called more than once, or has no state that can be swapped.
+        InvalidArgument: There is no such submodule, it is never called or more than once, or it has no state that can
+            be swapped there.
     """
+    there = submodules(network.module)
+    name = PlaceName(at) if at in there else PlaceName.parse(at)  # a path may have a colon in it
+    submodule = lookup(f"site of {network.name}", name.path, there)
     try:
-        return _place(at, submodules(network.module)[at], _outputs(network.module, [at], network.name)[at])
+        return _place(name, submodule, _calls(network.module, [name.path], network.name)[name.path])
     except CausalignError as error:
         raise InvalidArgument(f"{network.name}: {error}") from None
 
 
-def _place(at: str, submodule: nn.Module, outputs: list[Any]) -> Place:
-    require_one_call(outputs, at)
-    if is_recurrence(submodule):
-        return RecurrentPlace(submodule, at, outputs[0], *FEW)
-    return OutputPlace(submodule, at, outputs[0], *FEW)
+def _place(name: PlaceName, submodule: nn.Module, calls: list[Call]) -> Place:
+    require_one_call(calls, name.path)
+    if is_recurrence(submodule) and name.side != INPUT:
+        return RecurrentPlace(submodule, name, calls[0].output, *FEW)
+    return TokenPlace(submodule, name, calls[0], *FEW)
 
 
-def _outputs(module: nn.Module, paths: Iterable[str], name: str) -> dict[str, list[Any]]:
-    """Return the outputs of some submodules in one run, by path: a list with one entry for each call."""
-    there, found = submodules(module), {path: list[Any]() for path in paths}
+def _calls(module: nn.Module, paths: Iterable[str], name: str) -> dict[str, list[Call]]:
+    """Return the calls of some submodules in one run, by path."""
+    there, found = submodules(module), {path: list[Call]() for path in paths}
     hooks = [
-        there[path].register_forward_hook(lambda _, __, output, kept=kept: kept.append(output))
+        there[path].register_forward_hook(
+            lambda _, args, kwargs, output, kept=kept: kept.append(Call(args, kwargs, output)), with_kwargs=True
+        )
         for path, kept in found.items()
     ]
     try:

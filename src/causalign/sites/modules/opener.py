@@ -13,6 +13,7 @@ from causalign.networks.module import ModuleNetwork, require_sound, submodules, 
 from causalign.networks.site_registry import site_factories
 from causalign.sites.base import Site, SiteType
 from causalign.sites.checks import check
+from causalign.sites.modules.place_name import PlaceName
 from causalign.tasks.base import Task
 
 
@@ -59,8 +60,9 @@ def _in_hugging_face(
     require_sound(model, name or type(model).__name__)
     network, paths = HuggingFace(model, task, tokens, name), submodules(model)
     layers = {f"layer.{n}": layer for n, layer in enumerate(network.layers, start=1)}
-    found = lookup(f"site of {network.name}", at, {**paths, **site_factories(network)})
-    at = next((place for place, layer in layers.items() if layer is found), at)
+    table = {**paths, **site_factories(network)}
+    found = table[at] if at in table else lookup(f"site of {network.name}", PlaceName.parse(at).path, table)
+    at = next((place for place, layer in layers.items() if layer is found), at) if at in table else at
     if at not in site_factories(network):
         return ModuleNetwork(model, task, tokens, network.name, tolerance).site(at)
     site = network.site(at)

@@ -1,6 +1,7 @@
 """The base of places in a module: a state that forward hooks can read and replace while the module runs."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -36,17 +37,17 @@ class Place(ABC):
         """
 
 
-def require_one_call(outputs: list[Any], at: str) -> None:
+def require_one_call(calls: Sequence[Any], at: str) -> None:
     """Check that a run has called a submodule exactly once.
 
     Args:
-        outputs: The outputs of the submodule, one for each call.
+        calls: The calls of the submodule, or the states that they gave, one for each.
         at: The path of the submodule.
 
     Raises:
         InvalidArgument: The submodule was never called, or more than once.
     """
-    if not outputs:
+    if not calls:
         raise InvalidArgument(f"{at} is not called in a run of the module: it has no state to be swapped")
-    if len(outputs) > 1:
-        raise InvalidArgument(f"{at} is called {len(outputs)} times in a run of the module: it has no single state")
+    if len(calls) > 1:
+        raise InvalidArgument(f"{at} is called {len(calls)} times in a run of the module: it has no single state")

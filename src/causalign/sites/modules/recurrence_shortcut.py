@@ -40,10 +40,13 @@ class RecurrenceShortcut:
     def of(cls, place: RecurrentPlace, run: Run, ids: Int[Tensor, " ids"]) -> "RecurrenceShortcut | None":
         """Return the shortcut, or `None` where no cell implements the recurrence.
 
-        A GRU or an LSTM of one layer, with biases and without a projection, has a cell.
+        A GRU or an LSTM of one layer, with biases and without a projection, has a cell. The place must be all that it
+        carries.
         """
         rnn = place.submodule
-        if not isinstance(rnn, nn.GRU | nn.LSTM) or rnn.num_layers > 1 or rnn.proj_size or not rnn.bias:
+        if not place.is_whole or not isinstance(rnn, nn.GRU | nn.LSTM):
+            return None
+        if rnn.num_layers > 1 or rnn.proj_size or not rnn.bias:
             return None
         return cls(place, GRUCell(rnn) if isinstance(rnn, nn.GRU) else LSTMCell(rnn), run, ids)
 

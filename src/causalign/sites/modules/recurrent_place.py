@@ -11,6 +11,7 @@ from typing_extensions import TypeIs, override
 
 from causalign.errors import InvalidArgument
 from causalign.sites.modules.place import Place
+from causalign.sites.modules.place_name import PlaceName
 
 Carry = Tensor | tuple[Tensor, Tensor]
 """The state as the recurrences take and return it: h, or h and c of an LSTM, each `[layers, trials, size]`."""
@@ -24,11 +25,16 @@ def is_recurrence(submodule: nn.Module) -> TypeIs[nn.RNNBase]:
 
 
 class RecurrentPlace(Place):
-    """`[h ; c]` of all layers after a token. A swap replaces all of it, and the recurrence runs on from there."""
+    """`[h ; c]` of all layers after a token, or a slice of it.
+
+    A swap replaces it, and the recurrence runs on from there. What is outside the slice is what the recurrence carries
+    at the swap.
+    """
 
     carries = True
 
-    def __init__(self, rnn: nn.RNNBase, at: str, output: Any, trials: int, time: int) -> None:
+    def __init__(self, rnn: nn.RNNBase, name: PlaceName, output: Any, trials: int, time: int) -> None:
+        at = name.path
         if rnn.bidirectional:
             raise InvalidArgument(f"{at} is bidirectional: its states depend on later tokens")
         if not isinstance(output[0], Tensor):
@@ -41,16 +47,23 @@ class RecurrentPlace(Place):
             )
         self._layers, self._lstm = rnn.num_layers, isinstance(rnn, nn.LSTM)
         self._hidden = self._layers * (rnn.proj_size or rnn.hidden_size)
-        super().__init__(rnn, self._hidden + (self._layers * rnn.hidden_size if self._lstm else 0))
+        self._whole = self._hidden + (self._layers * rnn.hidden_size if self._lstm else 0)
+        self._part = name.coordinates(self._whole)
+        super().__init__(rnn, self._part.stop - self._part.start)
 
-    def _flat(self, carry: Carry) -> Float[Tensor, "trials width"]:
+    @property
+    def is_whole(self) -> bool:
+        """Whether the place is all that the recurrence carries, rather than a slice of it."""
+        return self.width == self._whole
+
+    def _flat(self, carry: Carry) -> Float[Tensor, "trials whole"]:
         parts = carry if isinstance(carry, tuple) else (carry,)
         return torch.cat([part.transpose(0, 1).flatten(1) for part in parts], dim=1)
 
-    def _layered(self, state: Float[Tensor, "trials width"]) -> Carry:
+    def _layered(self, state: Float[Tensor, "trials whole"]) -> Carry:
         hidden, *cell = (
             part.unflatten(1, (self._layers, -1)).transpose(0, 1).contiguous()
-            for part in state.split([self._hidden, self.width - self._hidden] if self._lstm else self._hidden, dim=1)
+            for part in state.split([self._hidden, self._whole - self._hidden] if self._lstm else self._hidden, dim=1)
         )
         return (hidden, cell[0]) if cell else hidden
 
@@ -60,18 +73,23 @@ class RecurrentPlace(Place):
         states: list[Tensor] = []
 
         def read(rnn: nn.Module, args: Any, options: Any, _: Any) -> None:
-            inputs, carry = _arguments(*args, **options)
-            after = []
-            for step in inputs.split(1, dim=self._time):
-                _, carry = rnn.forward(step, carry)
-                after.append(self._flat(carry))
-            states.append(torch.stack(after, dim=1))
+            states.append(self._stepped(rnn, *_arguments(*args, **options))[..., self._part])
 
         hook = self.submodule.register_forward_hook(read, with_kwargs=True)
         try:
             yield states
         finally:
             hook.remove()
+
+    def _stepped(
+        self, rnn: nn.Module, inputs: Float[Tensor, "_ _ input"], carry: Carry | None
+    ) -> Float[Tensor, "trials time whole"]:
+        """Return all that the recurrence carries after every token."""
+        after = []
+        for step in inputs.split(1, dim=self._time):
+            _, carry = rnn.forward(step, carry)
+            after.append(self._flat(carry))
+        return torch.stack(after, dim=1)
 
     @contextmanager
     def receiving(self) -> Iterator[list[Float[Tensor, "trials input"]]]:
@@ -116,15 +134,17 @@ class RecurrentPlace(Place):
     @override
     @contextmanager
     def swapping(self, position: Int[Tensor, " trials"], states: Float[Tensor, "trials width"]) -> Iterator[None]:
-        whole_inputs: list[Tensor] = []
+        received: list[tuple[Tensor, Tensor]] = []
 
-        def shorten(_: nn.Module, args: Any, options: Any) -> tuple[Any, Any]:
+        def shorten(rnn: nn.Module, args: Any, options: Any) -> tuple[Any, Any]:
             inputs, carry = _arguments(*args, **options)
-            whole_inputs.append(inputs)
-            return (inputs.narrow(self._time, 0, int(position.max()) + 1), carry), {}
+            first = inputs.narrow(self._time, 0, int(position.max()) + 1)
+            received.append((inputs, states if self.is_whole else self._filled(rnn, (first, carry), position, states)))
+            return (first, carry), {}
 
         def go_on(rnn: nn.Module, _: Any, output: tuple[Tensor, Carry]) -> tuple[Tensor, Carry]:
-            return self._gone_on(rnn, whole_inputs.pop(), output[0], position, states)
+            inputs, whole = received.pop()
+            return self._gone_on(rnn, inputs, output[0], position, whole)
 
         before = self.submodule.register_forward_pre_hook(shorten, with_kwargs=True)
         after = self.submodule.register_forward_hook(go_on)
@@ -134,13 +154,25 @@ class RecurrentPlace(Place):
             before.remove()
             after.remove()
 
+    def _filled(
+        self,
+        rnn: nn.Module,
+        arguments: tuple[Float[Tensor, "_ _ input"], Carry | None],
+        position: Int[Tensor, " trials"],
+        states: Float[Tensor, "trials width"],
+    ) -> Float[Tensor, "trials whole"]:
+        """Return all that the recurrence carries at the swap, its slice replaced by the swapped states."""
+        own = self._stepped(rnn, *arguments)[torch.arange(len(position), device=position.device), position]
+        start, stop = self._part.start, self._part.stop
+        return torch.cat([own[:, :start], states.to(own.dtype), own[:, stop:]], dim=1)
+
     def _gone_on(
         self,
         rnn: nn.Module,
         inputs: Float[Tensor, "_ _ input"],
         before: Float[Tensor, "_ _ output"],
         position: Int[Tensor, " trials"],
-        states: Float[Tensor, "trials width"],
+        states: Float[Tensor, "trials whole"],
     ) -> tuple[Tensor, Carry]:
         """Return the output and the last state of the recurrence.
 
