@@ -206,8 +206,15 @@ def test_a_call_without_a_tensor_argument_has_no_input() -> None:
 def test_the_list_of_places_has_the_widths_of_inputs() -> None:
     listed = ca.sites_of(seeded()).set_index("at")["input_width"]
     assert listed.dropna().to_dict() == {
-        "mixers.0": 8, "mixers.0.up": 8, "mixers.0.down": 16,
-        "mixers.1": 8, "mixers.1.up": 8, "mixers.1.down": 16, "rnn": 8, "out": 8, "flat": 8,
+        "mixers.0": 8,
+        "mixers.0.up": 8,
+        "mixers.0.down": 16,
+        "mixers.1": 8,
+        "mixers.1.up": 8,
+        "mixers.1.down": 16,
+        "rnn": 8,
+        "out": 8,
+        "flat": 8,
     }
 
 

@@ -31,6 +31,7 @@ from .methods.stitch import LatentStitch, Stitch
 from .networks import zoo
 from .networks.base import Network
 from .networks.checkpoint import load_network
+from .networks.regression import Regression
 from .networks.training import train
 from .planning.estimate import Estimate, estimate
 from .recordings.preprocessing import Preprocess, Preprocessing
@@ -76,6 +77,7 @@ __all__ = [
     "Preprocessing",
     "Procrustes",
     "Recording",
+    "Regression",
     "RowOutputs",
     "SearchConfig",
     "SearchWarning",

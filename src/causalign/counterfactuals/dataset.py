@@ -101,6 +101,7 @@ class Counterfactuals:
         continuations: Rows | PerSite | None = None,
         values: Sequence[Hashable] | None = None,
         no_swap_labels: Rows | PerSite | None = None,
+        label_positions: Any = None,
         split: Split = SHARES,
         variable: str = FULL,
         loss: str = "scored",
@@ -114,11 +115,13 @@ class Counterfactuals:
 
         Args:
             sites: The sites, or a single site.
-            source_inputs: The ids of the source inputs, `[rows, time]`, or lists that differ in length. Use
-                `PerSite([...])` for inputs that differ between sites.
+            source_inputs: The ids of the source inputs, `[rows, time]`, or lists that differ in length; or, for modules
+                that take tensors, an array `[rows, ...]` or a mapping of several by name. Use `PerSite([...])` for
+                inputs that differ between sites.
             target_inputs: The ids of the target inputs, in the same form.
-            labels: The output that is expected after the target input, for each row: an id; a list of ids, where -100
-                marks an id that is not scored; or a set of ids, any of which is correct.
+            labels: The output that is expected after the target input, for each row: an id of a token or of a class;
+                a list of ids, where -100 marks an id that is not scored; a set of ids, any of which is correct; or the
+                numbers of a regression.
             source_positions: The position of the source's state: one number for all rows, or one for each row; -1 is
                 the last token. Several positions are swapped together, in one subspace for all: `[rows, swaps]`, or a
                 tuple or a range for all rows, such as `(1, 4)`.
@@ -134,6 +137,8 @@ class Counterfactuals:
                 class. By default, rows with the same label form a class.
             no_swap_labels: The correct output after the target input with nothing swapped, for each row. It is used to
                 report the accuracy of each network beside its scores.
+            label_positions: The position of each label in the output, in the form of positions, where a module that
+                takes tensors has an output at every position. By default that of the tokenizer's mask token.
             split: The shares of train, validation and test rows, which are then drawn at random; or the split of each
                 row, `"train"`, `"validation"` or `"test"`.
             variable: The name of the variable in tables and figures.
@@ -158,6 +163,7 @@ class Counterfactuals:
             continuations=continuations,
             values=values,
             no_swap_labels=no_swap_labels,
+            label_positions=label_positions,
         )
         rows = ArrayRows.checked(as_sites(sites), arrays, split, loss, seed)
         return cls(rows, [Variable.of(variable)] * len(rows.sites), memory)
@@ -176,6 +182,7 @@ class Counterfactuals:
         target_position: Position | None = None,
         value: str | None = None,
         no_swap_label: str | None = None,
+        label_position: Position | None = None,
         tokenizer: Any = None,
         split: Split | str = SHARES,
         variable: str = FULL,
@@ -203,6 +210,7 @@ class Counterfactuals:
             target_position: The position in the target input, where it differs from `position`.
             value: The column of the variable's value in the source input.
             no_swap_label: The column of the correct output with nothing swapped.
+            label_position: The position of the label in the output, as `label_positions` of `from_arrays`.
             tokenizer: The tokenizer of text, or one for each site. By default, each network's own.
             split: The shares of train, validation and test rows, the column that names the split of each row, or the
                 split of each row.
@@ -227,6 +235,7 @@ class Counterfactuals:
             target_position=position if target_position is None else target_position,
             value=value,
             no_swap_label=no_swap_label,
+            label_position=label_position,
         )
         columns, split_of_rows = Table.with_split(table, split)
         kept = np.arange(len(columns))
@@ -238,7 +247,7 @@ class Counterfactuals:
             raise InvalidArgument(f"position {position!r} has no end left that it is for: leave it out")
         arrays = named.arrays(columns, readers_of(checked, tokenizer))
         rows = ArrayRows.checked(checked, arrays, split_of_rows, loss, seed)
-        if remarks := named.remarks(columns):
+        if remarks := named.remarks(columns, checked):
             warnings.warn(" ".join(remarks), DataWarning, stacklevel=2)
             rows = replace(rows, remarks=(*rows.remarks, *remarks))
         return cls(rows.renumbered(kept), [Variable.of(variable)] * len(rows.sites), memory)

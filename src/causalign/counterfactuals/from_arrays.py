@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 from typing_extensions import override
 
@@ -190,7 +190,7 @@ class ArrayRows(RowSource):
         latents = None
         if direction in request.latents:
             latents, columns[names.LATENT_ROWS] = self._latents(direction, request, context)
-        tensors = {name: torch.from_numpy(column.astype(np.int32)).to(site.device) for name, column in columns.items()}
+        tensors = {name: torch.from_numpy(_compact(column)).to(site.device) for name, column in columns.items()}
         tensors[names.SCORED] = torch.from_numpy(scored).to(site.device)
         only = CounterfactualRows(
             read[0], read[1], Columns(tensors), latents=latents, loss_on_scored=self.loss_on_scored
@@ -265,6 +265,11 @@ def single_row(sites: tuple[Site, Site], ids: tuple[Any, Any], positions: tuple[
     label = Labels.checked(sites[1], [0], None)
     row = SplitRows(inputs, inputs, (label, label), np.zeros(1, int), np.zeros(1, int))
     return ArrayRows(sites, dict.fromkeys(SPLITS, row), (0,), loss_on_scored=True)
+
+
+def _compact(column: Num[np.ndarray, "rows ..."]) -> Num[np.ndarray, "rows ..."]:
+    """Return a column in half of its bytes: indices and ids are below 2^31."""
+    return column.astype(np.float32 if column.dtype.kind == "f" else np.int32)
 
 
 def _places(

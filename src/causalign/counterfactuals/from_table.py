@@ -11,7 +11,8 @@ from causalign.counterfactuals.inputs import PerSite, key_of, of_site
 from causalign.counterfactuals.row_source import SPLITS
 from causalign.counterfactuals.splits import SHARES, Split
 from causalign.counterfactuals.user_arrays import UserArrays
-from causalign.errors import InvalidArgument, unknown
+from causalign.errors import InvalidArgument, lookup, unknown
+from causalign.networks.tensor_module import TensorModule
 from causalign.sites.base import Site, require_site
 from causalign.sites.readable import Readable
 from causalign.tasks.variable import FULL
@@ -144,11 +145,17 @@ class Reader:
             if isinstance(value, set | frozenset) and any(isinstance(each, str) for each in value):
                 found.append({self._only(each, what, row) for each in value})
             elif isinstance(value, str):
-                ids = self._ids(value, what, row, special=False)
-                found.append(ids)
+                found.append(self._label(value, what, row))
             else:
                 found.append(value)
         return found
+
+    def _label(self, text: str, what: str, row: int) -> Any:
+        """Return the ids of a label, or the class that it names."""
+        network = self.site.network
+        if not isinstance(network, TensorModule) or network.per_position:
+            return self._ids(text, what, row, special=False)
+        return lookup(f"class of {network.name} (row {row})", text, getattr(network.config, "label2id", None) or {})
 
     def positions(self, position: Position, table: Table, inputs: Sequence[Any], what: str) -> Any:
         """Return the positions: one for all rows, or one for each row."""
@@ -214,12 +221,15 @@ class TableColumns:
     target_position: Position = -1
     value: str | None = None
     no_swap_label: str | None = None
+    label_position: Position | None = None
 
-    def remarks(self, table: Table) -> tuple[str, ...]:
+    def remarks(self, table: Table, sites: Sequence[Readable]) -> tuple[str, ...]:
         """Return what was assumed about the columns, one sentence each."""
+        networks = [getattr(site, "network", None) for site in sites]
+        classes = all(isinstance(each, TensorModule) and not each.per_position for each in networks)
         prompts, labels = (table.column(of_site(name, 0), "label") for name in (self.target, self.label))
         ids = all(isinstance(label, int | np.integer) for label in labels)
-        if ids and all(isinstance(prompt, str) for prompt in prompts):
+        if ids and all(isinstance(prompt, str) for prompt in prompts) and not classes:
             return ("The labels are whole numbers and are taken as token ids, beside prompts of text.",)
         return ()
 
@@ -246,6 +256,18 @@ class TableColumns:
             labels=PerSite(labels),
             values=values,
             no_swap_labels=self._plain_labels(table, readers),
+            label_positions=self._label_positions(table, readers),
+        )
+
+    def _label_positions(self, table: Table, readers: Sequence[Reader]) -> PerSite | None:
+        if self.label_position is None:
+            return None
+        columns = [table.column(of_site(self.target, index), "target") for index in range(len(readers))]
+        return PerSite(
+            [
+                reader.positions(self.label_position, table, column, "label")
+                for reader, column in zip(readers, columns, strict=True)
+            ]
         )
 
     def _plain_labels(self, table: Table, readers: Sequence[Reader]) -> PerSite | None:

@@ -103,6 +103,14 @@ class Inputs(ABC):
     def completed(self, site: Site, labels: "Labels") -> Bool[np.ndarray, " rows"]:
         """Return whether the network's output is the label in every row, with nothing swapped."""
 
+    def require_labels(self, labels: "Labels") -> None:  # noqa: ARG002
+        """Check that there is an output for every label.
+
+        Raises:
+            InvalidArgument: There is not. The message names the row.
+        """
+        return
+
     def require_positions(self, targets: "Inputs") -> None:
         """Check that every row has one position, the same in both inputs, as stepwise swaps need.
 
@@ -192,15 +200,15 @@ def whole_rows(name: str, given: Rows, first: int = 0) -> list[Int[np.ndarray, "
     return rows
 
 
-def require_ids(ids: Int[np.ndarray, " _"], known: int, network: str, what: str) -> None:
-    """Check that a network knows every id.
+def require_ids(ids: Int[np.ndarray, " _"], known: int, network: str, what: str, kind: str = "token ids") -> None:
+    """Check that a network knows every id, of a token or of a class.
 
     Raises:
         InvalidArgument: An id is not in the vocabulary.
     """
     outside = ids[(ids < 0) | (ids >= known)]
     if len(outside):
-        raise InvalidArgument(f"{what} has the id {outside[0]}, but {network} has the token ids 0 to {known - 1}")
+        raise InvalidArgument(f"{what} has the id {outside[0]}, but {network} has the {kind} 0 to {known - 1}")
 
 
 def key_of(value: Any) -> Any:

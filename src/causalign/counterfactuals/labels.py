@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Num
 
 from causalign.counterfactuals.inputs import Rows, require_ids, whole_rows
 from causalign.errors import InvalidArgument
+from causalign.networks.tensor_module import TensorModule
 from causalign.sites.base import Site
 
 IGNORED = -100
@@ -19,8 +20,8 @@ IGNORED = -100
 class Labels:
     """The expected output after each input, in the ids of one network."""
 
-    ids: tuple[Int[np.ndarray, " _"], ...]
-    """The tokens that follow each input, scored or not."""
+    ids: tuple[Num[np.ndarray, " _"], ...]
+    """The tokens or the classes that are expected of each input, scored or not; or numbers, for a regression."""
     scored: tuple[Bool[np.ndarray, " _"], ...]
     """Whether each of these tokens is scored."""
     allowed: Int[np.ndarray, "rows alternatives"] | None = None
@@ -52,8 +53,8 @@ class Labels:
 
         Args:
             site: The target.
-            labels: For each row an id; a list of ids, where -100 marks an id that is not scored; or a set of ids, any
-                of which is correct.
+            labels: For each row an id, of a token or of a class; numbers, for a regression; a list of ids, where -100
+                marks an id that is not scored; or a set of ids, any of which is correct.
             continuations: For each row the ids that are read where the label is -100 before a scored id.
 
         Raises:
@@ -67,6 +68,10 @@ class Labels:
         if len(read) != len(listed):
             raise InvalidArgument(f"continuations has {len(read)} rows for {len(listed)} labels")
         network, ids, scored, allowed = site.network, [], [], []
+        if network.regression is not None:
+            return cls._numbers(listed, int(network.known))
+        single = isinstance(network, TensorModule) and not network.per_position
+        kind = "classes" if single else "token ids"
         for index, (label, fed) in enumerate(zip(listed, read, strict=True)):
             row, others = _label(label, index)
             row = row[: len(row) - int(np.argmax(row[::-1] != IGNORED))] if (row != IGNORED).any() else row[:0]
@@ -75,11 +80,29 @@ class Labels:
             mask = row != IGNORED
             if not mask.all():
                 row = np.where(mask, row, _fed(fed, row, index))
-            require_ids(np.concatenate([row, others]), network.known, network.name, f"row {index}: labels")
+            if single and len(row) > 1:
+                raise InvalidArgument(
+                    f"row {index}: there are {len(row)} labels, and {network.name} has one output a row"
+                )
+            require_ids(np.concatenate([row, others]), network.known, network.name, f"row {index}: labels", kind)
             ids.append(row)
             scored.append(mask)
             allowed.append(others)
         return cls(tuple(ids), tuple(scored), _alternatives(allowed))
+
+    @classmethod
+    def _numbers(cls, labels: Sequence[Any], count: int) -> "Labels":
+        """Return the labels of a regression: as many numbers in each row as the module predicts."""
+        found = []
+        for index, label in enumerate(labels):
+            try:
+                numbers = np.asarray(label, dtype=np.float32).reshape(-1)
+            except (TypeError, ValueError):
+                raise InvalidArgument(f"row {index}: a label of a regression is numbers, found {label!r}") from None
+            if len(numbers) != count or not np.isfinite(numbers).all():
+                raise InvalidArgument(f"row {index}: a label must be {count} finite numbers; found {label!r}")
+            found.append(numbers)
+        return cls(tuple(found), tuple(np.ones(count, dtype=bool) for _ in found))
 
 
 def _alternatives(allowed: Sequence[Int[np.ndarray, " _"]]) -> Int[np.ndarray, "rows alternatives"] | None:

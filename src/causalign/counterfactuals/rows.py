@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor
 
 from causalign.counterfactuals.columns import Columns, stored
@@ -35,7 +35,7 @@ class CounterfactualRows:
     * `source_rows` and `target_rows`, the indices of the swapped states in the activations of source and target;
     * `trial` and `position`, the place from which the target is run on;
     * `later` (optional) `[rows, swaps - 1]`, the positions of further swaps in the same input;
-    * `tokens` `[rows, steps]`, the expected output in the target network's ids, padded;
+    * `tokens` `[rows, steps]`, the expected output in the target network's ids, padded; numbers, for a regression;
     * `scored` `[rows, steps]`, whether each token is scored;
     * `lengths`, the number of expected tokens;
     * `allowed` (optional), further correct ids of rows with a single scored token, padded with -100;
@@ -69,7 +69,7 @@ class CounterfactualRows:
         return Places(self.columns[TRIAL], self.columns[POSITION], self.columns.mapping().get(LATER))
 
     @property
-    def tokens(self) -> Int[Tensor, "rows steps"]:
+    def tokens(self) -> Num[Tensor, "rows steps"]:
         """The expected outputs, padded."""
         return self.columns[TOKENS]
 
@@ -109,7 +109,7 @@ class CounterfactualRows:
         needed = {name: self.columns[name] for name in self.columns if not name.startswith(VALUE)}
         rows = rows_of(needed, index)
         lengths = rows[LENGTHS].to(device).long()
-        steps = int(lengths.max())
+        steps, numbers = int(lengths.max()), rows[TOKENS].is_floating_point()
         return Batch(
             self.source.gather(rows[SOURCE_ROWS]),
             self.target.gather(rows[TARGET_ROWS]),
@@ -119,7 +119,7 @@ class CounterfactualRows:
                 rows[POSITION].to(device).long(),
                 rows[LATER].to(device).long() if LATER in rows else None,
             ),
-            rows[TOKENS][:, :steps].to(device).long(),
+            rows[TOKENS][:, :steps].to(device).to(torch.float32 if numbers else torch.int64),
             rows[SCORED][:, :steps].to(device),
             lengths,
             (self.latents or self.target).gather(rows[LATENT_ROWS]) if LATENT_ROWS in rows else None,
@@ -152,7 +152,7 @@ class CounterfactualRows:
         return self.joined([replace(self, columns=self.columns.replaced(**moved))], site, store)
 
 
-def _lower_layers(site: Readable, tokens: Int[Tensor, "rows steps"], store: Store) -> LowerLayerCache | None:
+def _lower_layers(site: Readable, tokens: Num[Tensor, "rows steps"], store: Store) -> LowerLayerCache | None:
     if not isinstance(site, Site) or not site.feeds:
         return None
     return LowerLayerCache(site, len(tokens), tokens.shape[1], store)

@@ -9,6 +9,7 @@ from jaxtyping import Int
 
 from causalign.counterfactuals.inputs import Inputs, PerSite, Rows, SuppliedInputs, key_of, of_site
 from causalign.counterfactuals.labels import Labels
+from causalign.counterfactuals.tensor_inputs import TensorInputs
 from causalign.counterfactuals.token_inputs import TokenInputs
 from causalign.errors import InvalidArgument
 from causalign.sites.base import Site
@@ -57,6 +58,7 @@ class UserArrays:
     continuations: Rows | PerSite | None = None
     values: Sequence[Hashable] | None = None
     no_swap_labels: Rows | PerSite | None = None
+    label_positions: Any = None
 
     def rows(self, sites: Sequence[Site]) -> tuple[SplitRows, tuple[Hashable, ...]]:
         """Check the arrays for every site, and return the rows and the names of their classes.
@@ -68,6 +70,8 @@ class UserArrays:
         targets = self._inputs("target", sites)
         _require_as_many_positions(sources, targets)
         expected = _labels(sites, self.labels, self.continuations)
+        for inputs, labels in zip(targets, expected, strict=True):
+            inputs.require_labels(labels)
         plain = None if self.no_swap_labels is None else _labels(sites, self.no_swap_labels, None)
         sizes = {
             "source_inputs": len(sources[0]),
@@ -85,7 +89,8 @@ class UserArrays:
         return SplitRows(sources, targets, expected, classes, np.arange(len(keys)), plain), tuple(index)
 
     def _inputs(self, end: str, sites: Sequence[Site]) -> tuple[Inputs, ...]:
-        names = (f"{end}_inputs", f"{end}_positions", f"{end}_mask")
+        names = [f"{end}_inputs", f"{end}_positions", f"{end}_mask"]
+        names += ["label_positions"] if end == "target" else []
         return tuple(
             inputs_of(site, SuppliedInputs(end, *(of_site(getattr(self, name), index) for name in names)))
             for index, site in enumerate(sites)
@@ -98,7 +103,7 @@ def inputs_of(site: Site, supplied: SuppliedInputs) -> Inputs:
     Raises:
         InvalidArgument: As in `Counterfactuals.from_arrays`.
     """
-    return TokenInputs.checked(site, supplied)
+    return (TensorInputs if site.takes_tensors else TokenInputs).checked(site, supplied)
 
 
 def _require_as_many_positions(sources: Sequence[Inputs], targets: Sequence[Inputs]) -> None:

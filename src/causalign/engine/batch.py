@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor
 
 from causalign.engine.lower_layer_cache import LowerLayerCache
@@ -23,8 +23,8 @@ class Batch:
     """The prefix of all trials of the target. `places` indexes it."""
     places: Places
     """The trials and positions at which the target's states are swapped."""
-    tokens: Int[Tensor, "trials steps_after"]
-    """The expected outputs, padded."""
+    tokens: Num[Tensor, "trials steps_after"]
+    """The expected outputs, padded: ids or, for a regression, numbers."""
     determined: Bool[Tensor, "trials steps_after"]
     """Whether each expected token is scored."""
     lengths: Int[Tensor, " trials"]

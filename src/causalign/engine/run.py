@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor
 
 from causalign.engine.batch import Batch
@@ -21,8 +21,8 @@ class Run:
     site: Site
     features: Float[Tensor, "tokens features"]
     """The features from which the site reads out each prediction."""
-    tokens: Int[Tensor, " tokens"]
-    """The expected tokens."""
+    tokens: Num[Tensor, " tokens"]
+    """The expected tokens or, for a regression, numbers."""
     determined: Bool[Tensor, " tokens"]
     """Whether each token is scored."""
     trial: Int[Tensor, " tokens"]
@@ -35,7 +35,12 @@ class Run:
     """Whether the loss is over the scored tokens only."""
 
     def loss(self) -> Float[Tensor, ""]:
-        """Return the next-token loss, summed over all expected tokens or over the scored ones."""
+        """Return the loss of the output, summed over all expected tokens or over the scored ones.
+
+        It is the cross-entropy or, for a regression, half the squared error.
+        """
+        if self.site.network.regression is not None:
+            return self.site.network.regression.loss(self.site.read_out(self.features), self.tokens)
         read_out, known = self.site.read_out, self.site.network.known
         if not self.loss_on_scored:
             return next_token_loss(read_out, self.features, self.tokens, known)
@@ -47,7 +52,7 @@ class Run:
         """The indices of the scored tokens."""
         return self.determined.nonzero().squeeze(1)
 
-    def expected(self, entries: Int[Tensor, " entries"]) -> Int[Tensor, "entries ..."]:
+    def expected(self, entries: Int[Tensor, " entries"]) -> Num[Tensor, "entries ..."]:
         """Return the expected ids at some entries, `[entries]`.
 
         If rows have several correct ids, return all of them, `[entries, ids]`, padded with -100.
@@ -58,11 +63,17 @@ class Run:
         return torch.cat([tokens[:, None], self.allowed[self.trial[entries]]], dim=1)
 
     def correct(self) -> Bool[Tensor, " trials"]:
-        """Return whether every scored token of each row is predicted (argmax), in the order of the batches."""
+        """Return whether every scored token of each row is predicted (argmax), in the order of the batches.
+
+        A number of a regression is, where it is within the tolerance.
+        """
         scored = self.scored
-        expected = self.expected(scored)
-        predicted = predictions(self.site.read_out, self.features[scored], self.site.network.known)
-        hit = predicted == expected if expected.dim() == 1 else (predicted[:, None] == expected).any(1)
+        expected, regression = self.expected(scored), self.site.network.regression
+        if regression is not None:
+            hit = regression.correct(self.site.read_out(self.features[scored]), expected)
+        else:
+            predicted = predictions(self.site.read_out, self.features[scored], self.site.network.known)
+            hit = predicted == expected if expected.dim() == 1 else (predicted[:, None] == expected).any(1)
         right = torch.ones(self.trials, dtype=torch.bool, device=hit.device)
         return right.index_fill(0, self.trial[scored[~hit]], False)
 

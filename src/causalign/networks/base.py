@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from causalign.errors import InvalidArgument
 from causalign.files import read_tensors, write_tensors
 from causalign.networks.layers import initialise
+from causalign.networks.regression import Regression
 from causalign.networks.site_registry import site_factory
 from causalign.random_streams import torch_stream
 from causalign.tasks.base import Task
@@ -33,6 +34,8 @@ class Network(nn.Module, ABC):
     """
 
     architecture: ClassVar[str]
+    tokenizer: Any = None
+    """The tokenizer of text inputs; `None` if it is not known."""
 
     def __init__(self, vocabulary: Vocabulary, task: Task, width: int) -> None:
         super().__init__()
@@ -156,6 +159,11 @@ class Network(nn.Module, ABC):
     def inputs(self) -> int:
         """The number of ids that the network can read. Input ids are below it."""
         return self.known
+
+    @property
+    def regression(self) -> Regression | None:
+        """How numbers are compared to labels, if they are the output; otherwise it is logits."""
+        return None
 
     @property
     def fingerprint(self) -> str:

@@ -69,8 +69,6 @@ class HuggingFace(Network):
     """
 
     architecture = "huggingface"
-    tokenizer: Any = None
-    """The tokenizer of the model; `None` if it is not known."""
 
     def __init__(
         self,

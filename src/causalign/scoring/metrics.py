@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from causalign.counterfactuals.direction import Direction
@@ -17,6 +17,7 @@ from causalign.engine.batch import Batch
 from causalign.engine.run import run_interventions
 from causalign.errors import InvalidArgument, lookup
 from causalign.maps.base import AlignmentMap
+from causalign.networks.regression import Regression
 from causalign.sites.readable import Readable
 
 _LOGITS_AT_ONCE = 2**25
@@ -33,12 +34,14 @@ class RowOutputs:
     """The logits after the swap."""
     no_swap_logits: Float[Tensor, "tokens vocabulary"]
     """The logits with nothing swapped."""
-    expected: Int[Tensor, "tokens allowed"]
-    """The correct ids of each token, padded with -100."""
+    expected: Num[Tensor, "tokens allowed"]
+    """The correct ids of each token, padded with -100; or the numbers that a regression should predict."""
     row: Int[Tensor, " tokens"]
     """The row of each token."""
     n_rows: int
     """The number of rows."""
+    regression: Regression | None = None
+    """How the output is compared to labels, where it is numbers rather than logits."""
 
     def sum_by_row(self, values: Float[Tensor, " tokens"]) -> Float[Tensor, " rows"]:
         """Return the sum of the values over the tokens of each row."""
@@ -55,7 +58,10 @@ Metric = Callable[[RowOutputs], Float[Tensor, " rows"]]
 
 def exact_match(outputs: RowOutputs) -> Float[Tensor, " rows"]:
     """Return 1 where every scored token is the most likely one after the swap, and 0 elsewhere. The mean is the IIA."""
-    wrong = (outputs.logits.argmax(-1)[:, None] != outputs.expected).all(1)
+    if outputs.regression is not None:
+        wrong = ~outputs.regression.correct(outputs.logits, outputs.expected[:, 0])
+    else:
+        wrong = (outputs.logits.argmax(-1)[:, None] != outputs.expected).all(1)
     return (outputs.sum_by_row(wrong.float()) == 0).float()
 
 
@@ -135,6 +141,7 @@ def metric_values(
     Raises:
         InvalidArgument: A metric does not return one number for each row.
     """
+    _require_logits(site, metrics)
     parts: dict[str, list[Tensor]] = {name: [] for name in metrics}
     scored = int(rows.determined.sum(1).max())
     at_once = max(1, _LOGITS_AT_ONCE // (2 * scored * site_vocabulary(site)))
@@ -152,6 +159,18 @@ def metric_values(
     return {name: torch.cat(values) for name, values in parts.items()}
 
 
+def _require_logits(site: Readable, metrics: Mapping[str, Metric]) -> None:
+    """Check that no metric of logits is asked of a regression.
+
+    Raises:
+        InvalidArgument: One is.
+    """
+    network = getattr(site, "network", None)
+    wrong = [name for name, metric in metrics.items() if METRICS.get(name) is metric and metric is not exact_match]
+    if wrong and network is not None and network.regression is not None:
+        raise InvalidArgument(f"the metric {wrong[0]} is of logits, and {network.name} predicts numbers: use iia")
+
+
 def row_outputs(site: Readable, batch: Batch, swap: Swap, maps: tuple[AlignmentMap, AlignmentMap]) -> RowOutputs:
     """Run one batch with and without the swap, and return the outputs at the scored tokens."""
     source, target = maps
@@ -161,7 +180,8 @@ def row_outputs(site: Readable, batch: Batch, swap: Swap, maps: tuple[AlignmentM
         logits.append(run.site.read_out(run.features[run.scored]).float())
     expected = run.expected(run.scored)
     expected = expected[:, None] if expected.dim() == 1 else expected
-    return RowOutputs(logits[0], logits[1], expected, run.trial[run.scored], run.trials)
+    trial, regression = run.trial[run.scored], run.site.network.regression
+    return RowOutputs(logits[0], logits[1], expected, trial, run.trials, regression)
 
 
 def site_vocabulary(site: Readable) -> int:

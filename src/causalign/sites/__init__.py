@@ -6,6 +6,7 @@ from causalign.sites.checks import check, check_rows
 from causalign.sites.modules import opener
 from causalign.sites.modules.hooks import ModuleSite
 from causalign.sites.modules.inventory import sites_of
+from causalign.sites.modules.tensor_site import TensorSite
 from causalign.sites.prefix import Prefix
 from causalign.sites.readable import Readable, finite
 from causalign.sites.recordings.recording import Recording
@@ -28,6 +29,7 @@ __all__ = [
     "Residual",
     "Site",
     "SiteDescription",
+    "TensorSite",
     "check",
     "check_rows",
     "describe_site",

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor
 from typing_extensions import override
 
 from causalign.errors import InvalidArgument
 from causalign.networks.base import Network
+from causalign.networks.tensor_module import Output
 from causalign.sites.prefix import Prefix
 from causalign.sites.readable import Readable
 from causalign.tasks.base import Sequences, Task
@@ -62,8 +63,8 @@ class Continuation:
     rows that have ended take no work.
     """
 
-    tokens: Int[Tensor, " tokens"]
-    """The id of each token."""
+    tokens: Num[Tensor, " tokens"]
+    """The id of each token, or of each class; or the numbers that a regression predicts."""
     trial: Int[Tensor, " tokens"]
     """The index of the row that each token belongs to."""
     step: Int[Tensor, " tokens"]
@@ -89,7 +90,7 @@ class Continuation:
         return before[step] + trial
 
     @classmethod
-    def pack(cls, tokens: Int[Tensor, "trials steps"], lengths: Int[Tensor, " trials"]) -> "Continuation":
+    def pack(cls, tokens: Num[Tensor, "trials steps"], lengths: Int[Tensor, " trials"]) -> "Continuation":
         """Pack padded tokens.
 
         Args:
@@ -116,18 +117,24 @@ class SiteType(ABCMeta):
 class Site(Readable, metaclass=SiteType):
     """A place in a frozen network whose activations can be read, replaced, and run on from.
 
-    `Site(module, at)` opens a place in a module that predicts next tokens: `module(input_ids)` returns logits
-    `[rows, time, vocabulary]`, alone, as `.logits`, or as the first entry of a tuple. The state at position t is the
-    one after token t has been read; a swap at t changes that state, and the prediction of token t + 1 is the first that
-    can change.
+    `Site(module, at)` opens a place in a module. Modules are of two kinds:
+
+    * A module that predicts next tokens: `module(input_ids)` returns logits `[rows, time, vocabulary]`, alone, as
+      `.logits`, or as the first entry of a tuple. The state at position t is the one after token t has been read; a
+      swap at t changes that state, and the prediction of token t + 1 is the first that can change.
+    * A module that reads its input as a whole: vectors, images, or several tensors by name, of which `inputs=` shows a
+      few. It returns logits `[rows, classes]`, or `[rows, positions, classes]` as masked encoders and decoders do.
+      Models of Hugging Face that read pixels, or text by an encoder, need no `inputs`.
 
     Main arguments:
         module: A module in evaluation mode. It is frozen (its weights take no gradient from now on) and checked on a
             few inputs.
         at: The path of a submodule, such as `"rnn"` or `"blocks.1"`. `sites_of(module)` lists them. The state is the
-            output of the submodule, `[rows, time, width]`, alone or within a tuple or a dict. The state of an `nn.GRU`,
-            `nn.LSTM` or `nn.RNN` is everything it carries, `[h ; c]` of all layers. Causal language models of Hugging
-            Face also have `"embedding"`, `"layer.1"`, ...
+            output of the submodule, `[rows, time, width]`, alone or within a tuple or a dict. In a module that reads
+            its input as a whole, a state of another number of dimensions is flattened, and swapped whole. The state of
+            an `nn.GRU`, `nn.LSTM` or `nn.RNN` that predicts next tokens is everything it carries, `[h ; c]` of all
+            layers. Causal language models of Hugging Face also have `"embedding"`, `"layer.1"`, ... `PATH:input` is
+            the input of a submodule, and `PATH[0:16]` or `PATH:input[0:16]` a slice.
 
     Other Arguments:
         task: A task, or the name of one, whose trials the site reads. Without a task, a counterfactual dataset supplies
@@ -137,6 +144,11 @@ class Site(Readable, metaclass=SiteType):
         name: The module's name in results. By default the name of its class.
         tolerance: The largest difference between the logits of a resumed run and of the plain run, as a share of the
             largest logit. By default 1e-4, or the resolution of half precision.
+        inputs: A few inputs of a module that reads them as a whole: a tensor `[rows, ...]`, or a mapping of several by
+            name.
+        output: A function from what such a module returns to logits, or `Regression(tolerance)` for numbers.
+        whole: Whether a state `[rows, positions, width]` of such a module is swapped whole, as one vector.
+        tokenizer: The tokenizer of the module's text inputs. Networks that `from_pretrained` returns have their own.
 
     Raises:
         InvalidArgument: The module is in training mode, is not deterministic, or does not predict next tokens; there is
@@ -144,6 +156,8 @@ class Site(Readable, metaclass=SiteType):
     """
 
     task: Task
+    takes_tensors: bool = False
+    """Whether inputs are tensors by name, which are read as a whole, rather than token ids."""
     tolerance: float = 1e-4
     """The largest difference between the logits of a resumed run and of the plain run, as a share of the largest
     logit."""
@@ -157,6 +171,10 @@ class Site(Readable, metaclass=SiteType):
         tokens: Mapping[str, int] | None = None,
         name: str | None = None,
         tolerance: float | None = None,
+        inputs: Any = None,
+        output: Output | None = None,
+        whole: bool = False,
+        tokenizer: Any = None,
     ) -> None:
         raise NotImplementedError
 
@@ -252,19 +270,19 @@ class Site(Readable, metaclass=SiteType):
         tokens = self.encode(_sequences(trials).tokens[:, :time])
         return self.read(tokens), self.prefix(tokens, stepwise)
 
-    def read(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time width"]:
+    def read(self, inputs: Any) -> Float[Tensor, "trials time width"]:
         """Return the states at every position, without a gradient.
 
         Args:
-            tokens: The network's ids.
+            inputs: The network's ids, `[trials, time]`; or its tensors by name, where the site takes tensors.
         """
         raise NotImplementedError
 
-    def prefix(self, tokens: Int[Tensor, "trials time"], stepwise: bool = False) -> Prefix:
+    def prefix(self, inputs: Any, stepwise: bool = False) -> Prefix:
         """Compute everything that may precede a swap at any position of these inputs, without a gradient.
 
         Args:
-            tokens: The network's ids.
+            inputs: The network's ids, or its tensors.
             stepwise: Whether swaps are stepwise. The prefix then holds only what the swapped states do not replace.
         """
         raise NotImplementedError

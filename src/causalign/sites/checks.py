@@ -193,11 +193,12 @@ def _check(site: Site, few: CheckBatch, seed: int, stepwise: bool) -> None:
         swapped = resume(prefix, places, swapped_in, continuation)
     if torch.equal(swapped.detach(), resumed):
         raise InvalidArgument(f"{site.name}: swapping its state leaves every output unchanged")
-    if not swapped.requires_grad or not _learns(swapped, swapped_in):
+    if not swapped.requires_grad or not is_learnable(swapped, swapped_in):
         raise InvalidArgument(f"{site.name}: no gradient reaches its state, so no map could be learned")
 
 
-def _learns(logits: Float[Tensor, "tokens vocabulary"], state: Float[Tensor, "trials ... width"]) -> bool:
+def is_learnable(logits: Float[Tensor, "tokens vocabulary"], state: Float[Tensor, "trials ... width"]) -> bool:
+    """Whether a finite gradient of the logits reaches the state, and is not 0 everywhere."""
     with torch.enable_grad():
         (gradient,) = torch.autograd.grad(logits.float().square().sum(), state, allow_unused=True)
     return gradient is not None and bool(torch.isfinite(gradient).all()) and bool(gradient.any())

@@ -11,6 +11,7 @@ from causalign.networks.base import Network
 from causalign.networks.huggingface import HuggingFace, is_supported
 from causalign.networks.module import ModuleNetwork, require_sound, submodules, unwrap
 from causalign.networks.site_registry import site_factories
+from causalign.networks.tensor_module import Output, TensorModule, reads_whole_inputs
 from causalign.sites.base import Site, SiteType
 from causalign.sites.checks import check
 from causalign.sites.modules.place_name import PlaceName
@@ -25,6 +26,10 @@ def open_place(
     tokens: Mapping[str, int] | None = None,
     name: str | None = None,
     tolerance: float | None = None,
+    inputs: Any = None,
+    output: Output | None = None,
+    whole: bool = False,
+    tokenizer: Any = None,
 ) -> Site:
     """Open a place in a module. The arguments and the errors are those of `Site`."""
     if not isinstance(at, str):
@@ -38,13 +43,21 @@ def open_place(
     module, task = unwrap(module), tasks.by_name(task) if isinstance(task, str) else task
     trainable = [weight for weight in module.parameters() if weight.requires_grad]
     try:
-        if is_supported(module):
-            return _in_hugging_face(module, at, task=task, tokens=tokens, name=name, tolerance=tolerance)
-        return ModuleNetwork(module, task, tokens, name, tolerance).site(at)
+        if inputs is not None or output is not None or whole or reads_whole_inputs(module):
+            if task is not None:
+                raise InvalidArgument("a task is of ids that are read from left to right: leave inputs or task out")
+            site = TensorModule(module, inputs, output=output, name=name, whole=whole).site(at)
+            site.tolerance = site.tolerance if tolerance is None else tolerance
+        elif is_supported(module):
+            site = _in_hugging_face(module, at, task=task, tokens=tokens, name=name, tolerance=tolerance)
+        else:
+            site = ModuleNetwork(module, task, tokens, name, tolerance).site(at)
     except CausalignError:
         for weight in trainable:  # a module that is refused is left as it was
             weight.requires_grad_(True)
         raise
+    site.network.tokenizer = tokenizer or site.network.tokenizer
+    return site
 
 
 def _in_hugging_face(

@@ -60,6 +60,11 @@ class TensorPlace:
         self._leaf, self._part = leaf, name.coordinates(leaf.entry.numel())
         self.width = self._part.stop - self._part.start
 
+    @property
+    def entry(self) -> torch.Size:
+        """The shape of the whole state of one entry, before it is flattened."""
+        return self._leaf.entry
+
     def _arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
         """Return the arguments of a call, those by keyword in the order of the signature."""
         return [*args, *(kwargs[each] for each in self._by_keyword(kwargs))]

@@ -1,0 +1,211 @@
+"""Sites in a module that takes tensors, by forward hooks.
+
+inputs --module up to the place--> states [rows, positions, width]
+swapped states --the whole module on the target's inputs, with a hook at the place--> logits of every label
+
+A state without positions, such as a hidden layer or a feature map, is one vector: position 0 of 1.
+"""
+
+from functools import partial
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from typing_extensions import override
+
+from causalign.errors import InvalidArgument, lookup
+from causalign.networks.example_inputs import DECODER_IDS, Tensors
+from causalign.networks.module import submodules
+from causalign.networks.site_registry import SiteFactory, register_site
+from causalign.networks.tensor_module import TensorModule
+from causalign.sites.base import Continuation, Places, Site
+from causalign.sites.modules.place import require_one_call
+from causalign.sites.modules.place_name import PlaceName
+from causalign.sites.modules.tensor_check import check_tensors
+from causalign.sites.modules.tensor_place import Call, TensorPlace
+from causalign.sites.modules.token_place import swap_entries
+from causalign.sites.prefix import Prefix
+from causalign.tasks.base import Task
+
+LABEL_POSITIONS = "label positions"
+"""The table of a prefix with the positions of each row's labels in the output."""
+_AT_ONCE = 2**22  # numbers of the inputs that are read in one pass
+
+
+class TensorSite(Site):
+    """The input or the output of a submodule, or a slice of it, in a module that takes tensors.
+
+    A state `[rows, positions, width]` has positions. A state of any other shape is flattened, and swapped whole.
+
+    Args:
+        network: The module as a network.
+        task: No task: a counterfactual dataset supplies the inputs.
+        at: The name of the place, as `PlaceName` reads it.
+
+    Raises:
+        InvalidArgument: There is no such place, it has no state that can be swapped, or a swap fails a check.
+    """
+
+    network: TensorModule
+    takes_tensors = True
+    has_positions: bool
+    """Whether states have positions. Otherwise there is one, 0."""
+
+    def __init__(self, network: TensorModule, task: Task, *, at: str) -> None:
+        self._place, self.has_positions = _place_in(network, at)
+        self._bind(network, at, task, self._place.width)
+        check_tensors(self, network.example, self._any_label(network.example))
+
+    @property
+    def how(self) -> str:
+        """How a swap is carried out, in a few words."""
+        return "runs the whole module for every swap"
+
+    @override
+    def __repr__(self) -> str:
+        state = "states with positions" if self.has_positions else "one state"
+        return f"Site({self.name}, width {self.width}, {state}, {self.how})"
+
+    @override
+    @torch.no_grad()
+    def read(self, inputs: Tensors) -> Float[Tensor, "rows positions width"]:
+        rows = len(next(iter(inputs.values())))
+        step = max(1, _AT_ONCE // max(each[0].numel() for each in inputs.values()))
+        parts = []
+        for part in torch.arange(rows).split(step):
+            with self._place.reading() as states:
+                self.network({name: each[part] for name, each in inputs.items()})
+            require_one_call(states, self.at)
+            parts.append(states[0] if self.has_positions else states[0][:, None])
+        return torch.cat(parts)
+
+    @override
+    def prefix(self, inputs: Tensors, stepwise: bool = False) -> Prefix:
+        """Return the inputs themselves, with one entry for each row."""
+        first = next(iter(inputs.values()))
+        rows = torch.arange(len(first), device=first.device)
+        return Prefix(dict(inputs), rows, torch.ones_like(rows))
+
+    @override
+    def run_from(
+        self, prefix: Prefix, places: Places, state: Float[Tensor, "trials width"], continuation: Continuation
+    ) -> Float[Tensor, "tokens features"]:
+        return self._swapped(prefix, places, (places.position, state), continuation)
+
+    @override
+    def run_from_positions(
+        self,
+        prefix: Prefix,
+        places: Places,
+        states: Float[Tensor, "trials swaps width"],
+        continuation: Continuation,
+    ) -> Float[Tensor, "tokens features"]:
+        return self._swapped(prefix, places, (places.positions, states), continuation)
+
+    @override
+    def run_from_steps(
+        self,
+        prefix: Prefix,
+        places: Places,
+        states: Float[Tensor, "trials steps width"],
+        continuation: Continuation,
+    ) -> Float[Tensor, "tokens features"]:
+        return self._swapped(prefix, places, (places.position, states), continuation)
+
+    def _swapped(
+        self,
+        prefix: Prefix,
+        places: Places,
+        swaps: tuple[Int[Tensor, "trials ..."], Float[Tensor, "trials ... width"]],
+        continuation: Continuation,
+    ) -> Float[Tensor, "tokens features"]:
+        """Return the features of every label, in a run with these states at these positions."""
+        trial, position, values = swap_entries(*swaps)
+
+        def change(own: Float[Tensor, "trials ... width"]) -> Float[Tensor, "trials ... width"]:
+            entries = (trial, position) if self.has_positions else (trial,)
+            return own.index_put(entries, values.to(own.dtype))
+
+        with self._place.writing(change):
+            return self.plain(prefix, places.trial, continuation)
+
+    def plain(
+        self, prefix: Prefix, trial: Int[Tensor, " trials"], continuation: Continuation
+    ) -> Float[Tensor, "tokens features"]:
+        """Return the features of every label, in a run on some rows of the prefix.
+
+        A decoder reads its own first ids, and then the labels but the last.
+        """
+        first = torch.zeros_like(trial)
+        inputs = {name: prefix.at(name, trial, first) for name in self.network.example}
+        step, row = continuation.step, continuation.trial
+        if self.network.decodes:
+            begun = inputs[DECODER_IDS]
+            written = begun.new_zeros(len(trial), len(continuation.running))
+            written[row, step] = continuation.tokens
+            inputs[DECODER_IDS] = torch.cat([begun, written[:, :-1]], dim=1)
+            return self.network.features(inputs)[row, begun.shape[1] - 1 + step]
+        found = self.network.features(inputs)
+        if self.network.per_position:
+            return found[row, prefix.at(LABEL_POSITIONS, trial, first)[row, step]]
+        return found[row, step][:, None] if self.network.regression else found[row]
+
+    @override
+    def read_out(self, features: Float[Tensor, "tokens features"]) -> Float[Tensor, "tokens classes"]:
+        head = self.network.head
+        return features if head is None else head(features)
+
+    def _any_label(self, example: Tensors) -> tuple[Prefix, Continuation]:
+        """Return the prefix and the labels of a check on an example: class 0, or numbers of 0, in every row."""
+        prefix = self.prefix(example)
+        rows = len(prefix.starts)
+        steps = self.network.known if self.network.regression else 1
+        if self.network.per_position and not self.network.decodes:
+            positions = torch.zeros(rows, 1, dtype=torch.long, device=prefix.starts.device)
+            prefix = self.prefix({**example, LABEL_POSITIONS: positions})
+        tokens = torch.zeros(rows, steps, dtype=torch.long, device=prefix.starts.device)
+        return prefix, Continuation.pack(tokens, torch.full((rows,), steps, device=tokens.device))
+
+
+def _place_in(network: TensorModule, at: str) -> tuple[TensorPlace, bool]:
+    """Return the place of a name, and whether its states have positions.
+
+    Raises:
+        InvalidArgument: There is no such submodule, it is never called or more than once, or it has no state that can
+            be swapped there.
+    """
+    there = submodules(network.module)
+    name = PlaceName(at) if at in there else PlaceName.parse(at)
+    submodule = lookup(f"site of {network.name}", name.path, there)
+    calls: list[Call] = []
+    hook = submodule.register_forward_hook(
+        lambda _, args, kwargs, output: calls.append(Call(args, kwargs, output)), with_kwargs=True
+    )
+    try:
+        with torch.no_grad():
+            network(network.example)
+    finally:
+        hook.remove()
+    try:
+        require_one_call(calls, name.path)
+        rows = len(next(iter(network.example.values())))
+        entry = TensorPlace(submodule, PlaceName(name.path, name.side), calls[0], (rows,)).entry
+        has_positions = len(entry) == 2 and not network.whole
+        leading = (rows, entry[0]) if has_positions else (rows,)
+        return TensorPlace(submodule, name, calls[0], leading), has_positions
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{network.name}: {error}") from None
+
+
+def _places(network: TensorModule) -> dict[str, SiteFactory]:
+    """Return the outputs of all submodules."""
+    return {path: partial(TensorSite, at=path) for path in submodules(network.module)}
+
+
+def _parse(network: TensorModule, at: str) -> SiteFactory:
+    """Return the place that a name with a side or a slice means."""
+    lookup(f"site of {network.name}", PlaceName.parse(at).path, submodules(network.module))
+    return partial(TensorSite, at=at)
+
+
+register_site(TensorModule, _places, _parse)
