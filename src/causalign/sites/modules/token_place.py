@@ -23,16 +23,22 @@ class TokenPlace(Place):
         super().__init__(submodule, self._tensor.width)
 
     @override
-    def reading(self) -> AbstractContextManager[list[Float[Tensor, "trials time width"]]]:
-        return self._tensor.reading()
+    def reading(self, shape: tuple[int, int]) -> AbstractContextManager[list[Float[Tensor, "trials time width"]]]:
+        return self._tensor.reading(shape)
 
     @override
     @contextmanager
-    def swapping(self, position: Int[Tensor, " trials"], states: Float[Tensor, "trials ... width"]) -> Iterator[None]:
+    def swapping(
+        self,
+        shape: tuple[int, int],
+        position: Int[Tensor, " trials"],
+        states: Float[Tensor, "trials ... width"],
+        before: int = 0,
+    ) -> Iterator[None]:
         stepwise = states.dim() == 3
         steps = torch.arange(states.shape[1], device=states.device) if stepwise else position[:, None]
         trial, step = (steps <= position[:, None]).nonzero(as_tuple=True)
         values = states[trial, step] if stepwise else states
-        where = (trial, step if stepwise else position)
-        with self._tensor.writing(lambda own: own.index_put(where, values.to(own.dtype))):
+        where = (trial, before + (step if stepwise else position))
+        with self._tensor.writing(shape, lambda own: own.index_put(where, values.to(own.dtype))):
             yield
