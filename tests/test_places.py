@@ -190,6 +190,16 @@ def test_names_of_no_place_are_refused_in_one_line(at: str) -> None:
     assert all(weight.requires_grad for weight in model.parameters())
 
 
+def test_a_name_that_stands_for_a_slice_may_be_sliced_again() -> None:
+    head = PlaceName("o_proj", "input", 24, 32)
+    assert str(PlaceName.parse("head.3[2:-1]").within(head)) == "o_proj:input[26:31]"
+    assert str(PlaceName.parse("mlp[:4]").within(PlaceName("layers.0.mlp"))) == "layers.0.mlp[:4]"
+    with pytest.raises(ca.CausalignError, match=r"^head.3\[0:9\] reaches beyond the state, whose width is 8"):
+        PlaceName.parse("head.3[0:9]").within(head)
+    with pytest.raises(ca.CausalignError, match=r"^head.3:input is no place: head.3 stands for o_proj:input\[24:32\]"):
+        PlaceName.parse("head.3:input").within(head)
+
+
 def test_a_call_without_a_tensor_argument_has_no_input() -> None:
     class Bias(nn.Module):
         def __init__(self) -> None:
@@ -225,9 +235,9 @@ def test_a_tensor_place_needs_no_tokens() -> None:
     place = TensorPlace(module[0], PlaceName("0", start=4, stop=-4), call, (3,))
     assert place.width == 2 * 4 * 4 - 8
     other = drawn(3, place.width)
-    with place.reading() as read, torch.no_grad():
+    with place.reading((3,)) as read, torch.no_grad():
         module(images)
-    with place.writing(lambda own: 2 * own + other), torch.no_grad():
+    with place.writing((3,), lambda own: 2 * own + other), torch.no_grad():
         found = module(images)
     plain = functional.conv2d(images, module[0].weight, module[0].bias).flatten(1).detach()
     torch.testing.assert_close(read[0], plain[:, 4:-4])

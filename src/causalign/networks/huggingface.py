@@ -12,6 +12,7 @@ from typing_extensions import override
 from causalign.errors import InvalidArgument
 from causalign.networks.base import Network
 from causalign.networks.initialisation import untrained_copy
+from causalign.networks.module import ModuleNetwork
 from causalign.networks.token_ids import require_distinct, require_known
 from causalign.tasks.base import Task
 from causalign.tasks.no_task import NoTask
@@ -69,6 +70,9 @@ class HuggingFace(Network):
     """
 
     architecture = "huggingface"
+    tolerance: float | None = None
+    """The largest difference between the logits of a resumed run and of the plain run, as a share of the largest logit;
+    `None` for that of the site."""
 
     def __init__(
         self,
@@ -120,6 +124,10 @@ class HuggingFace(Network):
         before = torch.tensor(self.prompt, dtype=tokens.dtype, device=tokens.device).expand(len(tokens), -1)
         logits: Tensor = self.model(input_ids=torch.cat([before, tokens], dim=1), use_cache=False).logits
         return logits[:, len(self.prompt) :]
+
+    def as_module(self) -> ModuleNetwork:
+        """Return the model as a module that is run as a whole, with the same weights, for places found by hooks."""
+        return ModuleNetwork(self.model, self.task, self._ids, self.name, self.tolerance, prompt=self.prompt)
 
     @property
     def layers(self) -> list[nn.Module]:

@@ -1,6 +1,6 @@
 """A user-supplied module as a network."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -36,6 +36,7 @@ class ModuleNetwork(Network):
         name: The module's name in results. By default the name of its class.
         tolerance: The largest difference between the logits of a resumed run and of the plain run, as a share of the
             largest logit.
+        prompt: Ids that are read before every trial. Positions are counted from the first token after the prompt.
 
     Raises:
         InvalidArgument: The module is in training mode, is compiled by `torch.jit`, has no weights, is quantized, is on
@@ -52,13 +53,15 @@ class ModuleNetwork(Network):
         tokens: Mapping[str, int] | None = None,
         name: str | None = None,
         tolerance: float | None = None,
+        *,
+        prompt: Sequence[int] = (),
     ) -> None:
         module = unwrap(module)
         name = name or type(module).__name__
         ids, task = with_pad({} if tokens is None else tokens, name), task or NoTask()
         super().__init__(Vocabulary(tuple(ids)), task, width=0)  # every site has its own width
         self.name = name
-        self.tolerance = tolerance
+        self.tolerance, self.prompt = tolerance, tuple(prompt)
         require_sound(module, self.name)
         task.vocabulary.within(ids, whose=self.name)
         self._ids, self.module = ids, module
@@ -103,7 +106,8 @@ class ModuleNetwork(Network):
     @override
     def untrained(self, seed: int) -> "ModuleNetwork":
         module = untrained_copy(self.module, seed, self.name)
-        return ModuleNetwork(module, self.task, self._ids, f"untrained:{self.name}/{seed}", self.tolerance)
+        name = f"untrained:{self.name}/{seed}"
+        return ModuleNetwork(module, self.task, self._ids, name, self.tolerance, prompt=self.prompt)
 
     @property
     @override
@@ -124,7 +128,14 @@ class ModuleNetwork(Network):
 
     @override
     def forward(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time vocabulary"]:
-        return logits_of(run(self.module, tokens, self.name), self.name)
+        return logits_of(run(self.module, self._prompted(tokens), self.name), self.name)[:, len(self.prompt) :]
+
+    def _prompted(self, tokens: Int[Tensor, "trials time"]) -> Int[Tensor, "trials longer"]:
+        """Return the tokens with the prompt before them."""
+        if not self.prompt:
+            return tokens
+        before = torch.tensor(self.prompt, dtype=tokens.dtype, device=tokens.device)
+        return torch.cat([before.expand(len(tokens), -1), tokens], dim=1)
 
     def before_head(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time features"]:
         """Return the input of the head.
@@ -135,7 +146,8 @@ class ModuleNetwork(Network):
             InvalidArgument: The module does not run its head on these tokens.
         """
         assert self.head is not None
-        return run_to_head(self.head, lambda: run(self.module, tokens, self.name), self.name)
+        features = run_to_head(self.head, lambda: run(self.module, self._prompted(tokens), self.name), self.name)
+        return features[:, len(self.prompt) :]
 
 
 def unwrap(module: Any) -> nn.Module:

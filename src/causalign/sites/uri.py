@@ -21,6 +21,8 @@ from causalign.tasks.in_context import InContext
 ZOO, HUGGING_FACE = "zoo:", "hf:"
 DESCRIPTION = ".toml"
 
+_WITHIN = re.compile(r"layer\.\d+\..+|(?!layer)\w+\..+|.*[:\[].*")  # parts of a layer, paths, inputs and slices
+
 
 def open_site(reference: str, *, with_task: bool = True) -> Readable:
     """Open the site that a reference names.
@@ -30,6 +32,8 @@ def open_site(reference: str, *, with_task: bool = True) -> Readable:
     | `zoo:multi-object/gru/1@hidden` | A shipped network. Without a seed, the network of seed 0. |
     | `path/to/a/saved/network@embedding` | A saved network. |
     | `hf:PATH@layer.3` | A language model on the in-context task. |
+    | `hf:PATH@layer.3.mlp`, `hf:PATH@layer.3.head.2` | Its MLP, one of its heads. |
+    | `hf:PATH@model.layers.2.mlp:input[0:16]` | A slice of the input of any submodule. |
     | `FILE.toml` | A recording that the file describes. |
 
     Without `@PLACE` the site is the hidden state, or the embedding of a language model. Options follow the network.
@@ -61,13 +65,16 @@ def describe_site(reference: str) -> SiteDescription | None:
     """Describe the site that a reference to a language model names, without reading weights.
 
     Returns:
-        The description, or `None` for other references.
+        The description, or `None` for other references: also for places other than the residual stream,
+        which are run by hooks.
 
     Raises:
         InvalidArgument: There is no such model, or it has no such site.
     """
     named, at = _parted(reference)
     if reference.endswith(DESCRIPTION) or not named.startswith(HUGGING_FACE):
+        return None
+    if _WITHIN.fullmatch(at):
         return None
     path, task, options = _language_model(named)
     return SiteDescription.of(ModelConfiguration(path, task, **options), at)

@@ -9,10 +9,11 @@ from functools import partial
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import override
 
-from causalign.errors import CausalignError, InvalidArgument, lookup
+from causalign.errors import CausalignError, InvalidArgument, unknown
+from causalign.networks.huggingface import HuggingFace
 from causalign.networks.module import ModuleNetwork, submodules
 from causalign.networks.site_registry import SiteFactory, register_site
 from causalign.sites.base import Continuation, Places, Site
@@ -24,6 +25,7 @@ from causalign.sites.modules.place_name import PlaceName
 from causalign.sites.modules.recurrence_shortcut import RecurrenceShortcut
 from causalign.sites.modules.recurrent_place import RecurrentPlace
 from causalign.sites.prefix import Prefix
+from causalign.sites.transformers.decoder_parts import decoder_parts
 from causalign.tasks.base import Task
 from causalign.tasks.no_task import NoTask
 
@@ -39,37 +41,41 @@ class ModuleSite(Site):
     swaps verify these shortcuts: they must reproduce the run of the whole module.
 
     Args:
-        network: The module as a network.
+        network: The module as a network, or a model of Hugging Face.
         task: The task whose trials the site reads.
-        at: The name of the place, as `PlaceName` reads it.
+        at: The name of the place.
+        place: The place that the name stands for. By default the name itself, as `PlaceName` reads it.
 
     Raises:
         InvalidArgument: There is no such place, the module does not predict next tokens, or the submodule has no state
             that can be swapped there.
     """
 
-    network: ModuleNetwork
+    network: ModuleNetwork | HuggingFace
 
-    def __init__(self, network: ModuleNetwork, task: Task, *, at: str) -> None:
-        self._place = place_in(network, at)
+    def __init__(
+        self, network: ModuleNetwork | HuggingFace, task: Task, *, at: str, place: PlaceName | None = None
+    ) -> None:
+        self._module = network if isinstance(network, ModuleNetwork) else network.as_module()
+        self._place = place_in(self._module, at if place is None else place)
         self._bind(network, at, task, self._place.width)
         if network.tolerance is not None:
             self.tolerance = network.tolerance
         self._to_head = self._from_swap = False
         self._alone: RecurrenceShortcut | None = None
         tokens = sample_inputs(self, 0)
-        require_next_tokens(network, tokens, self.absolute_tolerance(torch.ones(1)))
+        require_next_tokens(self._module, tokens, self.absolute_tolerance(torch.ones(1)))
         self._to_head = self._heads(tokens)
         check(self)
-        if isinstance(self._place, RecurrentPlace):
+        if isinstance(self._place, RecurrentPlace) and not self._module.prompt:
             self._find_shortcut(self._place)
 
     def _heads(self, tokens: Int[Tensor, "trials time"]) -> bool:
         """Whether a run that ends before the last layer calls the submodule."""
-        if self.network.head is None:
+        if self._module.head is None:
             return False
-        with self._place.reading() as states, torch.no_grad():
-            self.network.before_head(tokens)
+        with self._place.reading(self._shape(tokens)) as states, torch.no_grad():
+            self._module.before_head(tokens)
         return len(states) == 1
 
     @torch.no_grad()
@@ -117,10 +123,10 @@ class ModuleSite(Site):
     def read(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time width"]:
         parts = []
         for part in tokens.split(max(1, _AT_ONCE // tokens.shape[1])):
-            with self._place.reading() as states:
+            with self._place.reading(self._shape(part)) as states:
                 self._run(part)
             require_one_call(states, self.at)
-            parts.append(states[0])
+            parts.append(states[0][:, len(self._module.prompt) :])
         return torch.cat(parts)
 
     @override
@@ -162,7 +168,7 @@ class ModuleSite(Site):
         if self._place.carries:
             return super().run_from_positions(prefix, places, states, continuation)
         tokens = self._laid_out(prefix, places, torch.zeros_like(places.position), continuation)
-        with self._place.swapping(places.positions, states):
+        with self._place.swapping(self._shape(tokens), places.positions, states, len(self._module.prompt)):
             features = self._run(tokens)
         return features[continuation.trial, places.position[continuation.trial] + continuation.step]
 
@@ -189,29 +195,56 @@ class ModuleSite(Site):
         continuation: Continuation,
     ) -> Float[Tensor, "tokens features"]:
         """Return the features of the continuation, in a run with these states at (or stepwise, up to) the positions."""
-        with self._place.swapping(position, states):
+        with self._place.swapping(self._shape(tokens), position, states, len(self._module.prompt)):
             features = self._run(tokens)
         return features[continuation.trial, position[continuation.trial] + continuation.step]
 
+    def _shape(self, tokens: Int[Tensor, "trials time"]) -> tuple[int, int]:
+        """Return the numbers of trials and of tokens that the module reads, the prompt included."""
+        return len(tokens), len(self._module.prompt) + tokens.shape[1]
+
     def _run(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time features"]:
-        features: Tensor = self.network.before_head(tokens) if self._to_head else self.network(tokens)
+        features: Tensor = self._module.before_head(tokens) if self._to_head else self._module(tokens)
         return features
 
     @override
     def read_out(self, features: Float[Tensor, "tokens features"]) -> Float[Tensor, "tokens vocabulary"]:
-        head = self.network.head if self._to_head else None
+        head = self._module.head if self._to_head else None
         return features if head is None else head(features)
 
 
-def _places(network: ModuleNetwork) -> dict[str, SiteFactory]:
-    """Return the outputs of all submodules."""
-    return {path: partial(ModuleSite, at=path) for path in submodules(network.module)}
+def places_of(module: nn.Module) -> dict[str, SiteFactory]:
+    """Return the parts of a language model by uniform names, and the outputs of all submodules by path.
+
+    Args:
+        module: The module that the network runs.
+    """
+    parts = {at: partial(ModuleSite, at=at, place=place) for at, place in decoder_parts(module).places.items()}
+    return {**parts, **{path: partial(ModuleSite, at=path) for path in submodules(module)}}
 
 
-def _parse(network: ModuleNetwork, at: str) -> SiteFactory:
-    """Return the place that a name with a side or a slice means."""
-    lookup(f"site of {network.name}", PlaceName.parse(at).path, submodules(network.module))
-    return partial(ModuleSite, at=at)
+def parse_place(network: ModuleNetwork | HuggingFace, module: nn.Module, at: str) -> SiteFactory:
+    """Return the place that a name with a side or a slice means.
+
+    Args:
+        network: The network.
+        module: The module that the network runs.
+        at: The name.
+
+    Raises:
+        InvalidArgument: There is no such place.
+    """
+    name, parts = PlaceName.parse(at), decoder_parts(module)
+    if name.path in submodules(module):
+        return partial(ModuleSite, at=at)
+    if name.path in parts.places:
+        return partial(ModuleSite, at=at, place=name.within(parts.places[name.path]))
+    parts.require(at, network.name)
+    raise unknown(f"site of {network.name}", name.path, {**parts.places, **submodules(module)})
 
 
-register_site(ModuleNetwork, _places, _parse)
+register_site(
+    ModuleNetwork,
+    lambda network: places_of(network.module),
+    lambda network, at: parse_place(network, network.module, at),
+)

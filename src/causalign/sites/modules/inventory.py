@@ -50,19 +50,21 @@ def sites_of(module: Any) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).astype({"width": "Int64", "input_width": "Int64"})
 
 
-def place_in(network: ModuleNetwork, at: str) -> Place:
+def place_in(network: ModuleNetwork, at: str | PlaceName) -> Place:
     """Return the place of a name.
 
     Args:
         network: The module as a network.
-        at: The name: the path of a submodule, its side, and a slice.
+        at: The name: the path of a submodule, its side, and a slice; or these taken apart.
 
     Raises:
         InvalidArgument: There is no such submodule, it is never called or more than once, or it has no state that can
             be swapped there.
     """
     there = submodules(network.module)
-    name = PlaceName(at) if at in there else PlaceName.parse(at)  # a path may have a colon in it
+    if isinstance(at, str):
+        at = PlaceName(at) if at in there else PlaceName.parse(at)  # a path may have a colon in it
+    name = at
     submodule = lookup(f"site of {network.name}", name.path, there)
     try:
         return _place(name, submodule, _calls(network.module, [name.path], network.name)[name.path])

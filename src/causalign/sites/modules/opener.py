@@ -6,15 +6,14 @@ from typing import Any
 from torch import nn
 
 from causalign import tasks
-from causalign.errors import CausalignError, InvalidArgument, lookup
+from causalign.errors import CausalignError, InvalidArgument
 from causalign.networks.base import Network
 from causalign.networks.huggingface import HuggingFace, is_supported
-from causalign.networks.module import ModuleNetwork, require_sound, submodules, unwrap
-from causalign.networks.site_registry import site_factories
+from causalign.networks.module import ModuleNetwork, require_sound, unwrap
 from causalign.networks.tensor_module import Output, TensorModule, reads_whole_inputs
 from causalign.sites.base import Site, SiteType
 from causalign.sites.checks import check
-from causalign.sites.modules.place_name import PlaceName
+from causalign.sites.modules.hooks import ModuleSite
 from causalign.tasks.base import Task
 
 
@@ -69,19 +68,15 @@ def _in_hugging_face(
     name: str | None,
     tolerance: float | None,
 ) -> Site:
-    """Open a place in the residual stream by the adapter of Hugging Face models, and any other place by hooks."""
+    """Open a place in a model of Hugging Face that has an adapter."""
     require_sound(model, name or type(model).__name__)
-    network, paths = HuggingFace(model, task, tokens, name), submodules(model)
-    layers = {f"layer.{n}": layer for n, layer in enumerate(network.layers, start=1)}
-    table = {**paths, **site_factories(network)}
-    found = table[at] if at in table else lookup(f"site of {network.name}", PlaceName.parse(at).path, table)
-    at = next((place for place, layer in layers.items() if layer is found), at) if at in table else at
-    if at not in site_factories(network):
-        return ModuleNetwork(model, task, tokens, network.name, tolerance).site(at)
-    site = network.site(at)
-    if tolerance is not None:
-        site.tolerance = tolerance
-    check(site)
+    network = HuggingFace(model, task, tokens, name)
+    network.tolerance = tolerance
+    site: Site = network.site(at)
+    if not isinstance(site, ModuleSite):  # which has been checked
+        if tolerance is not None:
+            site.tolerance = tolerance
+        check(site)
     return site
 
 

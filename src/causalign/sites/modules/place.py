@@ -21,19 +21,29 @@ class Place(ABC):
         self.submodule, self.width = submodule, width
 
     @abstractmethod
-    def reading(self) -> AbstractContextManager[list[Float[Tensor, "trials time width"]]]:
-        """Open a context that yields a list, to which every call of the submodule appends its states."""
+    def reading(self, shape: tuple[int, int]) -> AbstractContextManager[list[Float[Tensor, "trials time width"]]]:
+        """Open a context that yields a list, to which every call of the submodule appends its states.
+
+        Args:
+            shape: The numbers of trials and of tokens of the run, a prompt included.
+        """
 
     @abstractmethod
     def swapping(
-        self, position: Int[Tensor, "trials ..."], states: Float[Tensor, "trials ... width"]
+        self,
+        shape: tuple[int, int],
+        position: Int[Tensor, "trials ..."],
+        states: Float[Tensor, "trials ... width"],
+        before: int = 0,
     ) -> AbstractContextManager[None]:
         """Open a context in which states are swapped.
 
         Args:
+            shape: The numbers of trials and of tokens of the run, a prompt included.
             position: The position of each trial's swap, or of each of its swaps, `[trials, swaps]`.
             states: The swapped states: `[trials, width]` at the positions; `[trials, swaps, width]` at several; or,
                 stepwise, `[trials, steps, width]` at all positions up to one.
+            before: The number of tokens that the module reads before position 0.
         """
 
 

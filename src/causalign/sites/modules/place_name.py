@@ -63,13 +63,19 @@ class PlaceName:
     def within(self, other: "PlaceName") -> "PlaceName":
         """Return the place that this name means where its path stands for another place.
 
+        A slice of a slice counts from the start of the latter.
+
         Raises:
-            InvalidArgument: Both this name and the other one have a slice, or this one asks for the input of a place
-                that is an input or a slice.
+            InvalidArgument: This name asks for the input of a place, or its slice is empty or reaches beyond the other.
         """
-        if self.side == INPUT or (self.is_sliced and other.is_sliced):
-            raise InvalidArgument(f"{self} is no place: {self.path} stands for {other}; name the place by the latter")
-        return replace(other, start=self.start, stop=self.stop) if self.is_sliced else other
+        if self.side == INPUT:
+            raise InvalidArgument(f"{self} is no place: {self.path} stands for {other}; name the input by its path")
+        if not self.is_sliced:
+            return other
+        if other.start is None or other.stop is None:
+            return replace(other, start=self.start, stop=self.stop)
+        part = self.coordinates(other.stop - other.start)
+        return replace(other, start=other.start + part.start, stop=other.start + part.stop)
 
     def coordinates(self, width: int) -> slice:
         """Return the slice of a state, its ends counted from 0.

@@ -69,7 +69,7 @@ class RecurrentPlace(Place):
 
     @override
     @contextmanager
-    def reading(self) -> Iterator[list[Float[Tensor, "trials time width"]]]:
+    def reading(self, shape: tuple[int, int]) -> Iterator[list[Float[Tensor, "trials time width"]]]:
         states: list[Tensor] = []
 
         def read(rnn: nn.Module, args: Any, options: Any, _: Any) -> None:
@@ -133,7 +133,14 @@ class RecurrentPlace(Place):
 
     @override
     @contextmanager
-    def swapping(self, position: Int[Tensor, " trials"], states: Float[Tensor, "trials width"]) -> Iterator[None]:
+    def swapping(
+        self,
+        shape: tuple[int, int],
+        position: Int[Tensor, " trials"],
+        states: Float[Tensor, "trials width"],
+        before: int = 0,
+    ) -> Iterator[None]:
+        position = position + before
         received: list[tuple[Tensor, Tensor]] = []
 
         def shorten(rnn: nn.Module, args: Any, options: Any) -> tuple[Any, Any]:
@@ -146,13 +153,15 @@ class RecurrentPlace(Place):
             inputs, whole = received.pop()
             return self._gone_on(rnn, inputs, output[0], position, whole)
 
-        before = self.submodule.register_forward_pre_hook(shorten, with_kwargs=True)
-        after = self.submodule.register_forward_hook(go_on)
+        hooks = [
+            self.submodule.register_forward_pre_hook(shorten, with_kwargs=True),
+            self.submodule.register_forward_hook(go_on),
+        ]
         try:
             yield
         finally:
-            before.remove()
-            after.remove()
+            for hook in hooks:
+                hook.remove()
 
     def _filled(
         self,

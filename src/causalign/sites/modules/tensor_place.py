@@ -34,8 +34,8 @@ class TensorPlace:
 
     The input is the first tensor argument of the call, positional or keyword, in the order of the submodule's
     signature. The output is the first floating-point tensor with the leading dimensions, alone or within a tuple or a
-    dict. All other dimensions are flattened. A slice is a slice of the flattened state; a write leaves its other
-    coordinates as they are.
+    dict. Trials and time may be flattened into one dimension. All other dimensions are flattened. A slice is a slice of
+    the flattened state; a write leaves its other coordinates as they are.
 
     Args:
         submodule: The submodule.
@@ -73,34 +73,41 @@ class TensorPlace:
         return sorted(kwargs, key=lambda each: self._order.get(each, len(self._order)))
 
     @contextmanager
-    def reading(self) -> Iterator[list[Float[Tensor, "*leading width"]]]:
-        """Open a context that yields a list, to which every call of the submodule appends its state."""
+    def reading(self, leading: tuple[int, ...]) -> Iterator[list[Float[Tensor, "*leading width"]]]:
+        """Open a context that yields a list, to which every call of the submodule appends its state.
+
+        Args:
+            leading: The sizes of the leading dimensions in this run.
+        """
         states: list[Tensor] = []
 
         def read(state: Tensor) -> None:
             states.append(state.clone())  # later modules may work in place
 
-        with self._hooked(read):
+        with self._hooked(leading, read):
             yield states
 
     @contextmanager
     def writing(
-        self, change: Callable[[Float[Tensor, "*leading width"]], Float[Tensor, "*leading width"]]
+        self,
+        leading: tuple[int, ...],
+        change: Callable[[Float[Tensor, "*leading width"]], Float[Tensor, "*leading width"]],
     ) -> Iterator[None]:
         """Open a context in which every call of the submodule uses a changed state.
 
         Args:
+            leading: The sizes of the leading dimensions in this run.
             change: A function from the state to the state that takes its place. It must not work in place.
         """
-        with self._hooked(change):
+        with self._hooked(leading, change):
             yield
 
     @contextmanager
-    def _hooked(self, use: Callable[[Tensor], Tensor | None]) -> Iterator[None]:
+    def _hooked(self, leading: tuple[int, ...], use: Callable[[Tensor], Tensor | None]) -> Iterator[None]:
         """Open a context in which every state is passed to `use`, and replaced where that returns another one."""
 
         def replaced(value: Any) -> Tensor | None:
-            whole = self._leaf.get(value, self.name)
+            whole = self._leaf.get(value, leading, self.name)
             new = use(whole[..., self._part])
             if new is None or new.shape[-1] == whole.shape[-1]:
                 return new
@@ -139,7 +146,7 @@ class _Leaf:
     index: int
     """The index of the tensor among the leaves of the containers."""
     dims: tuple[int, ...]
-    """The dimensions of the tensor that are the leading ones of the state."""
+    """The dimensions of the tensor that are the leading ones of the state; none if they are flattened."""
     entry: torch.Size
     """The shape of one entry's state."""
 
@@ -147,7 +154,7 @@ class _Leaf:
     def within(cls, value: Any, leading: tuple[int, ...]) -> "_Leaf | None":
         """Return the first floating-point tensor that has the leading dimensions."""
         for index, leaf in enumerate(pytree.tree_flatten(value)[0]):
-            if isinstance(leaf, Tensor) and (dims := _dims(leaf, leading)):
+            if isinstance(leaf, Tensor) and (dims := _dims(leaf, leading)) is not None:
                 return cls.at(index, dims, leaf)
         return None
 
@@ -157,17 +164,20 @@ class _Leaf:
         for index, leaf in enumerate(pytree.tree_flatten(value)[0]):
             if isinstance(leaf, Tensor):
                 dims = _dims(leaf, leading)
-                return cls.at(index, dims, leaf) if dims else None
+                return None if dims is None else cls.at(index, dims, leaf)
         return None
 
     @classmethod
     def at(cls, index: int, dims: tuple[int, ...], leaf: Tensor) -> "_Leaf":
         """Return the location of a tensor whose leading dimensions are known."""
-        return cls(index, dims, torch.Size(size for n, size in enumerate(leaf.shape) if n not in dims))
+        others = dims or (0,)
+        return cls(index, dims, torch.Size(size for n, size in enumerate(leaf.shape) if n not in others))
 
-    def get(self, value: Any, name: PlaceName) -> Float[Tensor, "*leading width"]:
+    def get(self, value: Any, leading: tuple[int, ...], name: PlaceName) -> Float[Tensor, "*leading width"]:
         """Return the state. The state of each entry is flattened."""
         leaf: Tensor = pytree.tree_flatten(value)[0][self.index]
+        if not self.dims and len(leaf) == math.prod(leading):
+            return leaf.unflatten(0, leading)
         states = leaf.movedim(self.dims, tuple(range(len(self.dims)))).flatten(len(self.dims))
         if states.shape[-1] != self.entry.numel():
             raise InvalidArgument(
@@ -182,7 +192,8 @@ class _Leaf:
         Values without the tensor are passed on as they are, because some containers, such as caches, have an identity.
         """
         old = pytree.tree_flatten(list(values))[0][self.index]
-        new = states.unflatten(-1, self.entry).movedim(tuple(range(len(self.dims))), self.dims)
+        shaped = states.unflatten(-1, self.entry)
+        new = shaped.movedim(tuple(range(len(self.dims))), self.dims) if self.dims else shaped.flatten(0, 1)
         changed = []
         for value in values:
             leaves, containers = pytree.tree_flatten(value)
@@ -195,9 +206,14 @@ class _Leaf:
 def _dims(leaf: Tensor, leading: tuple[int, ...]) -> tuple[int, ...] | None:
     """Return which dimensions of a tensor are the leading ones; `None` if it is not of that shape.
 
-    They come first. Trials and time may be transposed, and may stand behind the streams of a model with several.
+    They come first. Trials and time may be transposed or flattened, and may stand behind the streams of a model with
+    several.
     """
-    if leaf.dim() <= len(leading) or not leaf.is_floating_point() or not math.prod(leaf.shape):
+    if not leaf.is_floating_point() or not leaf.numel():
+        return None
+    if len(leading) == 2 and leaf.dim() == 2 and len(leaf) == math.prod(leading):
+        return ()
+    if leaf.dim() <= len(leading):
         return None
     orders = [tuple(range(len(leading)))]
     if len(leading) == 2:

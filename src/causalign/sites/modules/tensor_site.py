@@ -73,7 +73,7 @@ class TensorSite(Site):
         step = max(1, _AT_ONCE // max(each[0].numel() for each in inputs.values()))
         parts = []
         for part in torch.arange(rows).split(step):
-            with self._place.reading() as states:
+            with self._place.reading((len(part),)) as states:
                 self.network({name: each[part] for name, each in inputs.items()})
             require_one_call(states, self.at)
             parts.append(states[0] if self.has_positions else states[0][:, None])
@@ -126,7 +126,7 @@ class TensorSite(Site):
             entries = (trial, position) if self.has_positions else (trial,)
             return own.index_put(entries, values.to(own.dtype))
 
-        with self._place.writing(change):
+        with self._place.writing((len(places.trial),), change):
             return self.plain(prefix, places.trial, continuation)
 
     def plain(

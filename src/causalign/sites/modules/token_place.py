@@ -23,16 +23,21 @@ class TokenPlace(Place):
         super().__init__(submodule, self._tensor.width)
 
     @override
-    def reading(self) -> AbstractContextManager[list[Float[Tensor, "trials time width"]]]:
-        return self._tensor.reading()
+    def reading(self, shape: tuple[int, int]) -> AbstractContextManager[list[Float[Tensor, "trials time width"]]]:
+        return self._tensor.reading(shape)
 
     @override
     @contextmanager
     def swapping(
-        self, position: Int[Tensor, "trials ..."], states: Float[Tensor, "trials ... width"]
+        self,
+        shape: tuple[int, int],
+        position: Int[Tensor, "trials ..."],
+        states: Float[Tensor, "trials ... width"],
+        before: int = 0,
     ) -> Iterator[None]:
         trial, step, values = swap_entries(position, states)
-        with self._tensor.writing(lambda own: own.index_put((trial, step), values.to(own.dtype))):
+        where = (trial, before + step)
+        with self._tensor.writing(shape, lambda own: own.index_put(where, values.to(own.dtype))):
             yield
 
 

@@ -9,7 +9,9 @@ from typing_extensions import override
 
 from causalign.errors import InvalidArgument
 from causalign.networks.huggingface import HuggingFace
+from causalign.networks.module import submodules
 from causalign.networks.site_registry import SiteFactory, register_site
+from causalign.sites.modules.hooks import parse_place, places_of
 from causalign.sites.transformers.attention import (
     AttentionFunction,
     FullAttention,
@@ -101,9 +103,20 @@ class HuggingFaceResidual(ResidualStream):
 
 
 def _places(network: HuggingFace) -> dict[str, SiteFactory]:
-    """Return the sites of a model: the residual stream before the first and after every layer."""
-    names = {"embedding": 0} | {f"layer.{n}": n for n in range(1, len(network.layers) + 1)}
-    return {at: partial(HuggingFaceResidual, at=at, layer=layer) for at, layer in names.items()}
+    """Return the sites of a model.
+
+    The residual stream is run on from the swap, also where it is named by the path of a layer. All other places are
+    found by hooks.
+    """
+    layers = {id(layer): n for n, layer in enumerate(network.layers, start=1)}
+    depths = {path: layers[id(each)] for path, each in submodules(network.model).items() if id(each) in layers}
+    depths |= {"embedding": 0, "layer.0": 0} | {f"layer.{n}": n for n in layers.values()}
+    stream = {path: partial(HuggingFaceResidual, at=_name(n), layer=n) for path, n in depths.items()}
+    return {**places_of(network.model), **stream}
 
 
-register_site(HuggingFace, _places)
+def _name(depth: int) -> str:
+    return f"layer.{depth}" if depth else "embedding"
+
+
+register_site(HuggingFace, _places, lambda network, at: parse_place(network, network.model, at))
