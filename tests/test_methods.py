@@ -51,12 +51,14 @@ def tiny_sites(at: str, count: int = 2, architecture: str = "gru", task: str = "
 @pytest.mark.parametrize("architecture", ["gru", "lstm", "transformer"])
 def test_every_method_runs_end_to_end(method: Method, architecture: str) -> None:
     sites = tiny_sites("embedding" if method.stepwise else "hidden", method.n_sites, architecture)
-    alignment = ca.align(sites, method=method.label, rank=2, **SMALL)
+    rank: dict[str, Any] = {} if method.rank else {"rank": 2}
+    alignment = ca.align(sites, method=method.label, **rank, **SMALL)
     objectives = method.objectives(method.n_sites)
     assert alignment.record.config.method == method
     assert len(alignment.iia) == len(objectives)
     assert len(alignment.untrained) == len(method.untrained(method.n_sites))
-    assert [a_map.frame.shape for a_map in alignment.maps] == [(site.width, 2) for site in sites]
+    shapes = [(site.width, alignment.record.rank if method.rank else 2) for site in sites]
+    assert [a_map.frame.shape for a_map in alignment.maps] == shapes
     assert alignment.worst_iia == alignment.iia["iia"].min()
     assert alignment.record.steps == (2 if method.searches else 0)
     not_run = not all(objective.runs_target for objective in objectives.values())
@@ -418,6 +420,7 @@ def smallest_rank(
         16,
         SearchConfig(),
         silent,
+        lambda maps, gate, steps: Scores(maps, scores, stops or {}),
     )
     return SmallestRank(0.03).find(searches)
 

@@ -21,9 +21,11 @@ from .errors import (
     SearchWarning,
 )
 from .maps.base import AlignmentMap
+from .maps.features import Features
 from .methods.base import Method
 from .methods.clmas import CLMAS
 from .methods.das import DAS
+from .methods.dbm import DBM
 from .methods.mas import MAS
 from .methods.procrustes import Procrustes
 from .methods.registry import METHODS, register_method
@@ -37,6 +39,7 @@ from .planning.estimate import Estimate, estimate
 from .recordings.preprocessing import Preprocess, Preprocessing
 from .scoring.comparison import compare
 from .scoring.metrics import RowOutputs
+from .search.boundary_rank import BoundaryRank
 from .search.config import SearchConfig
 from .search.objectives import Objective
 from .search.rank_selection import BestRank, SmallestRank
@@ -52,18 +55,21 @@ from .version import __version__
 __all__ = [
     "CLMAS",
     "DAS",
+    "DBM",
     "MAS",
     "METHODS",
     "Alignment",
     "AlignmentConfig",
     "AlignmentMap",
     "BestRank",
+    "BoundaryRank",
     "CausalignError",
     "CounterfactualRows",
     "Counterfactuals",
     "DataWarning",
     "Direction",
     "Estimate",
+    "Features",
     "FileFormatError",
     "InvalidArgument",
     "LatentStitch",

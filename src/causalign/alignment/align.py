@@ -14,7 +14,7 @@ import torch
 from causalign.alignment.caveats import score_caveats
 from causalign.alignment.config import AlignmentConfig
 from causalign.alignment.controls import control_scores, require_controllable
-from causalign.alignment.fit import Splits, new_search
+from causalign.alignment.fit import Splits, rank_searches
 from causalign.alignment.request import Request
 from causalign.alignment.result import Alignment
 from causalign.alignment.schema import ControlScore
@@ -24,11 +24,10 @@ from causalign.callbacks import Callback, chain
 from causalign.config_model import with_fields
 from causalign.counterfactuals.dataset import Counterfactuals
 from causalign.errors import InvalidArgument, OutOfMemory, SearchWarning
-from causalign.maps.base import AlignmentMap
 from causalign.progress import progress_bars
 from causalign.run_context import RunContext
-from causalign.search.rank_selection import FixedRank, RankSearches, RankTrial
-from causalign.search.search import Search, SearchResult
+from causalign.search.rank_selection import RankTrial
+from causalign.search.search import SearchResult
 from causalign.search.stop_reason import StopReason
 from causalign.sites.readable import Readable
 from causalign.timer import Timer
@@ -74,7 +73,7 @@ def align(
         splits = request.rows(context)
         with timer("search"):
             found, ranks = _search(request, splits, context)
-        request = replace(request, rank=FixedRank(found.maps[0].rank))
+        request = replace(request, rank=request.rank.at(found.maps[0].rank))
         with timer("evaluate"):
             scores = alignment_scores(request, found.maps, splits)
             accuracy = request.data.accuracy(context)
@@ -125,17 +124,7 @@ def config_of(config: AlignmentConfig | None, fields: dict[str, Any]) -> Alignme
 
 def _search(request: Request, splits: Splits, context: RunContext) -> tuple[SearchResult, list[RankTrial]]:
     """Search at the rank, or ranks, that the configuration asks for."""
-
-    def begin(maps: Sequence[AlignmentMap]) -> Search:
-        return new_search(request, splits, maps)
-
-    def starting_maps(rank: int) -> list[AlignmentMap]:
-        return request.starting_maps(rank, context)
-
-    searches = RankSearches(
-        begin, starting_maps, lambda: request.means(context), request.full_rank, request.search, context.callback
-    )
-    found, ranks = request.rank.find(searches)
+    found, ranks = request.rank.find(rank_searches(request, splits, context))
     return found if request.method.searches else replace(found, stopped=StopReason.CLOSED_FORM), ranks
 
 

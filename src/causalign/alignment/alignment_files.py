@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from pydantic import ValidationError
 from torch import Tensor
 
@@ -15,6 +14,7 @@ from causalign.alignment.schema import SCHEMA_VERSION, AlignmentSummary
 from causalign.errors import FileFormatError, invalid
 from causalign.files import output_folder, read_tensors, write_tensors, write_text
 from causalign.maps.base import AlignmentMap
+from causalign.maps.feature_map import Encoder, FeatureMap
 from causalign.recordings.affine_transformer import AffineTransformer
 from causalign.recordings.preprocessing import Preprocessing
 
@@ -38,13 +38,14 @@ def write_alignment(parts: SavedParts, folder: Path) -> None:
         FileFormatError: The folder cannot be written.
     """
     output_folder(folder, RESULT, MAPS, ROWS)
-    tensors = {f"maps.{index}.frame": each.frame for index, each in enumerate(parts.maps)}
+    tensors = {
+        f"maps.{index}.{name}": tensor
+        for index, each in enumerate(parts.maps)
+        for name, tensor in each.tensors().items()
+    }
     for index, step in enumerate(parts.preprocessing):
         saved = {} if step is None else step.tensors()
         tensors |= {f"preprocessing.{index}.{name}": tensor for name, tensor in saved.items()}
-    tensors |= {
-        f"maps.{index}.scale": torch.as_tensor(each.scale, dtype=torch.float64) for index, each in enumerate(parts.maps)
-    }
     parts.outcomes.save(folder)
     write_tensors(folder / MAPS, tensors, _header(parts.record))
     write_text(folder / RESULT, parts.record.model_dump_json(indent=2) + "\n")
@@ -62,10 +63,7 @@ def read_alignment(folder: Path) -> SavedParts:
     if header != _header(record):
         raise FileFormatError(f"{folder / MAPS} is not of the alignment in {RESULT}: {header}, not {_header(record)}")
     try:
-        maps = tuple(
-            AlignmentMap(tensors[f"maps.{index}.frame"], float(tensors[f"maps.{index}.scale"]))
-            for index in range(len(record.sites))
-        )
+        maps = tuple(_map(tensors, f"maps.{index}.") for index in range(len(record.sites)))
     except KeyError as missing:
         raise FileFormatError(
             f"{folder / MAPS}: no entry {missing}, though {RESULT} has {len(record.sites)} sites"
@@ -78,6 +76,22 @@ def read_alignment(folder: Path) -> SavedParts:
             )
         each.require_map(f"{folder / MAPS}, {site.name}")
     return SavedParts(maps, record, RowOutcomes.load(folder), _preprocessing(tensors, record, folder))
+
+
+def _map(tensors: Mapping[str, Tensor], prefix: str) -> AlignmentMap:
+    """Return the map with this prefix.
+
+    Raises:
+        KeyError: A tensor is missing.
+    """
+    frame, scale = tensors[f"{prefix}frame"], float(tensors[f"{prefix}scale"])
+    if f"{prefix}features" not in tensors:
+        return AlignmentMap(frame, scale)
+    encoder = None
+    if f"{prefix}encoder" in tensors:
+        weight, bias, relu = (tensors[prefix + name] for name in ("encoder", "bias", "relu"))
+        encoder = Encoder(weight, bias, bool(relu))
+    return FeatureMap(frame, scale, features=tensors[f"{prefix}features"], encoder=encoder)
 
 
 def _header(record: AlignmentSummary) -> dict[str, str]:

@@ -17,11 +17,14 @@ from causalign.methods.base import Method
 from causalign.methods.mas import MAS
 from causalign.methods.registry import SHORTHANDS, method_of
 from causalign.search.config import SearchConfig
-from causalign.search.rank_selection import AUTO, FixedRank, RankSelection, rank_selection_of
+from causalign.search.rank_notation import AUTO, BOUNDARY, rank_selection_of
+from causalign.search.rank_selection import FixedRank, RankSelection
 from causalign.tasks.variable import FULL, Variable
 
 CLOSED_FORM = "closed-form"
 STARTS = (CLOSED_FORM, "paired", "random")
+FEATURES = "features"
+"""The start of a method that swaps features which it does not train."""
 SAVED: Mapping[str, bool] = {"saved": True}
 """The validation context in which a method of an unknown class is read rather than refused."""
 
@@ -56,6 +59,7 @@ _RANK_SCHEMA = {
         {"type": "integer", "minimum": 1},
         {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1},
         {"const": AUTO},
+        {"const": BOUNDARY},
         {
             "type": "object",
             "required": ["candidates"],
@@ -63,6 +67,17 @@ _RANK_SCHEMA = {
             "additionalProperties": False,
         },
         {"type": "object", "required": ["tolerance"], "properties": {"tolerance": {"type": "number"}}},
+        {
+            "type": "object",
+            "properties": {
+                "max_rank": {"type": ["integer", "null"]},
+                "boundary_weight": {"type": "number"},
+                "boundary_steps": {"type": ["integer", "null"]},
+                "boundary_temperatures": {"type": ["array", "null"], "items": {"type": "number"}},
+            },
+            "minProperties": 1,
+            "additionalProperties": False,
+        },
     ]
 }
 
@@ -88,10 +103,11 @@ class AlignmentConfig(ConfigModel):
     `count[1..10]`. Several name one for each site. Only for rows that are drawn from tasks."""
     method: MethodField = MAS()
     """The method: an object such as `MAS(latent_weight=1)`, a table of its name and parameters, or a name: `mas`,
-    `mas-stepwise`, `clmas`, `das`, `das-stepwise`, `stitch`, `latent-stitch` or `procrustes`."""
+    `mas-stepwise`, `clmas`, `das`, `das-stepwise`, `dbm`, `dbm-pca`, `stitch`, `latent-stitch` or `procrustes`."""
     rank: RankField = FixedRank(16)
     """The dimensions of the aligned subspace: a number; several, of which the best on validation is taken
-    (`BestRank`); or `auto`, the smallest within a tolerance of the best (`SmallestRank`)."""
+    (`BestRank`); `auto`, the smallest within a tolerance of the best (`SmallestRank`); or `boundary`, which is learned
+    by gradient descent (`BoundaryRank`). The method `dbm` finds its own."""
     parametrization: str = DEFAULT
     """The parametrization of the maps: `gram-schmidt`, `expm`, `cayley` or `householder`."""
     scale: bool = True

@@ -7,7 +7,7 @@ direction that does not improve would end its search.
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from causalign.alignment.fit import new_search
+from causalign.alignment.fit import rank_searches
 from causalign.alignment.request import Request
 from causalign.alignment.schema import ControlScore
 from causalign.alignment.scoring import scores_without_baseline
@@ -65,8 +65,7 @@ def control_scores(request: Request, steps: int, context: RunContext) -> Iterato
         own = replace(context, callback=report, timer=Timer())
         changed = control(same_steps)
         splits = changed.rows(own)
-        starting_maps = changed.starting_maps(max(changed.rank.ranks(changed.full_rank)), own)
-        found = new_search(changed, splits, starting_maps).go_on(changed.search.max_steps, report)
+        found, _ = changed.rank.find(rank_searches(changed, splits, own))
         if found.stopped == StopReason.INTERRUPTED:
             return
         for score in scores_without_baseline(changed, found.maps, splits["test"]):

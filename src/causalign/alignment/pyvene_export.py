@@ -4,8 +4,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from causalign.errors import MissingDependency
+from causalign.errors import InvalidArgument, MissingDependency
 from causalign.maps.base import AlignmentMap
+from causalign.maps.feature_map import FeatureMap
 
 
 def to_pyvene(of: AlignmentMap) -> Any:
@@ -19,8 +20,11 @@ def to_pyvene(of: AlignmentMap) -> Any:
         of: The alignment map of the network.
 
     Raises:
+        InvalidArgument: The map reads features by an encoder, which pyvene's intervention has not.
         MissingDependency: pyvene is not installed.
     """
+    if isinstance(of, FeatureMap) and of.encoder is not None:
+        raise InvalidArgument(f"pyvene's LowRankRotatedSpaceIntervention has no encoder, and the map has one: {of}")
     if find_spec("pyvene") is None:
         raise MissingDependency("this needs pyvene: pip install pyvene")
     made = import_module("pyvene").LowRankRotatedSpaceIntervention(embed_dim=of.width, low_rank_dimension=of.rank)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from causalign.alignment.config import CLOSED_FORM, DRAWN, STARTS, AlignmentConfig
+from causalign.alignment.config import CLOSED_FORM, DRAWN, FEATURES, STARTS, AlignmentConfig
 from causalign.alignment.schema import Counts
 from causalign.callbacks import Callback
 from causalign.counterfactuals.dataset import Counterfactuals
@@ -17,6 +17,8 @@ from causalign.counterfactuals.rows import CounterfactualRows
 from causalign.errors import InvalidArgument, lookup, unknown
 from causalign.maps import parametrization
 from causalign.maps.base import AlignmentMap, TrainableMap, random_frame, require_rank
+from causalign.maps.constant_map import ConstantMap
+from causalign.maps.feature_basis import FeatureBasis
 from causalign.methods.base import Method
 from causalign.methods.registry import require_own_name
 from causalign.random_streams import torch_stream
@@ -45,7 +47,7 @@ class Request:
     """The objective of each trained direction."""
     rank: RankSelection
     start: str
-    """The start of the search: `closed-form`, `paired` or `random`."""
+    """The start of the search: `closed-form`, `paired`, `random`, or `features` where the method has its own."""
     search: SearchConfig
     notes: tuple[str, ...] = ()
     """Notes on data that were left out, assumed or filled in, one sentence each."""
@@ -61,7 +63,9 @@ class Request:
         sites, method = rows.sites, config.method
         objectives = _objectives(method, len(sites))
         _require_run(method, objectives, sites)
-        _require_ranks(config.rank, method, objectives, sites)
+        _require_features(config, sites)
+        rank = method.rank or config.rank
+        _require_ranks(rank, method, objectives, sites)
         _require_alike("on one device", [str(site.device) for site in sites])
         precisions = [str(_at_least_single(site)) for site in sites]  # of maps, and so of swaps
         _require_alike("of one precision", precisions)
@@ -69,7 +73,7 @@ class Request:
         rows.check(method.stepwise, config.seed)
         start, notes = _start(rows, config)
         search = config.search if method.searches else config.search.replace(max_steps=0)
-        return cls(rows, config, objectives, config.rank, start, search, (*rows.notes, *notes))
+        return cls(rows, config, objectives, rank, start, search, (*rows.notes, *notes))
 
     @property
     def method(self) -> Method:
@@ -143,7 +147,12 @@ class Request:
         return splits
 
     def starting_maps(self, rank: int, context: RunContext) -> list[AlignmentMap]:
-        """Return the map of each site from which a search at a rank starts."""
+        """Return the map of each site from which a search at a rank starts: of all features, if the method has them.
+
+        A random start has so many of the features.
+        """
+        if self.method.basis is not None:
+            return self._feature_maps(self.method.basis, rank, context)
         if self.start == "random":
             frames = [
                 random_frame(site.width, rank, torch_stream(self.seed, "start", index))
@@ -153,6 +162,19 @@ class Request:
         paired = self.data.paired_states(context) if self.start == "paired" else self.means(context)
         return generalized_procrustes(paired, rank, self.config.scale)
 
+    def _feature_maps(self, basis: FeatureBasis, rank: int, context: RunContext) -> list[AlignmentMap]:
+        maps = list[AlignmentMap]()
+        for index, site in enumerate(self.sites):
+
+            def states(index: int = index) -> Float[Tensor, "states width"]:
+                return self.data.paired_states(context)[index]
+
+            whole = basis.feature_map(site.width, states)
+            order = torch.randperm(whole.rank, generator=torch_stream(self.seed, "start", index))
+            kept = torch.isin(torch.arange(whole.rank), order[:rank])
+            maps.append(whole.part(kept.to(whole.frame.device)) if self.start == "random" else whole)
+        return maps
+
     def means(self, context: RunContext) -> list[Float[Tensor, "values _"]]:
         """Return the mean states of each site by value of the variable, or by label."""
         return self.data.class_means(self.method.stepwise, context)
@@ -160,10 +182,10 @@ class Request:
     def trainable(self, maps: Sequence[AlignmentMap]) -> list[TrainableMap]:
         """Return trainable maps that start at `maps`, on each site's device, in its precision or at least float32."""
         kind = parametrization(self.config.parametrization)
-        return [
-            kind(AlignmentMap(each.frame.to(site.device, _at_least_single(site)), each.scale), self.config.scale)
-            for each, site in zip(maps, self.sites, strict=True)
-        ]
+        there = [each.to(site.device, _at_least_single(site)) for each, site in zip(maps, self.sites, strict=True)]
+        if self.method.basis is not None:
+            return [ConstantMap(each) for each in there]
+        return [kind(each, self.config.scale) for each in there]
 
 
 def dataset_of(data: Counterfactuals | Sequence[Readable] | Readable, config: AlignmentConfig) -> Counterfactuals:
@@ -205,8 +227,8 @@ def _objectives(method: Method, n_sites: int) -> Mapping[Direction, Objective]:
 
 def _start(data: Counterfactuals, config: AlignmentConfig) -> tuple[str, tuple[str, ...]]:
     """Return the start of the search, and a note if the default is not available."""
-    own = config.method.start
-    if own is not None and own not in STARTS:
+    own = config.method.start if config.method.basis is None else FEATURES
+    if own is not None and own not in (*STARTS, FEATURES):
         raise unknown(f"start of {config.method.label}", own, STARTS)
     if own is not None and config.start not in (None, own):
         raise InvalidArgument(f"{config.method.label} starts from {own}: leave start={config.start!r} out")
@@ -229,6 +251,8 @@ def _require_ranks(
     rank: RankSelection, method: Method, objectives: Mapping[Direction, Objective], sites: Sequence[Readable]
 ) -> None:
     """Check that every rank fits every site, and that the search has an IIA if ranks are compared by it."""
+    if rank.trains and not method.searches:
+        raise InvalidArgument(f"{rank} is learned in the search, and {method.label} has none")
     if rank.compares_iia and not (method.searches and any(each.runs_target for each in objectives.values())):
         raise InvalidArgument(f"{rank} compares ranks by the IIA in the search, and {method.label} has none")
     for site in sites:
@@ -236,9 +260,29 @@ def _require_ranks(
             require_rank(each, site.width, site.name)
 
 
+def _require_features(config: AlignmentConfig, sites: Sequence[Readable]) -> None:
+    """Check that the features fit the sites, and that nothing is set that only matters to maps that are trained."""
+    method, usual = config.method, AlignmentConfig()
+    if method.basis is None:
+        return
+    for site in sites:
+        method.basis.require_width(site.width, site.name)
+    for part, default, names in (
+        (config, usual, ("parametrization", "scale", *(("rank",) if method.rank else ()))),
+        (config.search, usual.search, ("optimizer", "learning_rate")),
+    ):
+        for name in names:
+            if getattr(part, name) != getattr(default, name):
+                raise InvalidArgument(
+                    f"{method.label} trains no map and finds how many features are swapped: leave {name} out"
+                )
+
+
 def _require_fitting_search(config: AlignmentConfig, objectives: Mapping[Direction, Objective]) -> None:
     """Check that the optimizer trains the parametrization, and that `target_iia` can be reached."""
     kind, search = parametrization(config.parametrization), config.search
+    if config.method.searches:
+        (config.method.rank or config.rank).require_steps(search)
     if search.optimizer is not None:
         lookup(f"optimizer of {kind.name}", search.optimizer, kind.learning_rates)
     if search.target_iia is None:

@@ -179,9 +179,10 @@ class AlignmentSummary(_Part):
     variable: str | tuple[str, ...]
     """The variable that was swapped, or one for each site where they differ."""
     rank: int
-    """The dimension of the subspace. If several ranks were tried, the one that was selected."""
+    """The dimension of the subspace, or the number of features that are swapped. If several ranks were tried, the one
+    that was selected."""
     start: str
-    """The start of the search: `closed-form`, `paired` or `random`."""
+    """The start of the search: `closed-form`, `paired`, `random`, or `features` where the method has its own."""
     data: str
     """The fingerprint of the counterfactual dataset."""
     notes: tuple[str, ...] = ()
@@ -235,8 +236,23 @@ class AlignmentSummary(_Part):
         return min(self.iia, key=lambda score: score.iia, default=None)
 
     @property
+    def keeps_last(self) -> bool:
+        """Whether the maps of the last evaluation were kept, in place of those of the best."""
+        return (self.config.method.rank or self.config.rank).keeps_last
+
+    @property
+    def extent(self) -> str:
+        """The rank in words: `rank 16`, or how many features are swapped."""
+        basis = self.config.method.basis
+        return (
+            f"rank {self.rank}" if basis is None else f"{self.rank} of {basis.size(self.sites[0].width)} {basis.noun}"
+        )
+
+    @property
     def best(self) -> Evaluation:
         """The evaluation whose maps were kept."""
+        if self.keeps_last:
+            return self.history[-1]
         return reduce(lambda best, each: each if each.better_than(best) else best, self.history)
 
     @property

@@ -13,7 +13,9 @@ from causalign.alignment.config import AlignmentConfig
 from causalign.alignment.table_spec import TableSpec
 from causalign.counterfactuals.dataset import Counterfactuals
 from causalign.errors import InvalidArgument
-from causalign.search.rank_selection import FixedRank, SmallestRank, rank_selection_of
+from causalign.search.boundary_rank import BoundaryRank
+from causalign.search.rank_notation import rank_selection_of
+from causalign.search.rank_selection import FixedRank, RankSelection, SmallestRank
 from causalign.sites.base import Site
 from causalign.sites.readable import Readable
 from causalign.sites.uri import open_site
@@ -112,13 +114,17 @@ def _as_table(path: tuple[str, ...], value: object) -> dict[str, Any]:
         return {"name": value or "mas"}
     if path[0] != "rank":
         return {}
-    selection = (
-        SmallestRank() if value is None and path[1] == "tolerance" else rank_selection_of(value or FixedRank(16))
-    )
+    selection = _selection_with(path[1]) if value is None else rank_selection_of(value)
     table = selection.declaration
     if not isinstance(table, Mapping) or path[1] not in table:
         raise InvalidArgument(
-            "tolerance belongs to the rank auto, and trial_steps to several ranks such as 16,32; "
-            f"found {path[1]} with the rank {value}"
+            "tolerance belongs to the rank auto, and trial_steps to several ranks such as 16,32, and max_rank and "
+            f"boundary_... to the rank boundary; found {path[1]} with the rank {value}"
         )
     return dict(table)
+
+
+def _selection_with(parameter: str) -> RankSelection:
+    """The rank selection that a parameter alone stands for."""
+    kinds: tuple[SmallestRank | BoundaryRank, ...] = (SmallestRank(), BoundaryRank())
+    return next((each for each in kinds if parameter in each.declaration), FixedRank(16))

@@ -19,13 +19,12 @@ from causalign.alignment.table_spec import TableSpec
 from causalign.config_model import ConfigModel
 from causalign.methods.registry import METHODS
 from causalign.search.config import SearchConfig
-from causalign.search.rank_selection import BestRank, SmallestRank
+from causalign.search.rank_notation import RANKS
 
 _NAMES = {"sites": "site"}
 """The names of options that differ from those of their fields. Such an option is repeated for several values."""
 _NESTED: Mapping[str, tuple[type[ConfigModel], str]] = {"search": (SearchConfig, ""), "data": (TableSpec, "data_")}
 """The fields that are configurations themselves, with their class and the prefix of their options."""
-_RANKS = (BestRank, SmallestRank)
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def _options() -> Iterator[Option]:
         else:
             yield _option(_NAMES.get(name, name), (name,), field)
     yield from _parameters("method", tuple(METHODS.values()))
-    yield from _parameters("rank", _RANKS)
+    yield from _parameters("rank", RANKS)
 
 
 def _option(name: str, path: tuple[str, ...], field: FieldInfo) -> Option:

@@ -58,7 +58,7 @@ def show_alignment(alignment: Alignment) -> None:
     for score in record.untrained:
         direction = " -> ".join(letters.get(name, name) for name in (score.source, score.target))
         console.print(f"{direction} was not trained: {score.iia:.3f} ({score.ci_low:.3f} to {score.ci_high:.3f})")
-    how = f"  ({record.method}, rank {record.rank}, {record.steps} steps, {record.seconds.total:.1f} s)"
+    how = f"  ({record.method}, {record.extent}, {record.steps} steps, {record.seconds.total:.1f} s)"
     worst = record.worst
     headline = "No direction can be run" if worst is None else f"Worst direction: {worst.iia:.3f}"
     baseline = "" if worst is None else f", {worst.no_swap:.3f} with nothing swapped"

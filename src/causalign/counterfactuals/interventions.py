@@ -30,8 +30,8 @@ def interchange(
     target's map has a mask, only the share that it names of each coordinate is replaced.
     """
     source_states, target_states = source_states.to(source.frame.dtype), target_states.to(target.frame.dtype)
-    taken = (source.scale / target.scale) * (source_states @ source.frame)
-    return target_states + target.masked(taken - target_states @ target.frame) @ target.frame.mT
+    taken = (source.scale / target.scale) * source.coordinates(source_states)
+    return target_states + target.masked(taken - target.coordinates(target_states)) @ target.frame.mT
 
 
 def replace(
@@ -41,7 +41,7 @@ def replace(
     source: AlignmentMap,
 ) -> Float[Tensor, "*rows target"]:
     """Replace the whole state by the mapped source state, h' = c V_t V_s^T h_s: model stitching at the maps' rank."""
-    taken = (source.scale / target.scale) * (source_states.to(source.frame.dtype) @ source.frame)
+    taken = (source.scale / target.scale) * source.coordinates(source_states.to(source.frame.dtype))
     return target.masked(taken) @ target.frame.mT
 
 

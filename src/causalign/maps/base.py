@@ -2,17 +2,18 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from operator import index
 from typing import ClassVar, SupportsIndex, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from causalign.errors import FileFormatError, InvalidArgument
+from causalign.maps.gate import Gate
 
 Array = TypeVar("Array", np.ndarray, Tensor)
 _ORTHONORMAL = 1e-3  # tolerance of V^T V, far above the error of single precision
@@ -61,7 +62,7 @@ class AlignmentMap:
             InvalidArgument: The states are neither an array nor a tensor, or have another width.
         """
         tensor = self._checked(states, self.width, "states", "width")
-        return like(states, self.scale * (tensor @ self.frame.to(tensor.dtype)))
+        return like(states, self.scale * self.coordinates(tensor))
 
     def lift(self, coordinates: Array) -> Array:
         """Return the states within the subspace that have these coordinates, V z / a.
@@ -77,6 +78,22 @@ class AlignmentMap:
         """
         tensor = self._checked(coordinates, self.rank, "coordinates", "rank")
         return like(coordinates, (tensor / self.scale) @ self.frame.mT.to(tensor.dtype))
+
+    def coordinates(self, states: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows rank"]:
+        """Return the coordinates of states before they are scaled, V^T h."""
+        return states @ self.frame.to(states.dtype)
+
+    def part(self, kept: Bool[Tensor, " rank"]) -> "AlignmentMap":
+        """Return the map onto some of the coordinates, all of which are swapped."""
+        return replace(self, frame=self.frame[:, kept], mask=None)
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> "AlignmentMap":
+        """Return the map on a device, in a precision."""
+        return replace(self, frame=self.frame.to(device, dtype))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the tensors by which a saved map is read again."""
+        return {"frame": self.frame, "scale": torch.as_tensor(self.scale, dtype=torch.float64)}
 
     def _checked(self, values: object, size: int, what: str, name: str) -> Tensor:
         if not isinstance(values, np.ndarray | Tensor):
@@ -111,7 +128,8 @@ class AlignmentMap:
     def frozen(self) -> "AlignmentMap":
         """Return a copy of the map that is detached from the search, with the scale as a float."""
         mask = None if self.mask is None else self.mask.detach().clone()
-        return AlignmentMap(self.frame.detach().clone(), float(torch.as_tensor(self.scale).detach()), mask)
+        scale = float(torch.as_tensor(self.scale).detach())
+        return replace(self, frame=self.frame.detach().clone(), scale=scale, mask=mask)
 
     def masked(self, coordinates: Float[Tensor, "*rows rank"]) -> Float[Tensor, "*rows rank"]:
         """Return the share of each coordinate that is swapped: the mask times the coordinates.
@@ -144,6 +162,8 @@ class TrainableMap(nn.Module, ABC):
         super().__init__()
         log_scale = torch.tensor(float(start.scale), device=start.frame.device).log()
         self.log_scale = nn.Parameter(log_scale) if train_scale else None
+        self.gate: Gate | None = None
+        """The gate of the coordinates, which several maps may share. `None` swaps all of them."""
 
     @abstractmethod
     def frame(self) -> Float[Tensor, "width rank"]:
@@ -151,7 +171,18 @@ class TrainableMap(nn.Module, ABC):
 
     def forward(self) -> AlignmentMap:
         """Return the map, differentiable in the parameters."""
-        return AlignmentMap(self.frame(), 1.0 if self.log_scale is None else self.log_scale.exp())
+        scale = 1.0 if self.log_scale is None else self.log_scale.exp()
+        return AlignmentMap(self.frame(), scale, None if self.gate is None else self.gate())
+
+    def result(self) -> AlignmentMap:
+        """Return the map that a search would end with now: detached, and cut to the coordinates that the gate keeps."""
+        current = self().frozen()
+        return current if self.gate is None else current.part(self.gate.kept())
+
+
+def gates_of(maps: Sequence[TrainableMap]) -> list[Gate]:
+    """Return the gates of some maps, each once."""
+    return list(dict.fromkeys(each.gate for each in maps if each.gate is not None))
 
 
 def require_rank(rank: object, width: int, where: str) -> None:

@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 from causalign.counterfactuals.direction import Direction
 from causalign.counterfactuals.interventions import Swap, interchange
 from causalign.errors import InvalidArgument
+from causalign.maps.feature_basis import FeatureBasis
 from causalign.search.objectives import Objective
+from causalign.search.rank_selection import RankSelection
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,16 @@ class Method(ABC):
     def untrained(self, n_sites: int) -> list[Direction]:  # noqa: ARG002
         """Return the directions among so many sites that are scored without having been trained."""
         return []
+
+    @property
+    def basis(self) -> FeatureBasis | None:
+        """The features that the search begins at and does not train. `None` where it trains the maps."""
+        return None
+
+    @property
+    def rank(self) -> RankSelection | None:
+        """The rank selection that belongs to the method. `None` takes that of the configuration."""
+        return None
 
     @property
     def intervention(self) -> Swap:

@@ -10,18 +10,22 @@ from causalign.errors import InvalidArgument, lookup, unknown
 from causalign.methods.base import Method
 from causalign.methods.clmas import CLMAS
 from causalign.methods.das import DAS
+from causalign.methods.dbm import DBM
 from causalign.methods.mas import MAS
 from causalign.methods.procrustes import Procrustes
 from causalign.methods.stitch import LatentStitch, Stitch
 from causalign.search.objectives import Objective
 
-METHODS: dict[str, type[Method]] = {kind.name: kind for kind in (MAS, CLMAS, DAS, Stitch, LatentStitch, Procrustes)}
+METHODS: dict[str, type[Method]] = {
+    kind.name: kind for kind in (MAS, CLMAS, DAS, DBM, Stitch, LatentStitch, Procrustes)
+}
 """The classes of methods by name."""
 
 SHORTHANDS: dict[str, Mapping[str, Any]] = {
     **{name: {} for name in METHODS},
     "mas-stepwise": {"name": "mas", "stepwise": True},
     "das-stepwise": {"name": "das", "stepwise": True},
+    "dbm-pca": {"name": "dbm", "features": "pca"},
 }
 """The strings that stand for methods, and the parameters that they stand for."""
 

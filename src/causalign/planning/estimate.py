@@ -15,7 +15,7 @@ from typing import Any
 
 from causalign.alignment.align import config_of
 from causalign.alignment.config import AlignmentConfig
-from causalign.alignment.fit import Splits
+from causalign.alignment.fit import Splits, gated_maps
 from causalign.alignment.request import Request
 from causalign.alignment.schema import Counts
 from causalign.callbacks import Callback, ProgressUpdate, silent
@@ -272,7 +272,10 @@ def _steps(request: Request, splits: Splits, maps: Sequence[AlignmentMap], batch
             eval_every=max(1, steps),
             target_iia=None,
         )
-        found = search(problem, request.trainable(maps), config, numpy_stream(request.seed, "batches"), callback)
+        gate = request.rank.gate(maps[0].rank)
+        found = search(
+            problem, gated_maps(request, maps, gate), config, numpy_stream(request.seed, "batches"), callback
+        )
         if found.stopped == StopReason.INTERRUPTED:
             raise KeyboardInterrupt
 

@@ -5,11 +5,12 @@ maps in training --running average--> maps --outcomes of validation rows--> eval
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch.optim.swa_utils import AveragedModel
 
-from causalign.maps.base import AlignmentMap
+from causalign.maps.base import AlignmentMap, TrainableMap
 from causalign.scoring.iia import AT_ONCE, row_outcomes, worst
 from causalign.search.config import SearchConfig
 from causalign.search.problem import Problem
@@ -60,16 +61,16 @@ class EarlyStopping:
         self.history: list[Evaluation] = []
         self.since = 0
         """The step of the last improvement by `min_delta`, or of the last change of the batch size."""
-        self.maps = self._current()
+        self.maps = self.latest = self._current()
         self.best = self._improved = Evaluation(0, None, None, None)
 
     def _current(self) -> tuple[AlignmentMap, ...]:
         with torch.no_grad():
-            return tuple(average().frozen() for average in self._averaged)
+            return tuple(cast("TrainableMap", average.module).result() for average in self._averaged)
 
     def evaluate(self, step: int, loss: float | None) -> None:
         """Score the current maps on validation, and keep them if they are the best."""
-        maps = self._current()
+        maps = self.latest = self._current()
         evaluation = _evaluation(self._problem, maps, step, loss)
         if not self.history or evaluation.better_than(self.best):
             self.best, self.maps = evaluation, maps

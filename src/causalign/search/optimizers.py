@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from causalign.errors import lookup
-from causalign.maps.base import TrainableMap
+from causalign.maps.base import TrainableMap, gates_of
 
 OPTIMIZERS = ("muon", "adam")
 """The names of the optimizers."""
@@ -18,6 +18,8 @@ OPTIMIZERS = ("muon", "adam")
 
 class Optimizers:
     """The optimizers of some maps, each of which has its own.
+
+    Gates are trained by Adam, at a learning rate of their own.
 
     Args:
         maps: The maps to train.
@@ -30,6 +32,7 @@ class Optimizers:
 
     def __init__(self, maps: Sequence[TrainableMap], name: str | None, learning_rate: float | None) -> None:
         self._all = [each for trained in maps for each in _of(trained, name, learning_rate)]
+        self._all += [torch.optim.Adam(gate.parameters(), gate.learning_rate) for gate in gates_of(maps)]
 
     def step(self, loss: Tensor) -> None:
         """Take one gradient step on the loss."""
@@ -46,7 +49,10 @@ def _of(trained: TrainableMap, name: str | None, learning_rate: float | None) ->
     usual = lookup(f"optimizer of {trained.name}", name, rates)
     rate = usual if learning_rate is None else learning_rate
     matrices, others = list[nn.Parameter](), list[nn.Parameter]()
+    gated = set() if trained.gate is None else set(trained.gate.parameters())
     for parameter in trained.parameters():
+        if parameter in gated:
+            continue
         (matrices if name == "muon" and parameter.ndim == 2 else others).append(parameter)
     if matrices:
         yield torch.optim.Muon(matrices, rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from operator import index
 from typing import Any, SupportsIndex
 
@@ -11,13 +11,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from causalign.callbacks import Callback
-from causalign.errors import InvalidArgument, unknown
+from causalign.errors import InvalidArgument
 from causalign.maps.base import AlignmentMap
+from causalign.maps.gate import Gate
 from causalign.search.config import SearchConfig
 from causalign.search.search import Search, SearchResult
 from causalign.search.stop_reason import StopReason
-
-AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,14 @@ class RankSearches:
     """The least width of the sites."""
     config: SearchConfig
     callback: Callback
+    begin_gated: Callable[[Sequence[AlignmentMap], Gate, int], Search]
+    """Returns a search of these maps and of a gate that they share, in so many steps."""
+
+    def learn(self, maps: Sequence[AlignmentMap], gate: Gate, steps: int) -> SearchResult:
+        """Learn a gate to the end of its temperatures, and return the maps of the last step with a hard gate."""
+        search = self.begin_gated(maps, gate, steps)
+        search.go_on(steps, self.callback)
+        return search.latest
 
     def run(self, maps: Sequence[AlignmentMap]) -> SearchResult:
         """Search from these maps to the end."""
@@ -57,10 +64,29 @@ class RankSelection(ABC):
     """Whether ranks are compared by their IIA, so that a method without a search, or without a run, has none."""
     trial_steps: int = 0
     """Steps that each further rank takes."""
+    trains: bool = False
+    """Whether the rank is found by gradient descent, so that a method without a search has none."""
+    keeps_last: bool = False
+    """Whether the maps of the last evaluation are kept, in place of those of the best."""
 
     @abstractmethod
     def ranks(self, full_rank: int) -> tuple[int, ...]:
         """Return the ranks that searches begin at, in the order of trial."""
+
+    def require_steps(self, config: SearchConfig) -> None:  # noqa: B027 (most have none)
+        """Check that a search has the steps that the selection takes.
+
+        Raises:
+            InvalidArgument: It has not.
+        """
+
+    def gate(self, rank: int) -> Gate | None:  # noqa: ARG002
+        """Return a new gate of the coordinates of a rank, where the selection trains one."""
+        return None
+
+    def at(self, rank: int) -> "RankSelection":
+        """Return the selection with which the controls are scored, once a rank was found."""
+        return FixedRank(rank)
 
     @abstractmethod
     def find(self, searches: RankSearches) -> tuple[SearchResult, list[RankTrial]]:
@@ -86,7 +112,7 @@ class FixedRank(RankSelection):
     rank: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rank", _count("rank", self.rank))
+        object.__setattr__(self, "rank", whole_number("rank", self.rank))
 
     def ranks(self, full_rank: int) -> tuple[int, ...]:  # noqa: ARG002
         """Return the rank."""
@@ -125,9 +151,9 @@ class BestRank(RankSelection):
             raise InvalidArgument(
                 f"BestRank takes a list of ranks, such as BestRank([16, 32]); found {self.candidates!r}"
             )
-        ranks = tuple(dict.fromkeys(_count("rank", rank) for rank in self.candidates))
+        ranks = tuple(dict.fromkeys(whole_number("rank", rank) for rank in self.candidates))
         object.__setattr__(self, "candidates", ranks)
-        object.__setattr__(self, "trial_steps", _count("trial_steps", self.trial_steps))
+        object.__setattr__(self, "trial_steps", whole_number("trial_steps", self.trial_steps))
 
     def ranks(self, full_rank: int) -> tuple[int, ...]:  # noqa: ARG002
         """Return the candidates."""
@@ -152,7 +178,7 @@ class BestRank(RankSelection):
         else:
             found[best] = begun[best].go_on(config.max_steps, callback)
         tried = [each if candidate == best else _pruned(each, config) for candidate, each in enumerate(found)]
-        return found[best], [_trial(each) for each in tried] if len(self.candidates) > 1 else []
+        return found[best], [trial_of(each) for each in tried] if len(self.candidates) > 1 else []
 
     @property
     def declaration(self) -> dict[str, Any]:
@@ -202,55 +228,12 @@ class SmallestRank(RankSelection):
         best = found[_smallest_good(found, self.tolerance)]
         if _last(found).stopped == StopReason.INTERRUPTED:
             best = replace(best, stopped=StopReason.INTERRUPTED)
-        return best, [_trial(each) for each in found.values()]
+        return best, [trial_of(each) for each in found.values()]
 
     @property
     def declaration(self) -> dict[str, Any]:
         """The parameters."""
         return asdict(self)
-
-
-def rank_selection_of(given: object) -> RankSelection:
-    """Return the rank selection that a number, several numbers, a word, a table or an object stands for.
-
-    Args:
-        given: A whole number; several, or a string of several with commas, for `BestRank`; `"auto"` for `SmallestRank`;
-            a table of the parameters of either; or a `RankSelection`.
-
-    Raises:
-        InvalidArgument: It is something else.
-    """
-    if isinstance(given, RankSelection):
-        return given
-    if isinstance(given, Mapping):
-        return _of_table(given)
-    if hasattr(given, "tolist"):  # numpy and torch
-        given = given.tolist()
-    if isinstance(given, str) and given == AUTO:
-        return SmallestRank()
-    if isinstance(given, str) and all(part.strip().isdecimal() for part in given.split(",")):
-        ranks = [int(part) for part in given.split(",")]
-        return BestRank(tuple(ranks)) if len(ranks) > 1 else FixedRank(ranks[0])
-    if isinstance(given, list | tuple):
-        return BestRank(tuple(given))
-    if isinstance(given, SupportsIndex) and not isinstance(given, bool):
-        return FixedRank(index(given))
-    raise InvalidArgument(
-        f"rank is a whole number, several such as [16, 32], {AUTO!r}, BestRank(...) or SmallestRank(...); "
-        f"found {given!r}"
-    )
-
-
-def _of_table(given: Mapping[str, Any]) -> RankSelection:
-    kinds: tuple[type[BestRank] | type[SmallestRank], ...] = (BestRank, SmallestRank)
-    for kind in kinds:
-        names = {field.name for field in fields(kind)}
-        if given and set(given) <= names and (kind is SmallestRank or "candidates" in given):
-            return kind(**given)
-    if "trial_steps" in given and "candidates" not in given:
-        raise InvalidArgument("trial_steps belongs to several ranks, and there is none to choose from: name candidates")
-    known = [field.name for kind in kinds for field in fields(kind)]
-    raise unknown("parameter of rank", next((name for name in given if name not in known), str(dict(given))), known)
 
 
 def cut(maps: Sequence[AlignmentMap], means: Sequence[Float[Tensor, "classes _"]], rank: int) -> list[AlignmentMap]:
@@ -285,12 +268,17 @@ def _pruned(found: SearchResult, config: SearchConfig) -> SearchResult:
     return replace(found, stopped=StopReason.PRUNED) if paused else found
 
 
-def _trial(found: SearchResult) -> RankTrial:
+def trial_of(found: SearchResult) -> RankTrial:
+    """Return the rank that a search has tried, and its result on validation."""
     return RankTrial(found.maps[0].rank, found.best.worst_iia, found.steps, found.stopped)
 
 
-def _count(name: str, value: object) -> int:
-    """The value as Python's whole number, which it has to be, above 0."""
+def whole_number(name: str, value: object) -> int:
+    """Return a value as Python's whole number.
+
+    Raises:
+        InvalidArgument: It is not a whole number above 0.
+    """
     if not isinstance(value, SupportsIndex) or isinstance(value, bool) or index(value) < 1:
         raise InvalidArgument(f"{name} must be a whole number, at least 1; found {value!r}")
     return index(value)

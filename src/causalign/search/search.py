@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from causalign.callbacks import Callback, ProgressUpdate, silent
 from causalign.counterfactuals.direction import Direction
-from causalign.maps.base import AlignmentMap, TrainableMap
+from causalign.maps.base import AlignmentMap, TrainableMap, gates_of
 from causalign.search.config import SearchConfig
 from causalign.search.direction_sampling import sample_directions
 from causalign.search.early_stopping import EarlyStopping, Evaluation
@@ -81,9 +81,18 @@ class Search:
         stopped = self._stopped or StopReason.MAX_STEPS
         return SearchResult(stopping.maps, stopping.best, tuple(stopping.history), self._step, stopped)
 
+    @property
+    def latest(self) -> SearchResult:
+        """The result so far with the maps of the last evaluation, at which a gate came to its last temperature."""
+        stopping, stopped = self._stopping, self._stopped or StopReason.ANNEALED
+        last = stopping.history[-1] if stopping.history else stopping.best
+        return SearchResult(stopping.latest, last, tuple(stopping.history), self._step, stopped)
+
     def _take_step(self) -> float:
         """Take a step, evaluate where an evaluation is due, and return the loss."""
         self._step += 1
+        for gate in gates_of(self._maps):
+            gate.anneal(self._step / self._config.max_steps)
         batches = BatchPlan(self._batch_size, self._config.directions_per_site, self._rng)
         loss = _train_step(self._trained, self._maps, batches, self._optimizers)
         for average, each in zip(self._averaged, self._maps, strict=True):
@@ -135,7 +144,8 @@ class BatchPlan:
 def _train_step(problem: Problem, maps: Sequence[TrainableMap], batches: BatchPlan, optimizers: Optimizers) -> float:
     """Take one gradient step and return the loss.
 
-    Each objective is a mean over its directions, and the loss is their sum (equations 6, 7 and 9).
+    Each objective is a mean over its directions, and the loss is their sum (equations 6, 7 and 9). The penalties of
+    gates are minimized with it, and are no part of the loss that is returned.
     """
     current = [trainable() for trainable in maps]
     chosen = sample_directions(list(problem.train), len(problem.sites), batches.directions_per_site, batches.rng)
@@ -146,7 +156,7 @@ def _train_step(problem: Problem, maps: Sequence[TrainableMap], batches: BatchPl
             for into in _by_target(directions)
         ]
     ).sum()
-    optimizers.step(loss)
+    optimizers.step(torch.stack([loss, *(gate.penalty() for gate in gates_of(maps))]).sum())
     return float(loss.detach())
 
 

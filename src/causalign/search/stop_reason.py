@@ -13,6 +13,7 @@ class StopReason(StrEnum):
     DIVERGED = "diverged"
     CLOSED_FORM = "closed_form"
     PRUNED = "pruned"
+    ANNEALED = "annealed"
 
     @property
     def message(self) -> str:
@@ -32,5 +33,6 @@ _MESSAGES = {
     StopReason.INTERRUPTED: "was interrupted",
     StopReason.DIVERGED: "diverged: the loss is no longer finite; try a lower learning_rate",
     StopReason.CLOSED_FORM: "took no steps: the maps are a closed form",
+    StopReason.ANNEALED: "came to the end of its temperatures, where the mask decides what is swapped",
     StopReason.PRUNED: "was given up because another rank was better on validation",
 }
