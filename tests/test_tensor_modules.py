@@ -349,3 +349,44 @@ def test_rows_that_cannot_be_are_named(case: str, changes: dict[str, Any], messa
     _, given, site = dataset(CASES[case])
     with pytest.raises(ca.InvalidArgument, match=message):
         ca.Counterfactuals.from_arrays(site, **(given | changes))
+
+
+@pytest.mark.parametrize(
+    ("name", "above"),
+    [
+        ("vectors", True),
+        ("a vision transformer", True),
+        ("an encoder that classifies", True),
+        ("several inputs", False),
+    ],
+)
+def test_only_what_follows_is_run_where_that_is_exact(name: str, above: bool) -> None:
+    module, given, site = dataset(CASES[name])
+    assert site.how == ("runs what follows the layer" if above else "runs the whole module for every swap")
+    assert site.how in repr(site)
+    batch = all_rows(ca.Counterfactuals.from_arrays(site, **given))[Direction(0, 0)].take(torch.arange(4))
+    calls: list[str] = []
+    below = {"a vision transformer": "vit.layers.0.mlp", "several inputs": "left"}
+    path = below.get(name, "bert.encoder.layer.0.attention")
+    hook = module.get_submodule(path).register_forward_hook(lambda *_: calls.append(path))
+    run_interventions(site, [batch], [batch.source_states])
+    hook.remove()
+    assert len(calls) == (0 if above else 1)
+
+
+class Skipping(nn.Module):
+    """A list of layers whose first output is used again at the end, so that it cannot be skipped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(5, 5) for _ in range(3)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = self.layers[0](x)
+        logits: Tensor = self.layers[2](torch.tanh(self.layers[1](torch.tanh(first)))) + 3 * first
+        return logits
+
+
+def test_a_list_of_layers_with_a_path_around_is_run_whole() -> None:
+    site = ca.Site(seeded(Skipping), "layers.1", inputs=torch.randn(3, 5))
+    assert "runs the whole module for every swap" in repr(site)

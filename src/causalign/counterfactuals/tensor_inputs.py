@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from typing_extensions import override
 
@@ -26,9 +26,10 @@ from causalign.networks.example_inputs import DECODER_IDS, IDS, MASK, Tensors, f
 from causalign.run_context import RunContext
 from causalign.sites.base import Continuation, Places, Site
 from causalign.sites.modules.tensor_check import check_tensors
-from causalign.sites.modules.tensor_site import LABEL_POSITIONS, TensorSite
+from causalign.sites.modules.tensor_site import LABEL_POSITIONS, STATES, TensorSite
 from causalign.sites.prefix import Prefix
 from causalign.sites.readable import finite
+from causalign.storage import forget_mapped_pages
 
 _CHECKED = 16  # number of rows on which a site is checked
 _AT_ONCE = 256  # rows that are read or run together
@@ -100,17 +101,28 @@ class TensorInputs(Inputs):
         if stepwise:
             kept = np.arange(time) <= self.positions
         states = context.store.table([int(kept.sum()), site.width], site.dtype, site.device)
-        done = 0
+        whole, done = None, 0
+        if with_prefix and _tensor_site(site).keeps_states:
+            whole = context.store.table([len(self), self._count(site), site.width], site.dtype, site.device)
         for rows in torch.arange(len(self)).split(_AT_ONCE):
             found = finite(site.read({name: each[rows] for name, each in self.tensors.items()}), site)
             chosen = found[:, :time][torch.from_numpy(kept[rows.numpy()]).to(found.device)]
             states[done : done + len(chosen)] = chosen.to(states.device)
             done += len(chosen)
-        prefix = self._prefix(site) if with_prefix else None
+            if whole is not None:
+                whole[rows] = found.to(whole.device)
+            forget_mapped_pages()
+        prefix = self._prefix(site, whole) if with_prefix else None
         return unlabelled(site, self.positions, kept, states, prefix, stepwise=stepwise)
 
-    def _prefix(self, site: Site) -> Prefix:
+    def _count(self, site: Site) -> int:
+        """Return the number of positions of a state."""
+        return site.read({name: each[:1] for name, each in self.tensors.items()}).shape[1]
+
+    def _prefix(self, site: Site, states: Float[Tensor, "rows positions width"] | None = None) -> Prefix:
         tables = dict(self.tensors)
+        if _tensor_site(site).keeps_states:
+            tables[STATES] = site.read(self.tensors) if states is None else states
         if self.label_positions is not None:
             tables[LABEL_POSITIONS] = torch.from_numpy(self.label_positions).to(site.device)
         return site.prefix(tables)
@@ -171,7 +183,7 @@ class TensorInputs(Inputs):
         tensors = network.tensors(_named(site, supplied), f"{end}_inputs")
         rows = len(next(iter(tensors.values())))
         with torch.no_grad():
-            count = site.read({name: each[:1] for name, each in tensors.items()}).shape[1]
+            count = cls(tensors, np.zeros((rows, 1), dtype=np.int64))._count(site)
         mask = tensors.get(MASK)
         there = None if mask is None or mask.shape[1] != count else mask.cpu().numpy() != 0
         at = _within(f"{end}_positions", positions_of(end, supplied.positions, rows), count, there)

@@ -3,9 +3,12 @@
 inputs --module up to the place--> states [rows, positions, width]
 swapped states --the whole module on the target's inputs, with a hook at the place--> logits of every label
 
+In a list of layers, only those above the place are run, where that reproduces the run of the whole module.
+
 A state without positions, such as a hidden layer or a feature map, is one vector: position 0 of 1.
 """
 
+from contextlib import suppress
 from functools import partial
 
 import torch
@@ -13,22 +16,27 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from typing_extensions import override
 
-from causalign.errors import InvalidArgument, lookup
+from causalign.errors import CausalignError, InvalidArgument, lookup
 from causalign.networks.example_inputs import DECODER_IDS, Tensors
 from causalign.networks.module import submodules
 from causalign.networks.site_registry import SiteFactory, register_site
 from causalign.networks.tensor_module import TensorModule
 from causalign.sites.base import Continuation, Places, Site
+from causalign.sites.checks import perturb
+from causalign.sites.modules.next_token_check import ROUNDING
 from causalign.sites.modules.place import require_one_call
 from causalign.sites.modules.place_name import PlaceName
 from causalign.sites.modules.tensor_check import check_tensors
 from causalign.sites.modules.tensor_place import Call, TensorPlace
 from causalign.sites.modules.token_place import swap_entries
+from causalign.sites.modules.upper_layers import UpperLayers
 from causalign.sites.prefix import Prefix
 from causalign.tasks.base import Task
 
 LABEL_POSITIONS = "label positions"
 """The table of a prefix with the positions of each row's labels in the output."""
+STATES = "states"
+"""The table of a prefix with the states at all positions, `[rows, positions, width]`."""
 _AT_ONCE = 2**22  # numbers of the inputs that are read in one pass
 
 
@@ -54,12 +62,43 @@ class TensorSite(Site):
     def __init__(self, network: TensorModule, task: Task, *, at: str) -> None:
         self._place, self.has_positions = _place_in(network, at)
         self._bind(network, at, task, self._place.width)
+        self._above: UpperLayers | None = None
         check_tensors(self, network.example, self._any_label(network.example))
+        self._find_shortcut()
+
+    @torch.no_grad()
+    def _find_shortcut(self) -> None:
+        """Run only what follows the place, where that reproduces the run of the whole module."""
+        network, example = self.network, self.network.example
+        prefix, continuation = self._any_label(example)
+        own = self.read(example)
+        rows = torch.arange(len(own), device=self.device)
+        last = torch.full_like(rows, own.shape[1] - 1)
+        swapped_in = perturb(own[:, -1], 0)
+        whole = self.resume(prefix, Places(rows, last), swapped_in, continuation)
+        with suppress(CausalignError):
+            self._above = UpperLayers.of(network.module, self._place.name, lambda: network(example))
+        if self._above is None:
+            return
+        if self.keeps_states:
+            prefix = self.prefix({**dict(prefix.tables), STATES: own})
+        most = ROUNDING * torch.finfo(whole.dtype).eps * max(1.0, float(whole.abs().max()))
+        try:
+            found = self.resume(prefix, Places(rows, last), swapped_in, continuation)
+            same = found.shape == whole.shape and float((found - whole).abs().max()) <= most
+        except CausalignError:  # what follows may need what was skipped
+            same = False
+        self._above = self._above if same else None
+
+    @property
+    def keeps_states(self) -> bool:
+        """Whether a prefix holds the states at all positions, of which a swap replaces some."""
+        return self.has_positions and self._above is not None
 
     @property
     def how(self) -> str:
         """How a swap is carried out, in a few words."""
-        return "runs the whole module for every swap"
+        return "runs the whole module for every swap" if self._above is None else "runs what follows the layer"
 
     @override
     def __repr__(self) -> str:
@@ -126,7 +165,12 @@ class TensorSite(Site):
             entries = (trial, position) if self.has_positions else (trial,)
             return own.index_put(entries, values.to(own.dtype))
 
-        with self._place.writing((len(places.trial),), change):
+        if self._above is None:
+            with self._place.writing((len(places.trial),), change):
+                return self.plain(prefix, places.trial, continuation)
+        if self.has_positions:
+            values = change(prefix.at(STATES, places.trial, torch.zeros_like(places.trial)))
+        with self._above.giving(values):
             return self.plain(prefix, places.trial, continuation)
 
     def plain(

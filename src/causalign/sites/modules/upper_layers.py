@@ -1,0 +1,96 @@
+"""The run of what follows a layer in a list of layers, without the layers below it.
+
+    layers 0 .. k of the list: skipped, layer k returns the given states
+    everything else of the module: runs as it is
+
+Where a path leads past the list (a skip connection to a later layer) this is not exact; the caller compares it with the
+run of the whole module.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from causalign.sites.modules.place_name import INPUT, PlaceName
+
+
+class UpperLayers:
+    """A layer in a list of layers, from whose output the rest of the module is run.
+
+    Args:
+        layers: The layers of the list up to this one.
+        outputs: The output of each in a first run: a tensor, alone or in a container without another one.
+    """
+
+    def __init__(self, layers: list[nn.Module], outputs: list[Any]) -> None:
+        self._layers, self._outputs = layers, outputs
+        self._entry = _tensors(outputs[-1])[0].shape[1:]
+
+    @classmethod
+    def of(cls, module: nn.Module, name: PlaceName, run: Callable[[], Any]) -> "UpperLayers | None":
+        """Return the layer that a name means; `None` if it is in no list, or is not run once by itself.
+
+        Args:
+            module: The module.
+            name: The name of the place.
+            run: A function that runs the module on an example.
+        """
+        above, _, last = name.path.rpartition(".")
+        parent = module.get_submodule(above)
+        if name.side == INPUT or name.is_sliced or not isinstance(parent, nn.ModuleList | nn.Sequential):
+            return None
+        layers = list(parent)[: [each for each, _ in parent.named_children()].index(last) + 1]
+        outputs: list[list[Any]] = [[] for _ in layers]
+        hooks = [
+            layer.register_forward_hook(lambda _, __, output, kept=kept: kept.append(output))
+            for layer, kept in zip(layers, outputs, strict=True)
+        ]
+        try:
+            with torch.no_grad():
+                run()
+        finally:
+            for hook in hooks:
+                hook.remove()
+        alone = all(len(kept) == 1 and len(_tensors(kept[0])) == 1 for kept in outputs)
+        return cls(layers, [kept[0] for kept in outputs]) if alone else None
+
+    @contextmanager
+    def giving(self, states: Float[Tensor, "rows *positions width"]) -> Iterator[None]:
+        """Open a context in which the layers are skipped, and the last of them returns these states.
+
+        Args:
+            states: The states, `[rows, positions, width]`, or `[rows, width]` where they are flattened.
+        """
+        shaped = states if states.dim() == 3 else states.unflatten(1, self._entry)
+        with ExitStack() as stack:
+            for layer, output in zip(self._layers, self._outputs, strict=True):
+                stack.enter_context(_skipped(layer, _with_tensor(output, shaped)))
+            yield
+
+
+@contextmanager
+def _skipped(layer: nn.Module, output: Any) -> Iterator[None]:
+    """Open a context in which a layer returns an output without being run."""
+    own = layer.__dict__.get("forward")
+    layer.forward = lambda *_, **__: output
+    try:
+        yield
+    finally:
+        if own is None:
+            del layer.forward
+        else:
+            layer.forward = own
+
+
+def _tensors(output: Any) -> list[Tensor]:
+    return [each for each in pytree.tree_flatten(output)[0] if isinstance(each, Tensor)]
+
+
+def _with_tensor(output: Any, tensor: Tensor) -> Any:
+    leaves, containers = pytree.tree_flatten(output)
+    return pytree.tree_unflatten([tensor if isinstance(leaf, Tensor) else leaf for leaf in leaves], containers)
