@@ -225,7 +225,8 @@ class Alignment:
         """Carry out one swap, and return what the target predicts after its input.
 
         Args:
-            source_input: The input that the source reads: text, where its network has a tokenizer, or ids.
+            source_input: The input that the source reads: text, where its network has a tokenizer, ids, or tensors
+                without the dimension of rows.
             target_input: The input that the target reads.
             source: The index of the source site.
             target: The index of the target site. By default the last.

@@ -1,9 +1,11 @@
 """One swap, carried out: what the target predicts next after it, and what it would have predicted."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import index
 from typing import Any, SupportsIndex
 
+import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
@@ -16,6 +18,7 @@ from causalign.counterfactuals.interventions import Swap
 from causalign.counterfactuals.row_source import RowRequest
 from causalign.errors import InvalidArgument
 from causalign.maps.base import AlignmentMap
+from causalign.networks.tensor_module import TensorModule
 from causalign.run_context import RunContext
 from causalign.scoring.metrics import row_outputs
 from causalign.sites.base import Site
@@ -53,10 +56,12 @@ class SwapOutput:
         )
 
     def _text(self, token: int) -> str:
-        tokenizer = getattr(self.site.network, "tokenizer", None)
-        if tokenizer is not None:
-            return str(tokenizer.decode([token]))
-        return {index: name for name, index in self.site.network.ids.items()}.get(token, str(token))
+        network = self.site.network
+        if isinstance(network, TensorModule) and not network.per_position:
+            return str((getattr(network.config, "id2label", None) or {}).get(token, token))
+        if network.tokenizer is not None:
+            return str(network.tokenizer.decode([token]))
+        return {index: name for name, index in network.ids.items()}.get(token, str(token))
 
     def __repr__(self) -> str:
         after, before = int(self.logits.argmax()), int(self.no_swap_logits.argmax())
@@ -68,7 +73,7 @@ class SwapOutput:
 
 @dataclass(frozen=True)
 class SwapInputs:
-    """The two inputs of a swap: text or ids, and the positions that are swapped (-1 is the last)."""
+    """The two inputs of a swap: text, ids or tensors, and the positions that are swapped (-1 is the last)."""
 
     source: Any
     target: Any
@@ -91,17 +96,34 @@ def swap_output(
         stepwise: Whether the states of all positions up to the swap's are swapped.
 
     Raises:
-        InvalidArgument: An input is text and there is no tokenizer, is not in the vocabulary, or has no such position.
+        InvalidArgument: An input is text and there is no tokenizer, is not in the vocabulary, or has no such position;
+            or the target predicts numbers.
     """
-    ids = [
-        Reader(site, inputs.tokenizer or getattr(site.network, "tokenizer", None)).inputs([_plain(given)], end)[0]
-        for site, given, end in zip(sites, (inputs.source, inputs.target), ("the source", "the target"), strict=True)
+    if sites[1].network.regression is not None:
+        raise InvalidArgument(f"{sites[1].network.name} predicts numbers: a swap shows logits; use score")
+    given = [
+        _single(site, each, inputs.tokenizer, end)
+        for site, each, end in zip(sites, (inputs.source, inputs.target), ("source", "target"), strict=True)
     ]
-    rows = single_row(sites, (ids[0], ids[1]), (inputs.source_position, inputs.target_position))
+    rows = single_row(sites, (given[0], given[1]), (inputs.source_position, inputs.target_position))
     request = RowRequest("test", (Direction(0, 1),), stepwise)
     (made,) = rows.rows(request, RunContext()).values()
     outputs = row_outputs(sites[1], made.take(torch.arange(1)), swap, maps)
     return SwapOutput(outputs.logits[0], outputs.no_swap_logits[0], sites[1])
+
+
+def _single(site: Site, given: Any, tokenizer: Any, end: str) -> Any:
+    """Return one input as one row: of ids or, for a site that takes tensors, of these.
+
+    Raises:
+        InvalidArgument: It is text and there is no tokenizer, or it is neither text nor one row of ids.
+    """
+    if site.takes_tensors and not isinstance(given, str):
+        if isinstance(given, Mapping):
+            return {name: np.asarray(each)[None] for name, each in given.items()}
+        return [given] if isinstance(given, list) else np.asarray(given)[None]
+    reader = Reader(site, tokenizer or site.network.tokenizer)
+    return [reader.inputs([_plain(given)], f"the {end}")[0]]
 
 
 def _plain(given: Any) -> Any:

@@ -32,6 +32,7 @@ from causalign.counterfactuals.splits import Split, split_rows
 from causalign.counterfactuals.user_arrays import SplitRows, UserArrays, inputs_of, row_keys
 from causalign.engine.activation_cache import Activations
 from causalign.errors import InvalidArgument, unknown
+from causalign.networks.tensor_module import TensorModule
 from causalign.random_streams import numpy_stream
 from causalign.run_context import RunContext
 from causalign.sites.base import Site, require_site
@@ -255,16 +256,24 @@ class ArrayRows(RowSource):
 def single_row(sites: tuple[Site, Site], ids: tuple[Any, Any], positions: tuple[Any, Any]) -> ArrayRows:
     """Return a single row from a source to a target, for a single swap. Its expected output is a placeholder.
 
+    Where there is an output at every position, that at the position of the swap is read.
+
     Raises:
         InvalidArgument: An id is not in a vocabulary, or a position is not in its input.
     """
     inputs = tuple(
-        inputs_of(site, SuppliedInputs(end, [row], at))
+        inputs_of(site, SuppliedInputs(end, row, at, label_positions=at if _has_places(site) else None))
         for site, end, row, at in zip(sites, ("source", "target"), ids, positions, strict=True)
     )
     label = Labels.checked(sites[1], [0], None)
     row = SplitRows(inputs, inputs, (label, label), np.zeros(1, int), np.zeros(1, int))
     return ArrayRows(sites, dict.fromkeys(SPLITS, row), (0,), loss_on_scored=True)
+
+
+def _has_places(site: Site) -> bool:
+    """Whether labels are read at named positions of the output."""
+    network = site.network
+    return isinstance(network, TensorModule) and network.per_position and not network.decodes
 
 
 def _compact(column: Num[np.ndarray, "rows ..."]) -> Num[np.ndarray, "rows ..."]:
