@@ -82,11 +82,17 @@ def _map(tensors: Mapping[str, Tensor], prefix: str) -> AlignmentMap:
     """Return the map with this prefix.
 
     Raises:
+        FileFormatError: Features do not fit the directions.
         KeyError: A tensor is missing.
     """
     frame, scale = tensors[f"{prefix}frame"], float(tensors[f"{prefix}scale"])
     if f"{prefix}features" not in tensors:
         return AlignmentMap(frame, scale)
+    expected = {"features": frame.shape[1:], "bias": frame.shape[1:], "encoder": frame.shape}
+    for name, shape in expected.items():
+        if prefix + name in tensors and tensors[prefix + name].shape != shape:
+            found = list(tensors[prefix + name].shape)
+            raise FileFormatError(f"{prefix}{name} is {found}, and its directions {list(frame.shape)}")
     encoder = None
     if f"{prefix}encoder" in tensors:
         weight, bias, relu = (tensors[prefix + name] for name in ("encoder", "bias", "relu"))

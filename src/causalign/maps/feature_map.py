@@ -66,11 +66,6 @@ class FeatureMap(AlignmentMap):
     @override
     def require_map(self, where: str) -> None:
         encoder = self.encoder
-        shapes = [self.features.shape] if encoder is None else [self.features.shape, encoder.bias.shape]
-        if any(shape != (self.rank,) for shape in shapes) or (
-            encoder is not None and encoder.weight.shape != self.frame.shape
-        ):
-            raise FileFormatError(f"{where}: the map has {self.rank} directions, and its features or encoder have not")
         if encoder is None:
             super().require_map(where)
         elif not all(bool(torch.isfinite(each).all()) for each in (self.frame, encoder.weight, encoder.bias)):

@@ -35,9 +35,9 @@ class Features(FeatureBasis):
         InvalidArgument: The shapes do not fit each other, an entry is not finite, or the nonlinearity is unknown.
     """
 
-    encoder: Float[Tensor, "width features"]
-    decoder: Float[Tensor, "features width"]
-    bias: Float[Tensor, " features"] | None = None
+    encoder: Float[Tensor, "..."]
+    decoder: Float[Tensor, "..."]
+    bias: Float[Tensor, "..."] | None = None
     nonlinearity: str = "relu"
 
     noun = "features"

@@ -1,6 +1,6 @@
 """Differential binary masking: which units, principal components or other features of one network are swapped."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -39,7 +39,7 @@ class DBM(Method):
 
     features: str | Features | Mapping[str, Any] = "units"
     mask_weight: float = 1.0
-    mask_temperatures: tuple[float, float] = (1.0, 0.01)
+    mask_temperatures: Sequence[float] = (1.0, 0.01)
     latent_weight: float = 0.0
 
     name: ClassVar[str] = "dbm"
@@ -69,7 +69,8 @@ class DBM(Method):
     @property
     def rank(self) -> FeatureMask:
         """The mask, which finds how many features are swapped."""
-        return FeatureMask(self.mask_weight, self.mask_temperatures)
+        first, last = self.mask_temperatures
+        return FeatureMask(self.mask_weight, (first, last))
 
     @property
     def label(self) -> str:
