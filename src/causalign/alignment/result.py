@@ -166,9 +166,9 @@ class Alignment:
         Args:
             data: A counterfactual dataset; or a site for each site of the alignment, for which rows are drawn from
                 tasks.
-            metrics: `"iia"`, `"probability"` (of the label), `"logit_difference"` (of the label to the unswapped
-                output), `"kl"` (of the swapped from the unswapped distribution), or functions from `RowOutputs` to a
-                number a row.
+            metrics: `"iia"`, `"token_accuracy"` (the share of right tokens), `"probability"` (of the label),
+                `"logit_difference"` (of the label to the unswapped output), `"kl"` (of the swapped from the unswapped
+                distribution), or functions from `RowOutputs` to a number a row.
             n_test: Rows of each direction, where they are drawn from tasks. By default 1,000.
             seed: The seed of their draw. By default that of the alignment.
             memory: GiB that tables may take, where rows are drawn.

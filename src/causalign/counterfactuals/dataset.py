@@ -1,22 +1,25 @@
 """Counterfactual datasets: the expected output of each target after each swap.
 
-tasks, a table, or arrays --RowSource--> rows of a split and a direction --> search, scores, controls, estimates
+tasks, table, arrays, generations --RowSource--> rows of a split and a direction --> search, scores, controls, estimates
 """
 
 import warnings
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 from operator import index
 from typing import Any, SupportsIndex
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from causalign.counterfactuals.direction import Direction
 from causalign.counterfactuals.from_arrays import ArrayRows
+from causalign.counterfactuals.from_generations import GenerationRows, Pairing
 from causalign.counterfactuals.from_table import Position, Table, TableColumns, readers_of
 from causalign.counterfactuals.from_task import TaskRows, variables_of
+from causalign.counterfactuals.generations import Generation
 from causalign.counterfactuals.inputs import PerSite, Rows
 from causalign.counterfactuals.row_source import RowRequest, RowSource
 from causalign.counterfactuals.rows import CounterfactualRows
@@ -33,8 +36,8 @@ class Counterfactuals:
     """A counterfactual dataset: train, validation and test rows for every direction between some sites.
 
     A row has a source input, a target input, the position of the swap in each, and the output that is expected of the
-    target after the swap. Create a dataset with `from_task`, `from_table` or `from_arrays`. Rows and activations are
-    computed when they are first needed, and are kept for later use.
+    target after the swap. Create a dataset with `from_task`, `from_table`, `from_arrays` or `from_generations`. Rows
+    and activations are computed when they are first needed, and are kept for later use.
 
     Attributes:
         sites: The sites. A direction is a pair of their indices.
@@ -251,6 +254,71 @@ class Counterfactuals:
             warnings.warn(" ".join(remarks), DataWarning, stacklevel=2)
             rows = replace(rows, remarks=(*rows.remarks, *remarks))
         return cls(rows.renumbered(kept), [Variable.of(variable)] * len(rows.sites), memory)
+
+    @classmethod
+    def from_generations(
+        cls,
+        prompts: Iterable[Any],
+        sites: Sequence[Readable] | Readable,
+        *,
+        max_new_tokens: int,
+        positions: Any = -1,
+        pairs: int = 1,
+        stop: int | Sequence[int] | None = None,
+        tokenizer: Any = None,
+        split: Split = SHARES,
+        variable: str = FULL,
+        seed: int = 0,
+        memory: float = DEFAULT_BUDGET,
+    ) -> "Counterfactuals":
+        """Create a dataset from what each network writes by itself after prompts.
+
+        No causal model is needed. Each network reads each prompt up to its position and goes on greedily; its text is
+        recorded once. A row is a source prompt and a target prompt with as many tokens. In the direction (s, t) the
+        states of s at the last token of the source prompt are swapped into t at the last token of the target prompt
+        or, stepwise, those at all tokens. Then t should write what s wrote after the source prompt. The baseline is
+        how often t writes that by itself.
+
+        Args:
+            prompts: The prompts, as texts or rows of ids. All networks read the same ids.
+            sites: The sites, or a single site. Their networks share a vocabulary.
+            max_new_tokens: The number of tokens at which a text is cut. `notes` counts the texts that were cut.
+            positions: The position of the swap: one number for all prompts, or one for each. -1 is the last token. A
+                prompt is not read beyond it.
+            pairs: The number of source prompts for each target prompt of the training split, where there are as many
+                of its length. In the other splits every prompt is a source once and a target once.
+
+        Other Arguments:
+            stop: The ids that end a text, and are its last token. By default, the end of each network's own
+                configuration, and E of its task. A prompt after which a network ends its text at once is left out, and
+                `notes` counts it.
+            tokenizer: The tokenizer of text, or one for each site. By default, each network's own.
+            split: The shares of train, validation and test prompts, which are then drawn at random; or the split of
+                each prompt. Source and target of a row are from the same split.
+            variable: The name of the variable in tables and figures.
+            seed: The seed of the random split and of the pairs.
+            memory: The memory budget of the tables, in GiB. Tables that exceed it are kept in temporary files.
+
+        Raises:
+            InvalidArgument: The networks do not share a vocabulary, text has no tokenizer, a prompt has no token at
+                its position or is too long for a network, the same prompt is in two splits, a split has no pair, a
+                site is a recording, or a number is out of range.
+        """
+        require_seed(seed)
+        how, pairing = Generation(max_new_tokens, positions, stop), Pairing(pairs, split, seed)
+        rows = GenerationRows.generated(readers_of(as_sites(sites), tokenizer), prompts, how, pairing)
+        return cls(rows, [Variable.of(variable)] * len(rows.sites), memory)
+
+    @property
+    def generations(self) -> pd.DataFrame:
+        """The recorded texts: `site, prompt, prompt_text, text, ids, ended`, with the place of each prompt.
+
+        Raises:
+            InvalidArgument: The dataset is not from generations.
+        """
+        if not isinstance(self._source, GenerationRows):
+            raise InvalidArgument("there are no recorded texts: only from_generations records what networks write")
+        return self._source.record.table(self.names, self._source.tokenizers)
 
     @property
     def sites(self) -> tuple[Readable, ...]:

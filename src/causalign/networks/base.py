@@ -48,6 +48,18 @@ class Network(nn.Module, ABC):
     def forward(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time vocabulary"]:
         """Return the logits of the next token at every position."""
 
+    def next_logits(
+        self, tokens: Int[Tensor, "trials time"], past: Any = None
+    ) -> tuple[Float[Tensor, "trials vocabulary"], Any]:
+        """Return the logits of the token after the last one, and what is needed to go on from there.
+
+        Args:
+            tokens: The tokens after those that were read before.
+            past: What the call for the tokens before has returned. By default, there are none.
+        """
+        read = tokens if past is None else torch.cat([past, tokens], dim=1)
+        return self(read)[:, -1], read
+
     @classmethod
     def trained_on(cls, task: Task) -> Task:
         """Return the task on whose trials this architecture is trained, and whose tokens it knows.

@@ -129,6 +129,17 @@ class HuggingFace(Network):
         """Return the model as a module that is run as a whole, with the same weights, for places found by hooks."""
         return ModuleNetwork(self.model, self.task, self._ids, self.name, self.tolerance, prompt=self.prompt)
 
+    @override
+    def next_logits(
+        self, tokens: Int[Tensor, "trials time"], past: Any = None
+    ) -> tuple[Float[Tensor, "trials vocabulary"], Any]:
+        """Return the logits of the token after the last one, and the keys and values of all tokens up to it."""
+        if past is None:
+            before = torch.tensor(self.prompt, dtype=tokens.dtype, device=tokens.device).expand(len(tokens), -1)
+            tokens = torch.cat([before, tokens], dim=1)
+        output = self.model(input_ids=tokens, past_key_values=past, use_cache=True, logits_to_keep=1)
+        return output.logits[:, -1], output.past_key_values
+
     @property
     def layers(self) -> list[nn.Module]:
         """The decoder layers, from the lowest to the highest."""

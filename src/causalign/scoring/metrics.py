@@ -1,4 +1,4 @@
-"""Metrics of single rows: exact match, probability, logit difference, and KL divergence.
+"""Metrics of single rows: exact match, token accuracy, probability, logit difference, and KL divergence.
 
 rows --run with and without the swap--> outputs at the scored tokens --metric--> a number per row
 """
@@ -65,6 +65,12 @@ def exact_match(outputs: RowOutputs) -> Float[Tensor, " rows"]:
     return (outputs.sum_by_row(wrong.float()) == 0).float()
 
 
+def token_accuracy(outputs: RowOutputs) -> Float[Tensor, " rows"]:
+    """Return the share of the scored tokens that are the most likely one after the swap, given those before them."""
+    right = (outputs.logits.argmax(-1)[:, None] == outputs.expected).any(1)
+    return outputs.mean_by_row(right.float())
+
+
 def probability(outputs: RowOutputs) -> Float[Tensor, " rows"]:
     """Return the joint probability of the scored tokens after the swap; of a token with several correct ids, of any."""
     log_probability = _allowed(outputs.logits.log_softmax(-1), outputs.expected).logsumexp(1)
@@ -92,6 +98,7 @@ def kl_divergence(outputs: RowOutputs) -> Float[Tensor, " rows"]:
 
 METRICS: Mapping[str, Metric] = {
     "iia": exact_match,
+    "token_accuracy": token_accuracy,
     "probability": probability,
     "logit_difference": logit_difference,
     "kl": kl_divergence,
