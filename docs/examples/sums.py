@@ -2,8 +2,9 @@
 
 A convolutional network reads two handwritten digits side by side (those of scikit-learn), and a small BERT reads
 `a + b = [MASK]`. Both say the sum. The variable is the left digit: after the swap the target should add the *source's*
-left digit to its own right one. DAS asks this of places in each network, and MAS between the two. The table, with
-controls, is written to docs/other-modules.md. It takes some minutes on two cores.
+left digit to its own right one. DAS asks this of places in each network (of the BERT at the token of the left digit),
+and MAS between the two. The table, with controls, is written to docs/other-modules.md. It takes some minutes on two
+cores.
 """
 
 from pathlib import Path
@@ -109,6 +110,8 @@ def dataset(sites: list[Any], rng: np.random.Generator) -> ca.Counterfactuals:
         target_inputs=ca.PerSite([form(target) for form in which]),
         labels=(source[:, 0] + target[:, 1]).tolist(),
         no_swap_labels=target.sum(1).tolist(),
+        source_positions=0,  # the token of the left digit; the only position of an image
+        target_positions=0,
         label_positions=ca.PerSite([-1 if each else None for each in own]),
         values=source[:, 0].tolist(),
         variable="left",
@@ -123,14 +126,14 @@ def table(cnn: nn.Module, bert: nn.Module, rng: np.random.Generator) -> pd.DataF
     parts = []
     for sites, method in [
         *(([site], "das") for site in (*of_cnn.values(), *of_bert.values())),
-        ([of_cnn["hidden"], of_bert[1]], "mas"),
+        ([of_cnn["conv.2"], of_bert[0]], "mas"),
     ]:
         found = ca.align(dataset(sites, rng), method=method, rank=16, seed=0, controls=True)
         line = found.iia.copy()
         for control, scores in found.controls.groupby("control"):  # in the order of the directions
             line[control] = scores["iia"].to_numpy()
         parts.append(line)
-        print(parts[-1].to_string(), flush=True)
+        print(f"{parts[-1].to_string()}\naccuracy: {found.record.accuracy}", flush=True)
     return pd.concat(parts)
 
 
