@@ -38,7 +38,7 @@ from .scoring.comparison import compare
 from .scoring.metrics import RowOutputs
 from .search.config import SearchConfig
 from .search.objectives import Objective
-from .search.rank_selection import BestRank, SmallestRank
+from .search.rank_selection import BestRank, Blocks, SmallestRank
 from .search.stop_reason import StopReason
 from .similarity.cka import cka
 from .similarity.procrustes import procrustes
@@ -57,6 +57,7 @@ __all__ = [
     "AlignmentConfig",
     "AlignmentMap",
     "BestRank",
+    "Blocks",
     "CausalignError",
     "CounterfactualRows",
     "Counterfactuals",

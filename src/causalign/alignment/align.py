@@ -27,7 +27,7 @@ from causalign.errors import InvalidArgument, OutOfMemory, SearchWarning
 from causalign.maps.base import AlignmentMap
 from causalign.progress import progress_bars
 from causalign.run_context import RunContext
-from causalign.search.rank_selection import FixedRank, RankSearches, RankTrial
+from causalign.search.rank_selection import RankSearches, RankTrial
 from causalign.search.search import Search, SearchResult
 from causalign.search.stop_reason import StopReason
 from causalign.sites.readable import Readable
@@ -74,7 +74,7 @@ def align(
         splits = request.rows(context)
         with timer("search"):
             found, ranks = _search(request, splits, context)
-        request = replace(request, rank=FixedRank(found.maps[0].rank))
+        request = replace(request, rank=request.rank.settled(found.maps[0].rank))
         with timer("evaluate"):
             scores = alignment_scores(request, found.maps, splits)
             accuracy = request.data.accuracy(context)

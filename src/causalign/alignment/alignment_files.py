@@ -14,7 +14,7 @@ from causalign.alignment.row_outcomes import ROWS, RowOutcomes
 from causalign.alignment.schema import SCHEMA_VERSION, AlignmentSummary
 from causalign.errors import FileFormatError, invalid
 from causalign.files import output_folder, read_tensors, write_tensors, write_text
-from causalign.maps.base import AlignmentMap
+from causalign.maps.base import AlignmentMap, block_columns
 from causalign.recordings.affine_transformer import AffineTransformer
 from causalign.recordings.preprocessing import Preprocessing
 
@@ -63,7 +63,11 @@ def read_alignment(folder: Path) -> SavedParts:
         raise FileFormatError(f"{folder / MAPS} is not of the alignment in {RESULT}: {header}, not {_header(record)}")
     try:
         maps = tuple(
-            AlignmentMap(tensors[f"maps.{index}.frame"], float(tensors[f"maps.{index}.scale"]))
+            AlignmentMap(
+                tensors[f"maps.{index}.frame"],
+                float(tensors[f"maps.{index}.scale"]),
+                blocks=block_columns(record.blocks),
+            )
             for index in range(len(record.sites))
         )
     except KeyError as missing:
@@ -81,12 +85,13 @@ def read_alignment(folder: Path) -> SavedParts:
 
 
 def _header(record: AlignmentSummary) -> dict[str, str]:
-    """The header of the maps' file: what the file is, and for which networks and data."""
+    """The header of the maps' file: what the file is, for which networks and data, and whose the columns are."""
     about = {
         "format": FORMAT,
         "version": SCHEMA_VERSION,
         "fingerprints": [site.fingerprint for site in record.sites],
         "data": record.data,
+        "blocks": [*record.blocks.items()],  # in the order of the columns
     }
     return {"causalign": json.dumps(about, sort_keys=True)}  # one entry: several come in any order
 

@@ -1,17 +1,18 @@
-"""How the rank of the subspace is chosen: a number, the best of several, or the smallest that is good enough."""
+"""How the rank of the subspace is chosen: a number, one for each variable, the best of several, or the smallest."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from operator import index
-from typing import Any, SupportsIndex
+from types import MappingProxyType
+from typing import Any, SupportsIndex, TypeGuard
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from causalign.callbacks import Callback
-from causalign.errors import InvalidArgument, unknown
+from causalign.errors import InvalidArgument, lookup, unknown
 from causalign.maps.base import AlignmentMap
 from causalign.search.config import SearchConfig
 from causalign.search.search import Search, SearchResult
@@ -57,6 +58,8 @@ class RankSelection(ABC):
     """Whether ranks are compared by their IIA, so that a method without a search, or without a run, has none."""
     trial_steps: int = 0
     """Steps that each further rank takes."""
+    blocks: Mapping[str, int] = MappingProxyType({})
+    """The rank of the block of each variable. Empty where the whole subspace is that of one variable."""
 
     @abstractmethod
     def ranks(self, full_rank: int) -> tuple[int, ...]:
@@ -70,6 +73,24 @@ class RankSelection(ABC):
     @abstractmethod
     def declaration(self) -> int | dict[str, Any]:
         """The selection as files have it: a number, or a table of its parameters."""
+
+    def of_variables(self, variables: Sequence[str]) -> "RankSelection":
+        """Return the selection for a dataset with these variables.
+
+        Raises:
+            InvalidArgument: There are several, and the selection has no rank for each.
+        """
+        if len(variables) > 1:
+            example = ", ".join(f"{name!r}: 8" for name in variables)
+            raise InvalidArgument(
+                f"the dataset has the variables {', '.join(variables)}, and each needs a rank of its own, such as "
+                f"rank={{{example}}}; found rank = {self.declaration}"
+            )
+        return self
+
+    def settled(self, rank: int) -> "RankSelection":
+        """Return the selection that has come to this rank."""
+        return FixedRank(rank)
 
 
 @dataclass(frozen=True)
@@ -100,6 +121,70 @@ class FixedRank(RankSelection):
     def declaration(self) -> int:
         """The number."""
         return self.rank
+
+
+@dataclass(frozen=True)
+class Blocks(RankSelection):
+    """A rank for each of several variables: disjoint blocks of the columns of one orthonormal frame.
+
+    A row swaps the block of its variable only. The rank of the whole is the sum.
+
+    Attributes:
+        blocks: The dimensions of the block of each variable, by its name.
+
+    Raises:
+        InvalidArgument: There is no variable, or a rank is not a whole number above 0.
+    """
+
+    blocks: Mapping[str, int] = field(hash=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.blocks, Mapping) or not self.blocks:
+            raise InvalidArgument(
+                f"Blocks takes a rank for each variable, such as {{'answer': 8}}; found {self.blocks!r}"
+            )
+        ranks = {str(name): _count(f"the rank of {name!r}", rank) for name, rank in self.blocks.items()}
+        object.__setattr__(self, "blocks", ranks)
+
+    def ranks(self, full_rank: int) -> tuple[int, ...]:
+        """Return the sum.
+
+        Raises:
+            InvalidArgument: The sum exceeds the least width of the sites.
+        """
+        total = sum(self.blocks.values())
+        if total > full_rank:
+            terms = " + ".join(f"{rank} ({name})" for name, rank in self.blocks.items())
+            raise InvalidArgument(f"the ranks of the blocks sum to {terms} = {total}, above the width, {full_rank}")
+        return (total,)
+
+    def find(self, searches: RankSearches) -> tuple[SearchResult, list[RankTrial]]:
+        """Search at these ranks."""
+        return searches.run(searches.starting_maps(sum(self.blocks.values()))), []
+
+    @property
+    def declaration(self) -> dict[str, Any]:
+        """The rank of each variable, in a table of its own: a variable may be called as a parameter is."""
+        return {"blocks": dict(self.blocks)}
+
+    def of_variables(self, variables: Sequence[str]) -> "Blocks":
+        """Return the same blocks in the order of a dataset's variables.
+
+        Raises:
+            InvalidArgument: A block is of no variable of the dataset (near matches are named), or one has none.
+        """
+        for name in self.blocks:
+            lookup("variable of rank", name, {each: each for each in variables})
+        if missing := [name for name in variables if name not in self.blocks]:
+            raise InvalidArgument(
+                f"rank names {', '.join(self.blocks)}, and the dataset has {', '.join(missing)} as well: give each "
+                "variable a rank, or make the dataset of fewer variables"
+            )
+        return Blocks({name: self.blocks[name] for name in variables})
+
+    def settled(self, rank: int) -> "Blocks":  # noqa: ARG002
+        """Return the blocks."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -215,7 +300,8 @@ def rank_selection_of(given: object) -> RankSelection:
 
     Args:
         given: A whole number; several, or a string of several with commas, for `BestRank`; `"auto"` for `SmallestRank`;
-            a table of the parameters of either; or a `RankSelection`.
+            a table of the parameters of either; a rank for each variable, as a table or as `"answer=8,carry=4"`, for
+            `Blocks`; or a `RankSelection`.
 
     Raises:
         InvalidArgument: It is something else.
@@ -231,25 +317,42 @@ def rank_selection_of(given: object) -> RankSelection:
     if isinstance(given, str) and all(part.strip().isdecimal() for part in given.split(",")):
         ranks = [int(part) for part in given.split(",")]
         return BestRank(tuple(ranks)) if len(ranks) > 1 else FixedRank(ranks[0])
+    if isinstance(given, str) and "=" in given:
+        return Blocks(_named_ranks(given))
     if isinstance(given, list | tuple):
         return BestRank(tuple(given))
     if isinstance(given, SupportsIndex) and not isinstance(given, bool):
         return FixedRank(index(given))
     raise InvalidArgument(
-        f"rank is a whole number, several such as [16, 32], {AUTO!r}, BestRank(...) or SmallestRank(...); "
-        f"found {given!r}"
+        f"rank is a whole number, several such as [16, 32], one for each variable such as {{'answer': 8}}, {AUTO!r}, "
+        f"BestRank(...) or SmallestRank(...); found {given!r}"
     )
 
 
+def _named_ranks(text: str) -> dict[str, int]:
+    """Return the ranks of `answer=8,carry=4`."""
+    ranks: dict[str, int] = {}
+    for part in text.split(","):
+        name, _, rank = (piece.strip() for piece in part.rpartition("="))
+        if not name or not rank.isdecimal() or name in ranks:
+            raise InvalidArgument(f"a rank for each variable is written as answer=8,carry=4; found {text!r}")
+        ranks[name] = int(rank)
+    return ranks
+
+
 def _of_table(given: Mapping[str, Any]) -> RankSelection:
+    if set(given) == {"blocks"} and isinstance(given["blocks"], Mapping):
+        return Blocks(given["blocks"])
     kinds: tuple[type[BestRank] | type[SmallestRank], ...] = (BestRank, SmallestRank)
     for kind in kinds:
-        names = {field.name for field in fields(kind)}
+        names = {each.name for each in fields(kind)}
         if given and set(given) <= names and (kind is SmallestRank or "candidates" in given):
             return kind(**given)
     if "trial_steps" in given and "candidates" not in given:
         raise InvalidArgument("trial_steps belongs to several ranks, and there is none to choose from: name candidates")
-    known = [field.name for kind in kinds for field in fields(kind)]
+    known = [each.name for kind in kinds for each in fields(kind)]
+    if given and not set(given) & set(known) and any(_is_count(rank) for rank in given.values()):
+        return Blocks(given)
     raise unknown("parameter of rank", next((name for name in given if name not in known), str(dict(given))), known)
 
 
@@ -289,8 +392,12 @@ def _trial(found: SearchResult) -> RankTrial:
     return RankTrial(found.maps[0].rank, found.best.worst_iia, found.steps, found.stopped)
 
 
+def _is_count(value: object) -> TypeGuard[SupportsIndex]:
+    return isinstance(value, SupportsIndex) and not isinstance(value, bool)
+
+
 def _count(name: str, value: object) -> int:
     """The value as Python's whole number, which it has to be, above 0."""
-    if not isinstance(value, SupportsIndex) or isinstance(value, bool) or index(value) < 1:
+    if not _is_count(value) or index(value) < 1:
         raise InvalidArgument(f"{name} must be a whole number, at least 1; found {value!r}")
     return index(value)
