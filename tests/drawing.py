@@ -12,6 +12,7 @@ from causalign.counterfactuals.class_means import shared_means
 from causalign.counterfactuals.direction import Direction
 from causalign.counterfactuals.row_source import RowRequest
 from causalign.counterfactuals.rows import CounterfactualRows
+from causalign.counterfactuals.variables import Variables
 from causalign.engine import activation_cache
 from causalign.engine.activation_cache import Activations
 from causalign.run_context import RunContext
@@ -40,7 +41,9 @@ def draw_rows(
     **_: Any,
 ) -> dict[Direction, CounterfactualRows]:
     request = RowRequest(split, tuple(directions), activations[0].stepwise, frozenset(latent_directions))
-    return from_task.draw_rows(sites, variables, activations, count=count, request=request, context=RunContext(seed))
+    return from_task.draw_rows(
+        sites, Variables((tuple(variables),)), activations, count=count, request=request, context=RunContext(seed)
+    )
 
 
 def record(site: Site, trials: int, rng: np.random.Generator) -> Activations:

@@ -10,6 +10,7 @@ from scipy.stats import norm, ortho_group
 
 import causalign as ca
 from causalign.counterfactuals.direction import Direction
+from causalign.counterfactuals.variables import Variables
 from causalign.scoring.comparison import stratified
 from causalign.scoring.iia import iia_table, worst
 from causalign.similarity import gram as _overlaps
@@ -88,8 +89,9 @@ def test_rsa_refuses_what_has_no_cosine_and_unknown_correlations() -> None:
 
 def test_the_table_has_the_wilson_interval(zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
     sites = [network.site("hidden") for network in zoo_pair]
-    correct = {Direction(0, 1): torch.arange(200) < 180, Direction(1, 0): torch.arange(50) < 50}
-    table = iia_table([site.name for site in sites], [Variable.of("count"), Variable.of("full")], correct)
+    correct = {(Direction(0, 1), 0): torch.arange(200) < 180, (Direction(1, 0), 0): torch.arange(50) < 50}
+    variables = Variables(((Variable.of("count"), Variable.of("full")),))
+    table = iia_table([site.name for site in sites], variables, correct)
     z, n, p = norm.ppf(0.975), 200, 0.9
     centre, half = (p + z * z / (2 * n)), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     low, high = ((centre + sign * half) / (1 + z * z / n) for sign in (-1, 1))

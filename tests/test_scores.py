@@ -105,10 +105,11 @@ def test_a_swap_is_a_hooked_run_of_the_plain_module(kind: str) -> None:
     torch.testing.assert_close(swapped.logits, expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(swapped.no_swap_logits, plain_logits(module, target)[-1], atol=1e-5, rtol=1e-5)
     assert swapped.top(1)["id"].item() == int(expected.argmax())
-    for wrong, message in (
+    cases: tuple[tuple[dict[str, Any], str], ...] = (
         ({"target_position": 4}, "no token at target_positions 4; the row has length 4"),
         ({"source_position": -9}, "no token at source_positions -9; the row has length 5"),
-    ):
+    )
+    for wrong, message in cases:
         with pytest.raises(ca.InvalidArgument, match=message):
             found.swap(source, target, **wrong)
     with pytest.raises(ca.InvalidArgument, match="the source is text, and .* has no tokenizer"):

@@ -139,7 +139,7 @@ def test_a_column_may_name_the_variable_of_each_row() -> None:
     assert all(row % 3 != 1 for split in ("train", "test") for row in data.index(split))
     assert ca.align(data, method="das", rank=2, search=QUICK).record.variable == "color"
     only = ca.Counterfactuals.from_table(table | {"about": ["shape"] * 60}, site, variable_column="about")
-    assert str(only.variables[0]) == "shape"
+    assert only.variables.names == ("shape",)
     for variable, message in (("colour", "did you mean 'color'"), ("full", "known: color, shape")):
         with pytest.raises(ca.InvalidArgument, match=f"unknown variable of the column 'about' '{variable}'; {message}"):
             ca.Counterfactuals.from_table(table, site, variable=variable, variable_column="about")

@@ -42,7 +42,7 @@ from .scoring.metrics import RowOutputs
 from .search.boundary_rank import BoundaryRank
 from .search.config import SearchConfig
 from .search.objectives import Objective
-from .search.rank_selection import BestRank, SmallestRank
+from .search.rank_selection import BestRank, Blocks, SmallestRank
 from .search.stop_reason import StopReason
 from .similarity.cka import cka
 from .similarity.procrustes import procrustes
@@ -62,6 +62,7 @@ __all__ = [
     "AlignmentConfig",
     "AlignmentMap",
     "BestRank",
+    "Blocks",
     "BoundaryRank",
     "CausalignError",
     "CounterfactualRows",

@@ -73,7 +73,7 @@ def align(
         splits = request.rows(context)
         with timer("search"):
             found, ranks = _search(request, splits, context)
-        request = replace(request, rank=request.rank.at(found.maps[0].rank))
+        request = replace(request, rank=request.rank.settled(found.maps[0].rank))
         with timer("evaluate"):
             scores = alignment_scores(request, found.maps, splits)
             accuracy = request.data.accuracy(context)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from causalign.alignment.row_outcomes import ROWS, RowOutcomes
 from causalign.alignment.schema import SCHEMA_VERSION, AlignmentSummary
 from causalign.errors import FileFormatError, invalid
 from causalign.files import output_folder, read_tensors, write_tensors, write_text
-from causalign.maps.base import AlignmentMap
+from causalign.maps.base import AlignmentMap, block_columns
 from causalign.maps.feature_map import Encoder, FeatureMap
 from causalign.recordings.affine_transformer import AffineTransformer
 from causalign.recordings.preprocessing import Preprocessing
@@ -63,7 +64,8 @@ def read_alignment(folder: Path) -> SavedParts:
     if header != _header(record):
         raise FileFormatError(f"{folder / MAPS} is not of the alignment in {RESULT}: {header}, not {_header(record)}")
     try:
-        maps = tuple(_map(tensors, f"maps.{index}.") for index in range(len(record.sites)))
+        blocks = block_columns(record.blocks)
+        maps = tuple(replace(_map(tensors, f"maps.{index}."), blocks=blocks) for index in range(len(record.sites)))
     except KeyError as missing:
         raise FileFormatError(
             f"{folder / MAPS}: no entry {missing}, though {RESULT} has {len(record.sites)} sites"
@@ -101,12 +103,13 @@ def _map(tensors: Mapping[str, Tensor], prefix: str) -> AlignmentMap:
 
 
 def _header(record: AlignmentSummary) -> dict[str, str]:
-    """The header of the maps' file: what the file is, and for which networks and data."""
+    """The header of the maps' file: what the file is, for which networks and data, and whose the columns are."""
     about = {
         "format": FORMAT,
         "version": SCHEMA_VERSION,
         "fingerprints": [site.fingerprint for site in record.sites],
         "data": record.data,
+        "blocks": [*record.blocks.items()],  # in the order of the columns
     }
     return {"causalign": json.dumps(about, sort_keys=True)}  # one entry: several come in any order
 

@@ -38,9 +38,10 @@ def _incapable(record: AlignmentSummary) -> Iterator[str]:
 
 def _not_above_baseline(record: AlignmentSummary) -> Iterator[str]:
     for score in record.iia:
+        variable = f" ({score.variable})" if len(record.blocks) > 1 else ""
         if not score.above_baseline:
             yield (
-                f"{score.source} -> {score.target}: an IIA of {score.iia:.3f} ({score.ci_low:.3f} to "
+                f"{score.source} -> {score.target}{variable}: an IIA of {score.iia:.3f} ({score.ci_low:.3f} to "
                 f"{score.ci_high:.3f}) does not exceed the baseline of {score.no_swap:.3f} with nothing swapped."
             )
 

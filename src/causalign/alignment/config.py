@@ -54,7 +54,12 @@ _METHOD_SCHEMA = {
         {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}},
     ]
 }
-_RANK_SCHEMA = {
+_BLOCKS: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": {"type": "integer", "minimum": 1},
+    "minProperties": 1,
+}
+_RANK_SCHEMA: dict[str, Any] = {
     "anyOf": [
         {"type": "integer", "minimum": 1},
         {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1},
@@ -78,6 +83,8 @@ _RANK_SCHEMA = {
             "minProperties": 1,
             "additionalProperties": False,
         },
+        {"type": "object", "required": ["blocks"], "properties": {"blocks": _BLOCKS}, "additionalProperties": False},
+        _BLOCKS,
     ]
 }
 
@@ -100,14 +107,16 @@ class AlignmentConfig(ConfigModel):
 
     variable: Annotated[str | tuple[str, ...], BeforeValidator(_variable)] = FULL
     """The variable that is swapped: `full`, a variable of the task such as `count`, or some of its values,
-    `count[1..10]`. Several name one for each site. Only for rows that are drawn from tasks."""
+    `count[1..10]`. Several name one for each site. Only for rows that are drawn from tasks. By default `full`, or the
+    variables that `rank` names."""
     method: MethodField = MAS()
     """The method: an object such as `MAS(latent_weight=1)`, a table of its name and parameters, or a name: `mas`,
     `mas-stepwise`, `clmas`, `das`, `das-stepwise`, `dbm`, `dbm-pca`, `stitch`, `latent-stitch` or `procrustes`."""
     rank: RankField = FixedRank(16)
     """The dimensions of the aligned subspace: a number; several, of which the best on validation is taken
-    (`BestRank`); `auto`, the smallest within a tolerance of the best (`SmallestRank`); or `boundary`, which is learned
-    by gradient descent (`BoundaryRank`). The method `dbm` finds its own."""
+    (`BestRank`); `auto`, the smallest within a tolerance of the best (`SmallestRank`); `boundary`, which is learned by
+    gradient descent (`BoundaryRank`); or, of several variables at once, one for each, `answer=8,carry=4` (`Blocks`).
+    The method `dbm` finds its own."""
     parametrization: str = DEFAULT
     """The parametrization of the maps: `gram-schmidt`, `expm`, `cayley` or `householder`."""
     scale: bool = True

@@ -1,7 +1,7 @@
 """The request of an alignment: its dataset and configuration, checked against each other before the search."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -14,9 +14,10 @@ from causalign.counterfactuals.dataset import Counterfactuals
 from causalign.counterfactuals.direction import Direction
 from causalign.counterfactuals.row_source import SPLITS, RowRequest
 from causalign.counterfactuals.rows import CounterfactualRows
+from causalign.counterfactuals.variables import Variables
 from causalign.errors import InvalidArgument, lookup, unknown
 from causalign.maps import parametrization
-from causalign.maps.base import AlignmentMap, TrainableMap, random_frame, require_rank
+from causalign.maps.base import AlignmentMap, TrainableMap, block_columns, random_frame, require_rank
 from causalign.maps.constant_map import ConstantMap
 from causalign.maps.feature_basis import FeatureBasis
 from causalign.methods.base import Method
@@ -26,14 +27,13 @@ from causalign.recordings.affine_transformer import AffineTransformer
 from causalign.recordings.preprocessing import Preprocessing
 from causalign.run_context import RunContext
 from causalign.search.config import SearchConfig
-from causalign.search.initialisation import generalized_procrustes
+from causalign.search.initialisation import block_maps, generalized_procrustes
 from causalign.search.objectives import Objective
 from causalign.search.rank_selection import RankSelection
 from causalign.sites.base import Site, require_site
 from causalign.sites.readable import Readable
 from causalign.sites.recordings.recording import Recording
 from causalign.storage import DEFAULT_BUDGET
-from causalign.tasks.variable import Variable
 from causalign.timer import Timer
 
 
@@ -64,7 +64,7 @@ class Request:
         objectives = _objectives(method, len(sites))
         _require_run(method, objectives, sites)
         _require_features(config, sites)
-        rank = method.rank or config.rank
+        rank = (method.rank or config.rank).of_variables(rows.variables.names)
         _require_ranks(rank, method, objectives, sites)
         _require_alike("on one device", [str(site.device) for site in sites])
         precisions = [str(_at_least_single(site)) for site in sites]  # of maps, and so of swaps
@@ -72,6 +72,9 @@ class Request:
         _require_fitting_search(config, objectives)
         rows.check(method.stepwise, config.seed)
         start, notes = _start(rows, config)
+        if len(rows.variables) > 1:
+            _require_masked_swaps(method)
+            _require_start_of_blocks(start, method)
         search = config.search if method.searches else config.search.replace(max_steps=0)
         return cls(rows, config, objectives, rank, start, search, (*rows.notes, *notes))
 
@@ -96,8 +99,8 @@ class Request:
         return self.data.sites
 
     @property
-    def variables(self) -> tuple[Variable, ...]:
-        """The variable of each site."""
+    def variables(self) -> Variables:
+        """The variables of the rows."""
         return self.data.variables
 
     @property
@@ -153,6 +156,15 @@ class Request:
         """
         if self.method.basis is not None:
             return self._feature_maps(self.method.basis, rank, context)
+        columns = block_columns(self.rank.blocks)
+        if len(columns) > 1 and self.start == CLOSED_FORM:
+            means = [self.means(context, variable) for variable in range(len(columns))]
+            generators = [torch_stream(self.seed, "start", index) for index in range(len(self.sites))]
+            return block_maps(means, self.rank.blocks, self.config.scale, generators)
+        return [replace(each, blocks=columns) for each in self._whole_maps(rank, context)]
+
+    def _whole_maps(self, rank: int, context: RunContext) -> list[AlignmentMap]:
+        """Return the maps of a subspace without blocks."""
         if self.start == "random":
             frames = [
                 random_frame(site.width, rank, torch_stream(self.seed, "start", index))
@@ -175,9 +187,9 @@ class Request:
             maps.append(whole.part(kept.to(whole.frame.device)) if self.start == "random" else whole)
         return maps
 
-    def means(self, context: RunContext) -> list[Float[Tensor, "values _"]]:
-        """Return the mean states of each site by value of the variable, or by label."""
-        return self.data.class_means(self.method.stepwise, context)
+    def means(self, context: RunContext, variable: int = 0) -> list[Float[Tensor, "values _"]]:
+        """Return the mean states of each site by value of a variable (given by its index), or by label."""
+        return self.data.class_means(self.method.stepwise, context, variable)
 
     def trainable(self, maps: Sequence[AlignmentMap]) -> list[TrainableMap]:
         """Return trainable maps that start at `maps`, on each site's device, in its precision or at least float32."""
@@ -195,9 +207,11 @@ def dataset_of(data: Counterfactuals | Sequence[Readable] | Readable, config: Al
         InvalidArgument: The argument is a dataset, and a field is set that configures how datasets are drawn.
     """
     if not isinstance(data, Counterfactuals):
+        unnamed = config.variable == AlignmentConfig.model_fields["variable"].default
         return Counterfactuals.from_task(
             data,
             variable=config.variable,
+            variables=tuple(config.rank.blocks) if config.rank.blocks and unnamed else None,
             n_train=config.n_train,
             n_validation=config.n_validation,
             n_test=config.n_test,
@@ -276,6 +290,29 @@ def _require_features(config: AlignmentConfig, sites: Sequence[Readable]) -> Non
                 raise InvalidArgument(
                     f"{method.label} trains no map and finds how many features are swapped: leave {name} out"
                 )
+
+
+def _require_masked_swaps(method: Method) -> None:
+    """Check that the method's intervention changes nothing where the target's map is masked.
+
+    Of several variables, each row swaps the block of its own: the others are masked.
+    """
+    frame = torch.eye(3)[:, :2]
+    target, source = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[3.0, 1.0, 2.0]])
+    masked = AlignmentMap(frame, 1.0, torch.zeros(1, 2))
+    if not torch.equal(method.intervention(target, source, masked, AlignmentMap(frame, 1.0)), target):
+        raise InvalidArgument(
+            f"{method.label} changes the target's state outside the block of a row's variable: several variables need "
+            "an interchange, as mas and das have it"
+        )
+
+
+def _require_start_of_blocks(start: str, method: Method) -> None:
+    """Check that the start tells the blocks of several variables apart, or is random."""
+    if start == "paired":
+        raise InvalidArgument(
+            f"a paired start of {method.label} does not tell variables apart: take closed-form or random"
+        )
 
 
 def _require_fitting_search(config: AlignmentConfig, objectives: Mapping[Direction, Objective]) -> None:

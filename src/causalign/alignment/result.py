@@ -25,6 +25,7 @@ from causalign.alignment.schema import (
 from causalign.alignment.score import IIA, Draw, MapSet, dataset_for, direction_table, row_table
 from causalign.alignment.swap_output import SwapInputs, SwapOutput, swap_output
 from causalign.counterfactuals.dataset import Counterfactuals, as_sites
+from causalign.counterfactuals.direction import Direction
 from causalign.errors import FileFormatError, InvalidArgument
 from causalign.maps.base import AlignmentMap, Array, like
 from causalign.recordings.affine_transformer import AffineTransformer
@@ -55,7 +56,7 @@ class Alignment:
 
     @property
     def iia(self) -> pd.DataFrame:
-        """The scores of the trained directions.
+        """The scores of the trained directions, a line for each variable.
 
         Columns: `source, target, variable, iia, ci_low, ci_high, rows, no_swap`. The interval is Wilson's, 95 %;
         `no_swap` is the score of the same rows with nothing swapped.
@@ -71,10 +72,15 @@ class Alignment:
     def rows(self) -> pd.DataFrame:
         """The outcome of every test row of every scored direction.
 
-        Columns: `source, target, row, correct, no_swap`. `row` is the place of the row in the arrays or the table that
-        the dataset is from (of three tables, one after another).
+        Columns: `source, target, variable, row, correct, no_swap`. `row` is the place of the row in the arrays or the
+        table that the dataset is from (of three tables, one after another).
         """
-        return self.outcomes.table([site.name for site in self.record.sites])
+        names = [site.name for site in self.record.sites]
+        variables: dict[Direction, list[str]] = {}
+        for score in (*self.record.iia, *self.record.untrained):
+            direction = Direction(names.index(score.source), names.index(score.target))
+            variables.setdefault(direction, []).append(score.variable)
+        return self.outcomes.table(names, variables)
 
     @property
     def controls(self) -> pd.DataFrame:
@@ -94,10 +100,10 @@ class Alignment:
 
     @property
     def naturalness(self) -> pd.DataFrame:
-        """How far swapped states are from natural ones, a line for each trained direction.
+        """How far swapped states are from natural ones, a line for each trained direction and variable.
 
-        Columns: `source, target, outside, outside_natural, energy, energy_natural`. `outside` is the share of their
-        variance outside the principal components that hold 99 % of the natural states'. `energy` is their energy
+        Columns: `source, target, variable, outside, outside_natural, energy, energy_natural`. `outside` is the share of
+        their variance outside the principal components that hold 99 % of the natural states'. `energy` is their energy
         distance to natural states, from 0 (one distribution) to 1. The other two are those of held-out natural states.
         """
         return pd.DataFrame(
@@ -108,6 +114,23 @@ class Alignment:
     def unmatched(self) -> pd.DataFrame:
         """Rows that were left out for want of a counterfactual latent: `source, target, split, values, count`."""
         return pd.DataFrame([dict(each) for each in self.record.unmatched], columns=list(MissingLatent.model_fields))
+
+    def block(self, variable: str) -> tuple[AlignmentMap, ...]:
+        """Return the map of each site whose subspace is the block of one of several variables.
+
+        Raises:
+            InvalidArgument: The maps have no block of this variable. Near matches are named.
+        """
+        return tuple(each.block(variable) for each in self.maps)
+
+    def _maps_of(self, variable: str | None) -> tuple[AlignmentMap, ...]:
+        """The maps of one variable, which is to be named where there are several."""
+        if variable is not None:
+            return self.block(variable)
+        if len(self.record.blocks) > 1:
+            names = ", ".join(self.record.blocks)
+            raise InvalidArgument(f"the maps have a block for each of {names}: name one, variable=...")
+        return self.maps
 
     def project(self, index: int, states: Array) -> Array:
         """Return the coordinates in the aligned subspace of states of the site `index`.
@@ -195,7 +218,7 @@ class Alignment:
         memory: float | None = None,
         same_networks: bool = True,
     ) -> pd.DataFrame:
-        """Score every row of every direction: `source, target, row`, and a column for each metric.
+        """Score every row of every direction: `source, target, variable, row`, and a column for each metric.
 
         Args:
             data: As for `score`.
@@ -216,6 +239,7 @@ class Alignment:
         source_input: Any,
         target_input: Any,
         *,
+        variable: str | None = None,
         source: int = 0,
         target: int = -1,
         source_position: int = -1,
@@ -228,6 +252,7 @@ class Alignment:
             source_input: The input that the source reads: text, where its network has a tokenizer, ids, or tensors
                 without the dimension of rows.
             target_input: The input that the target reads.
+            variable: The variable whose block is swapped, where the maps have a block for each of several.
             source: The index of the source site.
             target: The index of the target site. By default the last.
             source_position: Where the source's state is read; -1 is the last token.
@@ -235,7 +260,8 @@ class Alignment:
             tokenizer: The tokenizer of text. By default that of each network.
 
         Raises:
-            InvalidArgument: There are no sites (see `with_sites`), one is a recording, or an input cannot be read.
+            InvalidArgument: There are no sites (see `with_sites`), one is a recording, an input cannot be read, or no
+                variable of several is named.
         """
         if not self.sites:
             raise InvalidArgument("a loaded alignment has no networks to run: with_sites([...]) gives them")
@@ -243,7 +269,8 @@ class Alignment:
         first, second = (require_site(self.sites[each], "a swap is carried out in it") for each in index)
         inputs = SwapInputs(source_input, target_input, source_position, target_position, tokenizer)
         method = self.record.config.method
-        maps = (self.maps[index[0]], self.maps[index[1]])
+        chosen = self._maps_of(variable)
+        maps = (chosen[index[0]], chosen[index[1]])
         return swap_output((first, second), inputs, method.intervention, maps, method.stepwise)
 
     def with_sites(self, sites: Sequence[Readable] | Readable, *, same_networks: bool = True) -> "Alignment":
@@ -286,7 +313,7 @@ class Alignment:
 
     @property
     def worst_iia(self) -> float:
-        """The IIA of the worst trained direction, the headline; NaN where all directions lead into recordings."""
+        """The IIA of the worst trained direction and variable, the headline; NaN where all lead into recordings."""
         return math.nan if self.record.worst_iia is None else self.record.worst_iia
 
     @property
@@ -317,15 +344,20 @@ class Alignment:
         write_alignment(SavedParts(self.maps, self.record, self.outcomes, self.preprocessing), folder)
         return folder
 
-    def to_pyvene(self, site: int) -> Any:
+    def to_pyvene(self, site: int, variable: str | None = None) -> Any:
         """The subspace of one site, by its index, as an intervention of pyvene (`LowRankRotatedSpaceIntervention`).
+
+        Args:
+            site: The index of the site.
+            variable: The variable whose block is taken, where the maps have a block for each of several.
 
         Raises:
             FileFormatError: pyvene is not installed, or there is no such site.
+            InvalidArgument: No variable of several is named.
         """
         if not 0 <= site < len(self.maps):
             raise FileFormatError(f"site is the index of one of {len(self.maps)} sites, found {site}")
-        return to_pyvene(self.maps[site])
+        return to_pyvene(self._maps_of(variable)[site])
 
     def __repr__(self) -> str:
         names = ", ".join(site.name for site in self.record.sites)

@@ -14,7 +14,7 @@ from causalign.errors import FileFormatError
 from causalign.files import read_tensors, write_tensors
 
 ROWS = "rows.safetensors"
-_INDEX = "row"
+_INDEX, _VARIABLE = "row", "variable"
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,15 +33,23 @@ class RowOutcomes:
 
     index: Int[np.ndarray, " rows"]
     """The place of each test row in the data that it is from."""
+    variable: Int[np.ndarray, " rows"]
+    """The index of the variable of each test row."""
     directions: Mapping[Direction, DirectionOutcomes]
 
-    def table(self, names: Sequence[str]) -> pd.DataFrame:
-        """Return a line for each row of each direction: `source, target, row, correct, no_swap`."""
+    def table(self, names: Sequence[str], variables: Mapping[Direction, Sequence[str]]) -> pd.DataFrame:
+        """Return a line for each row of each direction: `source, target, variable, row, correct, no_swap`.
+
+        Args:
+            names: The names of the sites.
+            variables: The names of the variables in each direction.
+        """
         parts = [
             pd.DataFrame(
                 {
                     "source": names[source],
                     "target": names[target],
+                    "variable": np.array(variables[Direction(source, target)], dtype=object)[self.variable],
                     "row": self.index,
                     "correct": outcomes.correct,
                     "no_swap": outcomes.no_swap,
@@ -49,12 +57,15 @@ class RowOutcomes:
             )
             for (source, target), outcomes in self.directions.items()
         ]
-        columns = ["source", "target", "row", "correct", "no_swap"]
+        columns = ["source", "target", "variable", "row", "correct", "no_swap"]
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
     def save(self, folder: Path) -> None:
-        """Write `rows.safetensors`: `row`, and `SOURCE.TARGET.correct` and `.no_swap` by the indices of the sites."""
-        tensors = {_INDEX: torch.from_numpy(self.index)}
+        """Write `rows.safetensors`.
+
+        It holds `row` and `variable` and, by the indices of the sites, `SOURCE.TARGET.correct` and `.no_swap`.
+        """
+        tensors = {_INDEX: torch.from_numpy(self.index), _VARIABLE: torch.from_numpy(self.variable)}
         for (source, target), outcomes in self.directions.items():
             tensors[f"{source}.{target}.correct"] = torch.from_numpy(outcomes.correct)
             tensors[f"{source}.{target}.no_swap"] = torch.from_numpy(outcomes.no_swap)
@@ -70,7 +81,7 @@ class RowOutcomes:
         tensors, _ = read_tensors(folder / ROWS)
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
         try:
-            index = arrays.pop(_INDEX)
+            index, variable = arrays.pop(_INDEX), arrays.pop(_VARIABLE)
             keys = dict.fromkeys(tuple(map(int, name.split(".")[:2])) for name in arrays)
             directions = {
                 Direction(*key): DirectionOutcomes(
@@ -80,4 +91,4 @@ class RowOutcomes:
             }
         except (KeyError, ValueError, TypeError) as error:
             raise FileFormatError(f"{folder / ROWS}: not the rows of an alignment ({error})") from None
-        return cls(index, directions)
+        return cls(index, variable, directions)

@@ -80,7 +80,7 @@ class SiteSummary(_Part):
 
 
 class Score(_Part):
-    """The IIA of one direction on held-out rows, with its Wilson interval."""
+    """The IIA of one direction and variable on held-out rows, with its Wilson interval."""
 
     source: str
     target: str
@@ -114,10 +114,11 @@ class ControlScore(Score):
 
 
 class NaturalnessScore(_Part):
-    """Two distances of the swapped states of one direction to natural states, and those of held-out natural states."""
+    """Distances of the swapped states of a direction and variable to natural states, and those of held-out ones."""
 
     source: str
     target: str
+    variable: str
     outside: float
     """The share of the swapped states' variance outside the principal components that hold 99 % of the variance of
     natural states."""
@@ -177,10 +178,12 @@ class AlignmentSummary(_Part):
     config: AlignmentConfig
     """The configuration."""
     variable: str | tuple[str, ...]
-    """The variable that was swapped, or one for each site where they differ."""
+    """The variable that was swapped, or one for each site where they differ. Several at once have commas."""
     rank: int
     """The dimension of the subspace, or the number of features that are swapped. If several ranks were tried, the one
     that was selected."""
+    blocks: dict[str, int] = {}
+    """The rank of the block of each variable, in the order of the columns. Empty for one variable without a block."""
     start: str
     """The start of the search: `closed-form`, `paired`, `random`, or `features` where the method has its own."""
     data: str
@@ -232,7 +235,7 @@ class AlignmentSummary(_Part):
 
     @property
     def worst(self) -> DirectionScore | None:
-        """The score of the worst direction. `None` if there is no IIA."""
+        """The score of the worst direction and variable. `None` if there is no IIA."""
         return min(self.iia, key=lambda score: score.iia, default=None)
 
     @property
@@ -288,6 +291,8 @@ class AlignmentSummary(_Part):
             )
         if not names.issuperset(name for direction in directions for name in direction):
             raise ValueError("a score names a site that is not listed")
+        if self.blocks and sum(self.blocks.values()) != self.rank:
+            raise ValueError(f"the ranks of the blocks must sum to the rank, {self.rank}; found {self.blocks}")
         if any(count != len(directions) for count in Counter(score.control for score in self.controls).values()):
             raise ValueError("each control must score the directions of iia")
         return self

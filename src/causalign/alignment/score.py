@@ -13,20 +13,22 @@ from causalign.counterfactuals.direction import Direction
 from causalign.counterfactuals.interventions import keep
 from causalign.counterfactuals.row_source import RowRequest
 from causalign.counterfactuals.rows import CounterfactualRows
+from causalign.counterfactuals.variables import Variables
 from causalign.errors import InvalidArgument
 from causalign.maps.base import AlignmentMap
 from causalign.methods.base import every_direction
 from causalign.recordings.affine_transformer import AffineTransformer
 from causalign.recordings.preprocessing import Preprocessing
 from causalign.run_context import RunContext
-from causalign.scoring.iia import iia_table, row_outcomes
+from causalign.scoring.iia import by_variable, iia_table, row_outcomes
 from causalign.scoring.metrics import Metric, direction_metrics, metrics_of
 from causalign.sites.base import require_site
 from causalign.sites.readable import Readable
 from causalign.storage import DEFAULT_BUDGET
+from causalign.tasks.variable import FULL
 
 IIA = "iia"
-_LINE = ["source", "target", "row"]
+_LINE = ["source", "target", "variable"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,21 @@ class MapSet:
     maps: Sequence[AlignmentMap]
     summary: AlignmentSummary
     preprocessing: Sequence[Preprocessing | AffineTransformer | None]
+
+    def maps_of(self, variables: Variables) -> tuple[AlignmentMap, ...]:
+        """Return the maps for rows with these variables: their blocks, in this order, if the maps have blocks.
+
+        Raises:
+            InvalidArgument: A variable has no block.
+        """
+        if len(self.summary.blocks) > 1:
+            return tuple(each.arranged(variables.names) for each in self.maps)
+        if len(variables) > 1:
+            raise InvalidArgument(
+                f"the maps are of one variable, {self.summary.variable}, and the dataset has "
+                f"{', '.join(variables.names)}"
+            )
+        return tuple(self.maps)
 
     def require_sites(self, sites: Sequence[Readable], same_networks: bool) -> None:
         """Check that every map can be applied to its site, and was found for its network.
@@ -88,12 +105,13 @@ def dataset_for(
             raise InvalidArgument("n_test and memory say how rows are drawn, and a dataset is given: leave them out")
         found.require_sites(data.sites, same_networks)
     else:
-        variable = found.summary.variable
+        variable, blocks = found.summary.variable, tuple(found.summary.blocks)
         run = [require_site(site, "its IIA is how it goes on") for site in as_sites(data)]
         found.require_sites(run, same_networks)
         data = Counterfactuals.from_task(
             run,
-            variable=variable if isinstance(variable, str) else list(variable),
+            variable=FULL if len(blocks) > 1 else variable if isinstance(variable, str) else list(variable),
+            variables=blocks if len(blocks) > 1 else None,
             n_test=1_000 if draw.n_test is None else draw.n_test,
             seed=draw.seed,
             memory=DEFAULT_BUDGET if draw.memory is None else draw.memory,
@@ -112,23 +130,23 @@ def _test_rows(found: MapSet, data: Counterfactuals, seed: int) -> tuple[str, di
 def row_table(
     found: MapSet, data: Counterfactuals, metrics: Sequence[str | Metric] | str | Metric, seed: int = 0
 ) -> pd.DataFrame:
-    """Return every metric of every row of every direction: `source, target, row`, and a column for each metric."""
+    """Return every metric of every row of every direction: `source, target, variable, row`, and a metric's column."""
     chosen = metrics_of(metrics)
     split, rows = _test_rows(found, data, seed)
-    values = direction_metrics(data.sites, found.maps, found.summary.config.method.intervention, rows, chosen)
-    parts = [
-        pd.DataFrame(
-            {"source": data.names[source], "target": data.names[target], "row": data.index(split), **_arrays(of)}
-        )
-        for (source, target), of in values.items()
-    ]
+    maps = found.maps_of(data.variables)
+    values = direction_metrics(data.sites, maps, found.summary.config.method.intervention, rows, chosen)
+    parts = []
+    for direction, of in values.items():
+        ends = {"source": data.names[direction.source], "target": data.names[direction.target]}
+        variables = _variable_of_rows(data.variables, direction, rows[direction])
+        parts.append(pd.DataFrame({**ends, "variable": variables, "row": data.index(split), **_arrays(of)}))
     return pd.concat(parts, ignore_index=True)
 
 
 def direction_table(
     found: MapSet, data: Counterfactuals, metrics: Sequence[str | Metric] | str | Metric = IIA, seed: int = 0
 ) -> pd.DataFrame:
-    """Return a line for each direction.
+    """Return a line for each direction and variable.
 
     Returns:
         `source, target, variable, iia, ci_low, ci_high, rows, no_swap`, and for each metric but the IIA its mean and
@@ -136,18 +154,27 @@ def direction_table(
     """
     chosen = metrics_of(metrics)
     _, rows = _test_rows(found, data, seed)
+    maps = found.maps_of(data.variables)
     swapped, plain = (
-        row_outcomes(data.sites, found.maps, swap, rows) for swap in (found.summary.config.method.intervention, keep)
+        by_variable(row_outcomes(data.sites, maps, swap, rows), rows)
+        for swap in (found.summary.config.method.intervention, keep)
     )
     table = iia_table(data.names, data.variables, swapped, plain)
     others = {name: metric for name, metric in chosen.items() if name != IIA}
     if not others:
         return table
     means = row_table(found, data, metrics, seed)
+    lines = pd.MultiIndex.from_frame(table[_LINE])
     for name in others:
-        grouped = means.groupby(_LINE[:2], sort=False)[name]
-        table[name], table[f"{name}_se"] = grouped.mean().to_numpy(), grouped.sem().to_numpy()
+        grouped = means.groupby(_LINE, sort=False)[name]
+        table[name], table[f"{name}_se"] = (each.loc[lines].to_numpy() for each in (grouped.mean(), grouped.sem()))
     return table
+
+
+def _variable_of_rows(variables: Variables, direction: Direction, rows: CounterfactualRows) -> list[str]:
+    """The name of the variable of each row of a direction."""
+    names = [variables.label(index, direction) for index in range(len(variables))]
+    return names * len(rows) if rows.variable is None else [names[int(each)] for each in rows.variable]
 
 
 def _arrays(values: Mapping[str, Float[Tensor, " rows"]]) -> dict[str, object]:

@@ -3,6 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import Bool, Int
+from torch import Tensor
+
 from causalign.alignment.fit import Splits
 from causalign.alignment.request import Request
 from causalign.alignment.row_outcomes import DirectionOutcomes, RowOutcomes
@@ -11,7 +15,7 @@ from causalign.counterfactuals.direction import Direction
 from causalign.counterfactuals.interventions import keep
 from causalign.counterfactuals.rows import CounterfactualRows
 from causalign.maps.base import AlignmentMap
-from causalign.scoring.iia import iia_table, row_outcomes
+from causalign.scoring.iia import by_variable, iia_table, row_outcomes
 from causalign.scoring.latent_distance import latent_table
 from causalign.scoring.naturalness import naturalness
 
@@ -20,7 +24,9 @@ from causalign.scoring.naturalness import naturalness
 class AlignmentScores:
     """The scores of maps on the test rows."""
 
-    scores: tuple[DirectionScore, ...]
+    trained: tuple[DirectionScore, ...]
+    untrained: tuple[DirectionScore, ...]
+    """The scores of directions that the method does not train."""
     outcomes: RowOutcomes
     latent: tuple[LatentScore, ...]
     """The scores of directions into recordings."""
@@ -32,17 +38,39 @@ def alignment_scores(request: Request, maps: Sequence[AlignmentMap], splits: Spl
     held_out = splits["test"]
     run = {direction: held_out[direction] for direction in request.scored}
     swapped, plain = (row_outcomes(request.sites, maps, swap, run) for swap in (request.method.intervention, keep))
-    table = iia_table(request.names, request.variables, swapped, plain)
+    of_trained, of_others = (
+        {direction: rows for direction, rows in run.items() if (direction in request.objectives) == trained}
+        for trained in (True, False)
+    )
     outcomes = {
         direction: DirectionOutcomes(swapped[direction].cpu().numpy(), plain[direction].cpu().numpy())
         for direction in run
     }
     return AlignmentScores(
-        tuple(DirectionScore.model_validate(row) for row in table.to_dict("records")),
-        RowOutcomes(request.data.index("test"), outcomes),
+        _direction_scores(request, of_trained, swapped, plain),
+        _direction_scores(request, of_others, swapped, plain),
+        RowOutcomes(request.data.index("test"), _variable_of_rows(run, request), outcomes),
         _latent_scores(request, maps, held_out),
         _naturalness_scores(request, maps, splits),
     )
+
+
+def _direction_scores(
+    request: Request,
+    rows: Mapping[Direction, CounterfactualRows],
+    swapped: Mapping[Direction, Bool[Tensor, " _"]],
+    plain: Mapping[Direction, Bool[Tensor, " _"]],
+) -> tuple[DirectionScore, ...]:
+    """The scores of these directions, by variable."""
+    after, before = ({direction: each[direction] for direction in rows} for each in (swapped, plain))
+    table = iia_table(request.names, request.variables, by_variable(after, rows), by_variable(before, rows))
+    return tuple(DirectionScore.model_validate(row) for row in table.to_dict("records"))
+
+
+def _variable_of_rows(rows: Mapping[Direction, CounterfactualRows], request: Request) -> Int[np.ndarray, " rows"]:
+    """The index of the variable of each test row, which is the same in every direction."""
+    found = next((each.variable for each in rows.values()), None)
+    return np.zeros(request.data.counts["test"], dtype=np.int64) if found is None else found.cpu().numpy().astype(int)
 
 
 def scores_without_baseline(
@@ -50,9 +78,8 @@ def scores_without_baseline(
 ) -> tuple[Score, ...]:
     """Return the IIA of every trained direction whose target can be run, without the baseline."""
     run = {direction: rows[direction] for direction in request.scored if direction in request.objectives}
-    table = iia_table(
-        request.names, request.variables, row_outcomes(request.sites, maps, request.method.intervention, run)
-    )
+    correct = row_outcomes(request.sites, maps, request.method.intervention, run)
+    table = iia_table(request.names, request.variables, by_variable(correct, run))
     return tuple(Score.model_validate(row) for row in table.to_dict("records"))
 
 
@@ -62,8 +89,13 @@ def _naturalness_scores(request: Request, maps: Sequence[AlignmentMap], splits: 
     held_out = {direction: test[direction] for direction in request.objectives}
     found = naturalness(maps, request.method.intervention, natural, held_out, request.seed)
     return tuple(
-        NaturalnessScore(source=request.names[source], target=request.names[target], **naturalness_of._asdict())
-        for (source, target), naturalness_of in found.items()
+        NaturalnessScore(
+            source=request.names[direction.source],
+            target=request.names[direction.target],
+            variable=request.variables.label(variable, direction),
+            **naturalness_of._asdict(),
+        )
+        for (direction, variable), naturalness_of in found.items()
     )
 
 

@@ -18,9 +18,12 @@ from causalign.alignment.schema import (
     SiteSummary,
 )
 from causalign.alignment.scoring import AlignmentScores
+from causalign.counterfactuals.variables import Variables
 from causalign.search.rank_selection import RankTrial
 from causalign.search.search import SearchResult
+from causalign.sites.readable import Readable
 from causalign.sites.recordings.recording import Recording
+from causalign.tasks.variable import Variable
 from causalign.timer import Timer
 from causalign.version import __version__
 
@@ -39,20 +42,20 @@ class Findings:
 
 def summarize(request: Request, findings: Findings, splits: Splits, timer: Timer) -> AlignmentSummary:
     """Return the summary of an alignment."""
-    found, scores, variables = findings.search, findings.scores, request.variables
-    trained = sum(direction in request.objectives for direction in request.scored)
+    found, scores = findings.search, findings.scores
     not_run = {direction.target for direction, each in request.objectives.items() if not each.runs_target}
     return AlignmentSummary(
         config=request.config,
-        variable=str(variables[0]) if len(set(variables)) == 1 else tuple(map(str, variables)),
+        variable=_variable(request.variables),
         rank=found.maps[0].rank,
+        blocks=dict(request.rank.blocks),
         start=request.start,
         data=request.data.fingerprint,
         notes=request.notes,
         sites=_site_summaries(request, findings.accuracy),
-        iia=scores.scores[:trained],
-        worst_iia=min((score.iia for score in scores.scores[:trained]), default=None),
-        untrained=scores.scores[trained:],
+        iia=scores.trained,
+        worst_iia=min((score.iia for score in scores.trained), default=None),
+        untrained=scores.untrained,
         latent=scores.latent,
         controls=findings.controls,
         naturalness=scores.naturalness,
@@ -92,14 +95,28 @@ def _site_summaries(request: Request, accuracy: Sequence[float | None]) -> tuple
             at=site.at,
             task=site.task.name,
             task_summary=site.task.summary,
-            variables=site.task.keys(variable.name) if site.task.variables else (str(variable),),
+            variables=_keys(site, request.variables.of_site(index)),
             width=site.width,
             fingerprint=site.fingerprint,
             accuracy=share,
             recording=summary_of(site) if isinstance(site, Recording) else None,
         )
-        for site, name, variable, share in zip(request.sites, request.names, request.variables, accuracy, strict=True)
+        for index, (site, name, share) in enumerate(zip(request.sites, request.names, accuracy, strict=True))
     )
+
+
+def _variable(variables: Variables) -> str | tuple[str, ...]:
+    """The variable, or one for each site where they differ, or all names of several."""
+    if len(variables) > 1:
+        return ", ".join(variables.names)
+    (at_sites,) = variables.at_sites
+    return str(at_sites[0]) if len(set(at_sites)) == 1 else tuple(map(str, at_sites))
+
+
+def _keys(site: Readable, variables: Sequence[Variable]) -> tuple[str, ...]:
+    """The names of what is swapped at a site: variables of its task, if it has one."""
+    named = [site.task.keys(each.name) if site.task.variables else (str(each),) for each in variables]
+    return tuple(dict.fromkeys(name for names in named for name in names))
 
 
 def _versions() -> dict[str, str]:

@@ -51,10 +51,12 @@ class TableSpec(ConfigModel):
     """The column of what is right with nothing swapped."""
     split: str | None = None
     """The column that names the split of each row. By default rows are split by the seed, 80, 10 and 10 percent."""
-    variable: str = "full"
-    """The name of the variable, for tables and figures."""
+    variable: str | None = None
+    """The name of the variable, for tables and figures, `full` by default; with `variable_column`, the variable whose
+    rows are taken."""
     variable_column: str | None = None
-    """The column that names the variable of each row; the rows of `variable` are taken."""
+    """The column that names the variable of each row. Where it names several and `variable` takes none of them, each
+    row swaps its own (`rank` has one for each)."""
     loss: str = "scored"
     """Whether the search minimizes the loss of the `scored` tokens, or of `all` that are read after the swap."""
 

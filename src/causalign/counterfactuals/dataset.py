@@ -25,6 +25,7 @@ from causalign.counterfactuals.row_source import RowRequest, RowSource
 from causalign.counterfactuals.rows import CounterfactualRows
 from causalign.counterfactuals.splits import SHARES, Split, split_of_kept
 from causalign.counterfactuals.user_arrays import UserArrays
+from causalign.counterfactuals.variables import Variables
 from causalign.errors import DataWarning, InvalidArgument
 from causalign.run_context import RunContext
 from causalign.sites.readable import Readable
@@ -41,13 +42,13 @@ class Counterfactuals:
 
     Attributes:
         sites: The sites. A direction is a pair of their indices.
-        variables: The variable that is swapped, for each site.
+        variables: The variables that are swapped: one, or several of which each row swaps its own.
     """
 
-    def __init__(self, source: RowSource, variables: Sequence[Variable], memory: float = DEFAULT_BUDGET) -> None:
+    def __init__(self, source: RowSource, variables: Variables, memory: float = DEFAULT_BUDGET) -> None:
         if not isinstance(memory, int | float) or not memory >= 0:
             raise InvalidArgument(f"memory must be a number of GiB, at least 0; found {memory!r}")
-        self._source, self.variables = source, tuple(variables)
+        self._source, self.variables = source, variables
         self.store = Store(memory)
         self._rows: dict[tuple[str, Direction, bool, bool], CounterfactualRows] = {}
         self._fingerprints: tuple[str, ...] | None = None
@@ -58,6 +59,7 @@ class Counterfactuals:
         sites: Sequence[Readable] | Readable,
         *,
         variable: str | Variable | Sequence[str | Variable] = FULL,
+        variables: Sequence[str | Variable] | None = None,
         n_train: int = 10_000,
         n_validation: int = 1_000,
         n_test: int = 1_000,
@@ -70,6 +72,8 @@ class Counterfactuals:
             sites: The sites, or a single site. Recordings are allowed.
             variable: The variable that is swapped: `"full"`, a variable of the task such as `"count"`, or a range of
                 its values, `"count[1..10]"`. A sequence names one variable for each site.
+            variables: In place of `variable`, several variables at once, the same for every site. Each row swaps one of
+                them, and each has an equal number of rows.
             n_train: Number of training rows of each direction.
             n_validation: Number of validation rows of each direction. They choose the best step.
             n_test: Number of test rows of each direction. They are scored.
@@ -81,13 +85,14 @@ class Counterfactuals:
                 range.
         """
         checked = as_sites(sites)
-        variables = variables_of(variable, checked)
+        named = _task_variables(checked, variable, variables)
         sizes = {"train": n_train, "validation": n_validation, "test": n_test}
         for split, size in sizes.items():
-            if not isinstance(size, int) or size < 1:
-                raise InvalidArgument(f"n_{split} must be a whole number, at least 1; found {size!r}")
+            if not isinstance(size, int) or size < len(named):
+                rows = "" if len(named) == 1 else f", the number of variables, {', '.join(named.names)}"
+                raise InvalidArgument(f"n_{split} must be a whole number, at least {len(named)}{rows}; found {size!r}")
         require_seed(seed)
-        return cls(TaskRows(checked, tuple(variables), tuple(sizes.items()), seed), variables, memory)
+        return cls(TaskRows(checked, named, tuple(sizes.items()), seed), named, memory)
 
     @classmethod
     def from_arrays(
@@ -107,6 +112,7 @@ class Counterfactuals:
         label_positions: Any = None,
         split: Split = SHARES,
         variable: str = FULL,
+        variables: Sequence[str] | None = None,
         loss: str = "scored",
         seed: int = 0,
         memory: float = DEFAULT_BUDGET,
@@ -145,6 +151,8 @@ class Counterfactuals:
             split: The shares of train, validation and test rows, which are then drawn at random; or the split of each
                 row, `"train"`, `"validation"` or `"test"`.
             variable: The name of the variable in tables and figures.
+            variables: In place of `variable`, the name of the variable of each row, where rows have several. Each row
+                swaps its own, its value is of its own, and its label keeps the target's values of the others.
             loss: `"scored"` minimizes the loss of the scored tokens, and `"all"` that of all tokens read after the swap
                 (equation 5, as for tasks).
             seed: The seed of the random split.
@@ -167,9 +175,10 @@ class Counterfactuals:
             values=values,
             no_swap_labels=no_swap_labels,
             label_positions=label_positions,
+            variables=_row_variables(variable, variables),
         )
         rows = ArrayRows.checked(as_sites(sites), arrays, split, loss, seed)
-        return cls(rows, [Variable.of(variable)] * len(rows.sites), memory)
+        return cls(rows, Variables.alike(arrays.variable_names or (variable,), len(rows.sites)), memory)
 
     @classmethod
     def from_table(
@@ -188,7 +197,7 @@ class Counterfactuals:
         label_position: Position | None = None,
         tokenizer: Any = None,
         split: Split | str = SHARES,
-        variable: str = FULL,
+        variable: str | None = None,
         variable_column: str | None = None,
         loss: str = "scored",
         seed: int = 0,
@@ -217,9 +226,11 @@ class Counterfactuals:
             tokenizer: The tokenizer of text, or one for each site. By default, each network's own.
             split: The shares of train, validation and test rows, the column that names the split of each row, or the
                 split of each row.
-            variable: The name of the variable in tables and figures.
-            variable_column: The column that names the variable of each row. The rows of `variable` are taken; it may
-                be left out where the column names only one.
+            variable: The name of the variable in tables and figures, `"full"` by default; with `variable_column`, the
+                variable whose rows are taken.
+            variable_column: The column that names the variable of each row. Where it names several and none is taken
+                by `variable`, the dataset has several: each row swaps its own, and its label keeps the target's values
+                of the others.
             loss: `"scored"` or `"all"`, as in `from_arrays`.
             seed: The seed of the random split.
             memory: The memory budget of the tables, in GiB. Tables that exceed it are kept in temporary files.
@@ -241,19 +252,16 @@ class Counterfactuals:
             label_position=label_position,
         )
         columns, split_of_rows = Table.with_split(table, split)
-        kept = np.arange(len(columns))
-        if variable_column is not None:
-            variable, kept = columns.rows_of_variable(variable_column, variable)
-            columns = columns.take(kept)
-            split_of_rows = split_of_kept(split_of_rows, kept)
+        variables, kept = columns.variables(variable_column, variable)
+        columns, split_of_rows = columns.take(kept), split_of_kept(split_of_rows, kept)
         if source_position is not None and target_position is not None and position != -1:
             raise InvalidArgument(f"position {position!r} has no end left that it is for: leave it out")
-        arrays = named.arrays(columns, readers_of(checked, tokenizer))
+        arrays = replace(named.arrays(columns, readers_of(checked, tokenizer)), variables=variables)
         rows = ArrayRows.checked(checked, arrays, split_of_rows, loss, seed)
         if remarks := named.remarks(columns, checked):
             warnings.warn(" ".join(remarks), DataWarning, stacklevel=2)
             rows = replace(rows, remarks=(*rows.remarks, *remarks))
-        return cls(rows.renumbered(kept), [Variable.of(variable)] * len(rows.sites), memory)
+        return cls(rows.renumbered(kept), Variables.alike(arrays.variable_names, len(rows.sites)), memory)
 
     @classmethod
     def from_generations(
@@ -307,7 +315,7 @@ class Counterfactuals:
         require_seed(seed)
         how, pairing = Generation(max_new_tokens, positions, stop), Pairing(pairs, split, seed)
         rows = GenerationRows.generated(readers_of(as_sites(sites), tokenizer), prompts, how, pairing)
-        return cls(rows, [Variable.of(variable)] * len(rows.sites), memory)
+        return cls(rows, Variables.alike([variable], len(rows.sites)), memory)
 
     @property
     def generations(self) -> pd.DataFrame:
@@ -410,9 +418,9 @@ class Counterfactuals:
         """Return the reason why there are no class means, or `None` if there are."""
         return self._source.without_classes(stepwise)
 
-    def class_means(self, stepwise: bool, context: RunContext) -> list[Float[Tensor, "classes _"]]:
-        """Return the mean training state of each class, in the same order for every site."""
-        return self._source.class_means(stepwise, context)
+    def class_means(self, stepwise: bool, context: RunContext, variable: int = 0) -> list[Float[Tensor, "classes _"]]:
+        """Return the mean training state of each class of one variable, in the same order for every site."""
+        return self._source.class_means(stepwise, context, variable)
 
     def paired_states(self, context: RunContext) -> list[Float[Tensor, "pairs _"]]:
         """Return the states of all sites on the same inputs, with aligned rows."""
@@ -427,8 +435,8 @@ class Counterfactuals:
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{count:,} {split}" for split, count in self.counts.items())
-        variable = " -> ".join(dict.fromkeys(map(str, self.variables)))
-        return f"Counterfactuals({variable} of {', '.join(self.names)}; rows per direction: {counts})"
+        variables = ", ".join(self.variables.names)
+        return f"Counterfactuals({variables} of {', '.join(self.names)}; rows per direction: {counts})"
 
 
 class ShuffledCounterfactuals(Counterfactuals):
@@ -448,6 +456,34 @@ class ShuffledCounterfactuals(Counterfactuals):
                 self._rows[key] = rows.shuffled(rng, self.sites[direction.target], context.store)
             found[direction] = self._rows[key]
         return found
+
+
+def _task_variables(sites: Sequence[Readable], variable: Any, variables: Sequence[str | Variable] | None) -> Variables:
+    """Return the variables of rows that are drawn from tasks, checked against the tasks."""
+    if variables is None:
+        return Variables((variables_of(variable, sites),))
+    if variable != FULL:
+        raise InvalidArgument(f"variable = {variable!r} and variables are both given: leave one out")
+    if isinstance(variables, str | Variable):
+        raise InvalidArgument(f"variables is a list of variables, such as ['phase', 'count']; found {variables!r}")
+    named = Variables.alike(list(variables), len(sites))
+    for each, *_ in named.at_sites:
+        variables_of(each, sites)
+    return named
+
+
+def _row_variables(variable: str, variables: Sequence[str] | None) -> list[str] | None:
+    """Return the name of the variable of each row, if rows have names of their own."""
+    if variables is None:
+        return None
+    if variable != FULL:
+        raise InvalidArgument(f"variable = {variable!r} and variables are both given: leave one out")
+    if isinstance(variables, str):
+        raise InvalidArgument(f"variables has the name of the variable of each row; found {variables!r}")
+    for row, name in enumerate(variables):
+        if not isinstance(name, str) or not name:
+            raise InvalidArgument(f"row {row}: a variable is a name; found {name!r}")
+    return [str(name) for name in variables]
 
 
 def as_sites(sites: Sequence[Readable] | Readable) -> tuple[Readable, ...]:

@@ -27,7 +27,7 @@ from causalign.counterfactuals.from_task import draw_of_class
 from causalign.counterfactuals.inputs import SuppliedInputs
 from causalign.counterfactuals.labels import Labels
 from causalign.counterfactuals.row_source import SPLITS, RowRequest, RowSource
-from causalign.counterfactuals.rows import CounterfactualRows
+from causalign.counterfactuals.rows import CounterfactualRows, shuffle_within
 from causalign.counterfactuals.splits import Split, split_rows
 from causalign.counterfactuals.user_arrays import SplitRows, UserArrays, inputs_of, row_keys
 from causalign.engine.activation_cache import Activations
@@ -54,6 +54,8 @@ class ArrayRows(RowSource):
     remarks: tuple[str, ...] = ()
     label_seed: int | None = None
     """The seed by which labels are shuffled among the rows, for a control."""
+    variable_names: tuple[str, ...] = ()
+    """The names of the variables, where the rows have several."""
     _read: dict[tuple[str, int, str, bool], Activations] = field(default_factory=dict)
 
     @classmethod
@@ -69,7 +71,9 @@ class ArrayRows(RowSource):
         whole, names_of_classes = arrays.rows(run)
         chosen, remarks = split_rows(row_keys(whole), split, seed)
         splits = {name: whole.take(chosen[name]) for name in SPLITS}
-        return cls(run, splits, names_of_classes, loss == "scored", remarks)
+        for name, rows in splits.items():
+            _require_each_variable(rows, arrays.variable_names, name)
+        return cls(run, splits, names_of_classes, loss == "scored", remarks, variable_names=arrays.variable_names)
 
     def renumbered(self, places: Int[np.ndarray, " rows"]) -> "ArrayRows":
         """Return the same rows, each with another place in the user's data: that of its own place in `places`."""
@@ -99,6 +103,8 @@ class ArrayRows(RowSource):
             for labels in rows.labels:
                 labels.update(digest)
             digest.update(rows.classes.tobytes())
+            if rows.variable is not None:
+                digest.update(f"{self.variable_names}".encode() + rows.variable.tobytes())
         return digest.hexdigest()[:16]
 
     @property
@@ -112,11 +118,14 @@ class ArrayRows(RowSource):
 
     @override
     def with_counts(self, counts: dict[str, int]) -> "ArrayRows":
-        """Return evenly spaced rows of each split, from shortest to longest, repeated if there are too few."""
+        """Return evenly spaced rows of each split and variable, from shortest to longest, repeated if too few."""
         smaller = {}
         for split, rows in self.splits.items():
-            by_length = np.argsort(rows.targets[0].lengths, kind="stable")
-            smaller[split] = rows.take(by_length[np.linspace(0, len(rows) - 1, counts[split]).astype(np.int64)])
+            groups, chosen = rows.by_variable, []
+            for group, share in zip(groups, np.array_split(np.arange(counts[split]), len(groups)), strict=True):
+                by_length = group[np.argsort(rows.targets[0].lengths[group], kind="stable")]
+                chosen.append(by_length[np.linspace(0, len(group) - 1, len(share)).astype(np.int64)])
+            smaller[split] = rows.take(np.concatenate(chosen))
         return replace(self, splits=smaller, _read={})
 
     @property
@@ -152,12 +161,15 @@ class ArrayRows(RowSource):
 
     def _order(self, split: str) -> Int[np.ndarray, " rows"]:
         """Return, for each row of a split, the row whose label it has."""
-        own = np.arange(len(self.splits[split]))
-        return own if self.label_seed is None else numpy_stream(self.label_seed, split, "shuffled").permutation(own)
+        rows = self.splits[split]
+        if self.label_seed is None:
+            return np.arange(len(rows))
+        groups = np.zeros(len(rows), dtype=np.int64) if rows.variable is None else rows.variable
+        return shuffle_within(groups, numpy_stream(self.label_seed, split, "shuffled"))
 
     @override
     def shuffled(self, seed: int) -> "ArrayRows":
-        """Return the same inputs with the labels, and the classes of latents, shuffled among the rows of each split.
+        """Return the same inputs with the labels, and the classes of latents, shuffled among the rows of a variable.
 
         The inputs stay whole, and are not read again.
         """
@@ -188,6 +200,8 @@ class ArrayRows(RowSource):
             columns[names.LATER] = inputs.positions[:, 1:]
         if labels.allowed is not None:
             columns[names.ALLOWED] = labels.allowed
+        if rows.variable is not None:
+            columns[names.VARIABLE] = rows.variable
         latents = None
         if direction in request.latents:
             latents, columns[names.LATENT_ROWS] = self._latents(direction, request, context)
@@ -210,11 +224,11 @@ class ArrayRows(RowSource):
         return own, own.row(*_places(rows.sources[direction.target].positions, chosen))
 
     @override
-    def class_means(self, stepwise: bool, context: RunContext) -> list[Float[Tensor, "classes _"]]:
+    def class_means(self, stepwise: bool, context: RunContext, variable: int = 0) -> list[Float[Tensor, "classes _"]]:
         """Return the mean state of each site on the source inputs of each class, read at the rows' positions."""
         if reason := self.without_classes(stepwise):
             raise InvalidArgument(reason)
-        return shared_means([self._means(index, context) for index in range(len(self.sites))])
+        return shared_means([self._means(index, context, variable) for index in range(len(self.sites))])
 
     @override
     def without_classes(self, stepwise: bool) -> str | None:
@@ -222,18 +236,22 @@ class ArrayRows(RowSource):
             return (
                 "a closed-form start of stepwise swaps needs the values after every token, which only a task provides"
             )
-        if len(np.unique(self.splits["train"].classes)) < 2:
-            return "a closed-form start needs two values, or labels, but all training rows have the same one"
+        rows = self.splits["train"]
+        for variable, of_variable in enumerate(rows.by_variable):
+            if len(np.unique(rows.classes[of_variable])) < 2:
+                of = f" of {self.variable_names[variable]!r}" if rows.variable is not None else ""
+                return f"a closed-form start needs two values, or labels, but all training rows{of} have the same one"
         return None
 
-    def _means(self, index: int, context: RunContext) -> ClassMeans:
+    def _means(self, index: int, context: RunContext, variable: int) -> ClassMeans:
         read = self._activations("train", index, "source", False, context)
         rows = self.splits["train"]
+        trial = rows.by_variable[variable]
         positions = rows.sources[index].positions
         swaps = positions.shape[1]
-        of_place = (rows.classes[:, None] * swaps + np.arange(swaps)).flatten()  # each position has classes of its own
+        of_place = (rows.classes[trial, None] * swaps + np.arange(swaps)).flatten()  # a position has its own classes
         classes, which = np.unique(of_place, return_inverse=True)
-        at = torch.from_numpy(read.row(*_places(positions)).flatten())
+        at = torch.from_numpy(read.row(*_places(positions, trial)).flatten())
         return ClassMeans([int(each) for each in classes], mean_states(read, at, which, len(classes)))
 
     @override
@@ -274,6 +292,14 @@ def _has_places(site: Site) -> bool:
     """Whether labels are read at named positions of the output."""
     network = site.network
     return isinstance(network, TensorModule) and network.per_position and not network.decodes
+
+
+def _require_each_variable(rows: SplitRows, variables: Sequence[str], split: str) -> None:
+    """Check that a split has rows of every variable, if there are several."""
+    there: Sequence[int] = [] if rows.variable is None else np.unique(rows.variable).tolist()
+    for index, name in enumerate(variables if rows.variable is not None else ()):
+        if index not in there:
+            raise InvalidArgument(f"the split {split} has no rows of the variable {name!r}: every split needs some")
 
 
 def _compact(column: Num[np.ndarray, "rows ..."]) -> Num[np.ndarray, "rows ..."]:

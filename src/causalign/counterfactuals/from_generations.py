@@ -144,9 +144,9 @@ class GenerationRows(RowSource):
         return self.by_source[0].nbytes(split)
 
     @override
-    def class_means(self, stepwise: bool, context: RunContext) -> list[Float[Tensor, "classes _"]]:
+    def class_means(self, stepwise: bool, context: RunContext, variable: int = 0) -> list[Float[Tensor, "classes _"]]:
         """Return the mean states of source prompts after which every network writes the same as after each other."""
-        return self.by_source[0].class_means(stepwise, context)
+        return self.by_source[0].class_means(stepwise, context, variable)
 
     @override
     def without_classes(self, stepwise: bool) -> str | None:

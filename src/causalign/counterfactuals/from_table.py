@@ -102,19 +102,23 @@ class Table:
         """Return some rows."""
         return Table({name: [column[row] for row in rows] for name, column in self.columns.items()})
 
-    def rows_of_variable(self, column: str, variable: str) -> tuple[str, Int[np.ndarray, " rows"]]:
-        """Return a variable that a column names, and its rows.
+    def variables(self, column: str | None, variable: str | None) -> tuple[list[str], Int[np.ndarray, " rows"]]:
+        """Return the variable of each row, and the rows that are kept: all, or those of the chosen variable.
 
         Raises:
-            InvalidArgument: There is no such column, it names no such variable, or it names several and none is chosen.
+            InvalidArgument: There is no such column, a row names no variable, or no row names the chosen one.
         """
-        names = [str(name) for name in self.column(column, "variable_column")]
-        distinct = list(dict.fromkeys(names))
-        if variable == FULL and FULL not in distinct and len(distinct) == 1:
-            variable = distinct[0]
-        if variable not in distinct:
-            raise unknown(f"variable of the column {column!r}", variable, distinct)
-        return variable, np.flatnonzero(np.array(names) == variable)
+        if column is None:
+            return [FULL if variable is None else variable] * len(self), np.arange(len(self))
+        entries = self.column(column, "variable_column")
+        for row, entry in enumerate(entries):
+            if entry is None or entry != entry or not str(entry).strip():  # not a number is not itself
+                raise InvalidArgument(f"row {row}: the column {column!r} names no variable; found {entry!r}")
+        names = [str(entry) for entry in entries]
+        if variable is not None and variable not in names:
+            raise unknown(f"variable of the column {column!r}", variable, dict.fromkeys(names))
+        kept = np.flatnonzero([variable in (None, name) for name in names])
+        return [names[int(row)] for row in kept], kept
 
     def column(self, name: str, what: str) -> list[Any]:
         """Return a column by its name; `what` names its role in the error message.

@@ -23,6 +23,7 @@ from causalign.counterfactuals.columns import Columns, concatenate
 from causalign.counterfactuals.direction import Direction
 from causalign.counterfactuals.row_source import RowRequest, RowSource
 from causalign.counterfactuals.rows import CounterfactualRows
+from causalign.counterfactuals.variables import Variables
 from causalign.engine.activation_cache import Activations, read_activations, read_paired_activations
 from causalign.errors import InvalidArgument, unknown
 from causalign.networks.accuracy import accuracy
@@ -49,8 +50,7 @@ class TaskRows(RowSource):
     """Rows drawn from the tasks of the sites."""
 
     sites: tuple[Readable, ...]
-    variables: tuple[Variable, ...]
-    """The variable of each site."""
+    variables: Variables
     sizes: tuple[tuple[str, int], ...]
     """The number of rows of each direction, by split."""
     seed: int
@@ -69,7 +69,9 @@ class TaskRows(RowSource):
     @property
     @override
     def fingerprint(self) -> str:
-        digest = hashlib.sha256(repr((self.variables, self.sizes, self.seed)).encode())
+        (first, *others) = self.variables.at_sites
+        variables = self.variables.at_sites if others else first
+        digest = hashlib.sha256(repr((variables, self.sizes, self.seed)).encode())
         for site in self.sites:
             digest.update(f"{site.task.name} {site.task.variables}".encode())
             if isinstance(site, Site):
@@ -137,10 +139,10 @@ class TaskRows(RowSource):
             )
 
     @override
-    def class_means(self, stepwise: bool, context: RunContext) -> list[Float[Tensor, "classes _"]]:
-        read = self._activations("train", stepwise, context, ())
-        keys = [site.task.keys(variable.name) for site, variable in zip(self.sites, self.variables, strict=True)]
-        allowed = [variable for variable in self.variables if variable.restricted and not stepwise]
+    def class_means(self, stepwise: bool, context: RunContext, variable: int = 0) -> list[Float[Tensor, "classes _"]]:
+        read, of_sites = self._activations("train", stepwise, context, ()), self.variables.at_sites[variable]
+        keys = [site.task.keys(each.name) for site, each in zip(self.sites, of_sites, strict=True)]
+        allowed = [each for each in of_sites if each.restricted and not stepwise]
         return shared_means([class_means(each, key) for each, key in zip(read, keys, strict=True)], allowed)
 
     @override
@@ -173,7 +175,7 @@ class _End:
 
 def draw_rows(
     sites: Sequence[Readable],
-    variables: Sequence[Variable],
+    variables: Variables,
     activations: Sequence[Activations],
     *,
     count: int,
@@ -182,24 +184,37 @@ def draw_rows(
 ) -> dict[Direction, CounterfactualRows]:
     """Draw `count` rows of each direction from activations that were read for the same split.
 
-    A row that needs a counterfactual latent is left out, and counted, if no activation of the target has its values.
+    Several variables have equal numbers of rows, give or take one: first those of the first variable. A row that needs
+    a counterfactual latent is left out, and counted, if no activation of the target has its values.
 
     Raises:
         InvalidArgument: The variables do not fit each other, or a source's values have no meaning in a target's task.
     """
-    ends = [_End(*end) for end in zip(sites, variables, activations, strict=True)]
+    shares = [len(each) for each in np.array_split(np.arange(count), len(variables))]
     drawn = {}
     for direction in request.directions:
-        source, target = (ends[index] for index in direction)
-        rng = context.numpy(request.split, "pairs", *direction)
-        latents = context.numpy(request.split, "latents", *direction) if direction in request.latents else None
         parts = []
-        for part in np.array_split(np.arange(count), -(-count // _CHUNK)):
-            parts.append(_drawn(source, target, len(part), rng, latents))
-            if count > _CHUNK:  # parts are kept in files until they are joined
-                parts[-1] = CounterfactualRows.joined(parts[-1:], target.site, Store(0.0))
-        drawn[direction] = CounterfactualRows.joined(parts, target.site, context.store)
+        for variable, (of_sites, share) in enumerate(zip(variables.at_sites, shares, strict=True)):
+            ends = [_End(sites[index], of_sites[index], activations[index]) for index in direction]
+            stream = (*direction, *([variable] if variable else []))  # the first has the streams of an only one
+            rng = context.numpy(request.split, "pairs", *stream)
+            latents = context.numpy(request.split, "latents", *stream) if direction in request.latents else None
+            made = _parts((ends[0], ends[1]), share, rng, latents)
+            parts += [each.of_variable(variable) for each in made] if len(variables) > 1 else made
+        drawn[direction] = CounterfactualRows.joined(parts, sites[direction.target], context.store)
     return drawn
+
+
+def _parts(
+    ends: tuple[_End, _End], count: int, rng: np.random.Generator, latents: np.random.Generator | None
+) -> list[CounterfactualRows]:
+    """Draw rows of a direction and a variable. Many are drawn in parts, which are in files until they are joined."""
+    parts = []
+    for part in np.array_split(np.arange(count), -(-count // _CHUNK)):
+        parts.append(_drawn(*ends, len(part), rng, latents))
+        if count > _CHUNK:
+            parts[-1] = CounterfactualRows.joined(parts[-1:], ends[1].site, Store(0.0))
+    return parts
 
 
 def _drawn(
@@ -337,8 +352,8 @@ def draw_of_class(
     return order[pick], there
 
 
-def variables_of(variable: Any, sites: Sequence[Readable]) -> list[Variable]:
-    """Return the variable of each site, and check it against the site's task and the other variables.
+def variables_of(variable: Any, sites: Sequence[Readable]) -> tuple[Variable, ...]:
+    """Return the variable of each site, and check it against the site's task and the variables of other sites.
 
     Raises:
         InvalidArgument: A site has no task, its task lacks the variable, or the variables cannot be set from each
@@ -363,4 +378,4 @@ def variables_of(variable: Any, sites: Sequence[Readable]) -> list[Variable]:
             raise InvalidArgument(
                 f"{error}; the tasks differ: name a variable for each site" if differ else str(error)
             ) from None
-    return variables
+    return tuple(variables)

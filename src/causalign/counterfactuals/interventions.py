@@ -1,4 +1,4 @@
-"""Interventions on states: interchange, replace, and keep.
+"""Interventions on states: interchange, replace, and keep; and how the rows of a batch carry them out.
 
 Each takes target states `[rows, target width]`, source states `[rows, source width]`, the target's map and the source's
 map, and returns the target states after the swap. Stepwise, states are `[rows, steps, width]`.
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor
 
+from causalign.engine.batch import Batch
 from causalign.maps.base import AlignmentMap
 
 Swap = Callable[
@@ -53,3 +54,22 @@ def keep(
 ) -> Float[Tensor, "*rows target"]:
     """Return the target states unchanged: the baseline, in which nothing is swapped."""
     return target_states
+
+
+def intervene(
+    swap: Swap, batch: Batch, target: AlignmentMap, source: AlignmentMap
+) -> Float[Tensor, "rows ... target_width"]:
+    """Return the target states of a batch after its swaps.
+
+    Where the rows have several variables, each swaps the block of its own: the target's map is masked by row.
+
+    Args:
+        swap: The intervention.
+        batch: The rows.
+        target: The map of the target.
+        source: The map of the source.
+
+    Raises:
+        InvalidArgument: The rows have several variables and the maps have no blocks, or the other way round.
+    """
+    return swap(batch.target_states, batch.source_states, target.row_blocks(batch.variable), source)

@@ -79,8 +79,10 @@ class RowSource(ABC):
         """Return the size in bytes of the activations that were read for a split."""
 
     @abstractmethod
-    def class_means(self, stepwise: bool, context: RunContext) -> list[Float[Tensor, "classes _"]]:
-        """Return the mean training state of each class, in the same order for every site.
+    def class_means(self, stepwise: bool, context: RunContext, variable: int = 0) -> list[Float[Tensor, "classes _"]]:
+        """Return the mean training state of each class of one variable, in the same order for every site.
+
+        `variable` is its index among the variables of the dataset.
 
         Raises:
             InvalidArgument: There are no classes, or the sites share none.
@@ -88,7 +90,7 @@ class RowSource(ABC):
 
     @abstractmethod
     def without_classes(self, stepwise: bool) -> str | None:
-        """Return the reason why there are no classes, or `None` if there are."""
+        """Return the reason why some variable has no classes, or `None` if each has."""
 
     @abstractmethod
     def paired_states(self, context: RunContext) -> list[Float[Tensor, "pairs _"]]:

@@ -22,7 +22,7 @@ from causalign.storage import Store, rows_of
 
 SOURCE_ROWS, TARGET_ROWS, TRIAL, POSITION, LATER = "source_rows", "target_rows", "trial", "position", "later"
 TOKENS, SCORED, LENGTHS, ALLOWED, LATENT_ROWS = "tokens", "scored", "lengths", "allowed", "latent_rows"
-VALUE = "value of "
+VARIABLE, VALUE = "variable", "value of "
 _EXPECTED = (TOKENS, SCORED, LENGTHS, ALLOWED, LATENT_ROWS)
 
 
@@ -40,6 +40,7 @@ class CounterfactualRows:
     * `lengths`, the number of expected tokens;
     * `allowed` (optional), further correct ids of rows with a single scored token, padded with -100;
     * `latent_rows` (optional), the indices of the target's counterfactual latents;
+    * `variable` (optional), the index of each row's variable, where the dataset has several;
     * `value of NAME`, the values of the target's variables after the swap.
     """
 
@@ -89,6 +90,23 @@ class CounterfactualRows:
         return self.columns.mapping().get(LATENT_ROWS)
 
     @property
+    def variable(self) -> Int[Tensor, " rows"] | None:
+        """The index of each row's variable, or `None` if all rows have the same one."""
+        return self.columns.mapping().get(VARIABLE)
+
+    def by_variable(self) -> dict[int, Int[Tensor, " of_variable"]]:
+        """Return the indices of the rows of each variable, by its index."""
+        if self.variable is None:
+            return {0: torch.arange(len(self))}
+        of_rows = self.variable.cpu()
+        return {int(each): (of_rows == each).nonzero().squeeze(1) for each in of_rows.unique()}
+
+    def of_variable(self, variable: int) -> "CounterfactualRows":
+        """Return the rows as rows of one of several variables, by its index."""
+        of_rows = torch.full((len(self),), variable, dtype=torch.int32, device=self.tokens.device)
+        return replace(self, columns=self.columns.replaced(**{VARIABLE: of_rows}))
+
+    @property
     def values(self) -> dict[str, Int[Tensor, " rows"]]:
         """The values of the target's variables after the swap. Empty if the rows are not from a causal model."""
         return self.columns.group(VALUE)
@@ -127,6 +145,7 @@ class CounterfactualRows:
             self.lower_layers,
             rows[ALLOWED].to(device).long() if ALLOWED in rows else None,
             self.loss_on_scored,
+            rows[VARIABLE].to(device).long() if VARIABLE in rows else None,
         )
 
     @classmethod
@@ -144,8 +163,9 @@ class CounterfactualRows:
         )
 
     def shuffled(self, rng: np.random.Generator, site: Readable, store: Store) -> "CounterfactualRows":
-        """Return the same swaps with expected outputs and latents shuffled among them."""
-        order = torch.from_numpy(rng.permutation(len(self))).to(self.tokens.device)
+        """Return the same swaps with expected outputs and latents shuffled among those of one variable."""
+        of_rows = np.zeros(len(self), int) if self.variable is None else self.variable.cpu().numpy()
+        order = torch.from_numpy(shuffle_within(of_rows, rng)).to(self.tokens.device)
         moved = {
             name: self.columns[name][order] for name in self.columns if name in _EXPECTED or name.startswith(VALUE)
         }
@@ -156,3 +176,12 @@ def _lower_layers(site: Readable, tokens: Num[Tensor, "rows steps"], store: Stor
     if not isinstance(site, Site) or not site.feeds:
         return None
     return LowerLayerCache(site, len(tokens), tokens.shape[1], store)
+
+
+def shuffle_within(groups: Int[np.ndarray, " rows"], rng: np.random.Generator) -> Int[np.ndarray, " rows"]:
+    """Return a permutation of rows that moves each within its group."""
+    order = np.arange(len(groups))
+    for group in np.unique(groups):
+        members = np.flatnonzero(groups == group)
+        order[members] = rng.permutation(members)
+    return order

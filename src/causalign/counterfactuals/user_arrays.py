@@ -28,6 +28,15 @@ class SplitRows:
     """The index of each row in the user-supplied arrays."""
     plain_labels: tuple[Labels, ...] | None = None
     """The correct outputs with nothing swapped, if they were supplied."""
+    variable: Int[np.ndarray, " rows"] | None = None
+    """The index of the variable of each row, where there are several."""
+
+    @property
+    def by_variable(self) -> list[Int[np.ndarray, " of_variable"]]:
+        """The rows of each variable; all of them, where there is one."""
+        if self.variable is None:
+            return [np.arange(len(self))]
+        return [np.flatnonzero(self.variable == each) for each in np.unique(self.variable)]
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -41,6 +50,7 @@ class SplitRows:
             self.classes[rows],
             self.index[rows],
             None if self.plain_labels is None else tuple(each.take(rows) for each in self.plain_labels),
+            None if self.variable is None else self.variable[rows],
         )
 
 
@@ -59,6 +69,13 @@ class UserArrays:
     values: Sequence[Hashable] | None = None
     no_swap_labels: Rows | PerSite | None = None
     label_positions: Any = None
+    variables: Sequence[str] | None = None
+    """The name of the variable of each row, where there are several."""
+
+    @property
+    def variable_names(self) -> tuple[str, ...]:
+        """The names of the variables, in the order in which they first occur; empty where rows have none."""
+        return tuple(dict.fromkeys(self.variables or ()))
 
     def rows(self, sites: Sequence[Site]) -> tuple[SplitRows, tuple[Hashable, ...]]:
         """Check the arrays for every site, and return the rows and the names of their classes.
@@ -79,14 +96,22 @@ class UserArrays:
             "labels": len(expected[0].ids),
             "values": len(sources[0]) if self.values is None else len(self.values),
             "no_swap_labels": len(sources[0]) if plain is None else len(plain[0].ids),
+            "variables": len(sources[0]) if self.variables is None else len(self.variables),
         }
         if len(set(sizes.values())) != 1:
             found = ", ".join(f"{size} {name}" for name, size in sizes.items())
             raise InvalidArgument(f"all arrays must have the same number of rows; found {found}")
         keys = [key_of(each) for each in (of_site(self.labels, 0) if self.values is None else self.values)]
+        if self.variables is not None:  # a class is a value of one variable
+            keys = [(variable, key) for variable, key in zip(self.variables, keys, strict=True)]
         index = {name: number for number, name in enumerate(dict.fromkeys(keys))}
         classes = np.array([index[key] for key in keys], dtype=np.int64)
-        return SplitRows(sources, targets, expected, classes, np.arange(len(keys)), plain), tuple(index)
+        rows = SplitRows(sources, targets, expected, classes, np.arange(len(keys)), plain, self._variable_of_rows())
+        return rows, tuple(index)
+
+    def _variable_of_rows(self) -> Int[np.ndarray, " rows"] | None:
+        names = self.variable_names
+        return np.array([names.index(each) for each in self.variables or ()]) if len(names) > 1 else None
 
     def _inputs(self, end: str, sites: Sequence[Site]) -> tuple[Inputs, ...]:
         names = [f"{end}_inputs", f"{end}_positions", f"{end}_mask"]
@@ -128,6 +153,9 @@ def _labels(sites: Sequence[Site], labels: Any, continuations: Any) -> tuple[Lab
 
 
 def row_keys(rows: SplitRows) -> list[Hashable]:
-    """Return a key for each row: its inputs, positions and label, in the ids of the first site's network."""
+    """Return a key for each row: its inputs, positions, label and variable, in the ids of the first site's network."""
     sources, targets, labels = rows.sources[0], rows.targets[0], rows.labels[0]
-    return [(sources.key(row), targets.key(row), labels.ids[row].tobytes()) for row in range(len(rows))]
+    variable = np.zeros(len(rows), dtype=np.int64) if rows.variable is None else rows.variable
+    return [
+        (sources.key(row), targets.key(row), labels.ids[row].tobytes(), int(variable[row])) for row in range(len(rows))
+    ]

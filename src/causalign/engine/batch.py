@@ -40,6 +40,8 @@ class Batch:
     """Further correct ids of rows with a single scored token, padded with -100."""
     loss_on_scored: bool = False
     """Whether the loss is over the scored tokens only, or over all expected tokens (equation 5)."""
+    variable: Int[Tensor, " trials"] | None = None
+    """The index of the variable of each row. `None` where all rows have the same one."""
 
     def fed(self) -> Float[Tensor, "trials steps_fed target_width"] | None:
         """Return all expected tokens but the last as they reach the target's site, or `None` if no cache has them."""

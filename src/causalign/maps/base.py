@@ -3,16 +3,17 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import accumulate, pairwise
 from operator import index
 from typing import ClassVar, SupportsIndex, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from causalign.errors import FileFormatError, InvalidArgument
+from causalign.errors import FileFormatError, InvalidArgument, lookup
 from causalign.maps.gate import Gate
 
 Array = TypeVar("Array", np.ndarray, Tensor)
@@ -38,6 +39,9 @@ class AlignmentMap:
     mask: Float[Tensor, "*rows rank"] | None = None
     """The share of each coordinate that is swapped, from 0 to 1, the same for all rows or one for each. `None` stands
     for the whole subspace."""
+    blocks: Mapping[str, range] = field(default_factory=dict)
+    """The columns of each variable's block, in the order of the variables: disjoint, and together all columns. Empty
+    where the whole subspace is that of one variable."""
 
     @property
     def width(self) -> int:
@@ -131,6 +135,47 @@ class AlignmentMap:
         scale = float(torch.as_tensor(self.scale).detach())
         return replace(self, frame=self.frame.detach().clone(), scale=scale, mask=mask)
 
+    def block(self, variable: str) -> "AlignmentMap":
+        """Return the map whose subspace is the block of one variable.
+
+        Raises:
+            InvalidArgument: No block is of this variable. Near matches are named.
+        """
+        return self.arranged([variable])
+
+    def arranged(self, variables: Sequence[str]) -> "AlignmentMap":
+        """Return the map of the blocks of some variables, in this order.
+
+        Raises:
+            InvalidArgument: No block is of one of the variables. Near matches are named.
+        """
+        ranges = [lookup("variable of the blocks", each, self.blocks) for each in variables]
+        columns = [column for each in ranges for column in each]
+        ranks = {each: len(its) for each, its in zip(variables, ranges, strict=True)}
+        mask = None if self.mask is None else self.mask[..., columns]
+        return AlignmentMap(self.frame[:, columns], self.scale, mask, block_columns(ranks))
+
+    def row_blocks(self, variable: Int[Tensor, " rows"] | None) -> "AlignmentMap":
+        """Return the map for some rows, each of which swaps the block of its variable only.
+
+        Args:
+            variable: The index of the variable of each row among the blocks; `None` where all rows have the same one.
+
+        Raises:
+            InvalidArgument: The rows have several variables and the map has no blocks, or the other way round.
+        """
+        if (variable is None) != (len(self.blocks) < 2):
+            raise InvalidArgument(
+                f"the map has {len(self.blocks) or 'no'} blocks, and the rows have "
+                f"{'one variable' if variable is None else 'several variables'}: AlignmentMap.arranged and "
+                "rank={...} give a map the block of each"
+            )
+        if variable is None:
+            return self
+        owner = [index for index, columns in enumerate(self.blocks.values()) for _ in columns]
+        mask = (variable[:, None] == torch.tensor(owner, device=variable.device)).to(self.frame.dtype)
+        return replace(self, mask=mask if self.mask is None else self.mask * mask)
+
     def masked(self, coordinates: Float[Tensor, "*rows rank"]) -> Float[Tensor, "*rows rank"]:
         """Return the share of each coordinate that is swapped: the mask times the coordinates.
 
@@ -142,7 +187,15 @@ class AlignmentMap:
         return coordinates * (mask[:, None] if coordinates.dim() > mask.dim() > 1 else mask)
 
     def __repr__(self) -> str:
-        return f"AlignmentMap(width {self.width}, rank {self.rank}, scale {self.frozen().scale:.4g})"
+        blocks = ", ".join(f"{variable} {len(columns)}" for variable, columns in self.blocks.items())
+        rank = f"{self.rank} ({blocks})" if blocks else str(self.rank)
+        return f"AlignmentMap(width {self.width}, rank {rank}, scale {self.frozen().scale:.4g})"
+
+
+def block_columns(ranks: Mapping[str, int]) -> dict[str, range]:
+    """Return the columns of each variable's block, from the rank of each, one block after another."""
+    ends = list(accumulate(ranks.values(), initial=0))
+    return {name: range(*each) for name, each in zip(ranks, pairwise(ends), strict=True)}
 
 
 class TrainableMap(nn.Module, ABC):
@@ -164,6 +217,7 @@ class TrainableMap(nn.Module, ABC):
         self.log_scale = nn.Parameter(log_scale) if train_scale else None
         self.gate: Gate | None = None
         """The gate of the coordinates, which several maps may share. `None` swaps all of them."""
+        self.blocks = start.blocks
 
     @abstractmethod
     def frame(self) -> Float[Tensor, "width rank"]:
@@ -172,7 +226,7 @@ class TrainableMap(nn.Module, ABC):
     def forward(self) -> AlignmentMap:
         """Return the map, differentiable in the parameters."""
         scale = 1.0 if self.log_scale is None else self.log_scale.exp()
-        return AlignmentMap(self.frame(), scale, None if self.gate is None else self.gate())
+        return AlignmentMap(self.frame(), scale, None if self.gate is None else self.gate(), self.blocks)
 
     def result(self) -> AlignmentMap:
         """Return the map that a search would end with now: detached, and cut to the coordinates that the gate keeps."""

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 # Okabe and Ito's colors, and the heat map's cividis, are distinguishable with every kind of color vision.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#7F7F7F"
@@ -13,7 +14,7 @@ _LONGEST = 24  # characters of a network's name that are shown
 
 
 def iia_matrix(iia: pd.DataFrame, sites: Sequence[str]) -> Figure:
-    """Draw the IIA of every direction as a matrix, with its interval and its baseline.
+    """Draw the IIA of every direction as a matrix, with its interval and its baseline; several variables side by side.
 
     Rows are sources and columns are targets. Directions that were not scored are blank.
 
@@ -21,6 +22,21 @@ def iia_matrix(iia: pd.DataFrame, sites: Sequence[str]) -> Figure:
         iia: The scores, as `Alignment.iia`.
         sites: The names of the sites, in the order of rows and columns.
     """
+    of_direction = iia.groupby(["source", "target"]).cumcount()  # several variables have a line each
+    parts = [iia[of_direction == variable] for variable in range(int(of_direction.max()) + 1)] if len(iia) else [iia]
+    side = 2.6 + 1.15 * len(sites)
+    figure = Figure(figsize=(side * len(parts) + 0.9, side), layout="constrained")
+    panels = figure.subplots(1, len(parts), squeeze=False)[0]
+    for axes, part in zip(panels, parts, strict=True):
+        image = _panel(axes, part, sites)
+        axes.set_title("IIA of every direction" if len(parts) == 1 else f"IIA: {part['variable'].iloc[0]}")
+    bar = figure.colorbar(image, ax=list(panels), shrink=0.8)
+    bar.set_label("interchange intervention accuracy")
+    return figure
+
+
+def _panel(axes: Axes, iia: pd.DataFrame, sites: Sequence[str]) -> AxesImage:
+    """Draw the matrix of one variable."""
     matrix = np.full((len(sites), len(sites)), np.nan)
     notes = {}
     for row in iia.to_dict("records"):
@@ -28,9 +44,6 @@ def iia_matrix(iia: pd.DataFrame, sites: Sequence[str]) -> Figure:
         matrix[place] = row["iia"]
         interval = f"[{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
         notes[place] = f"{row['iia']:.3f}\n{interval}\nno swap {row['no_swap']:.3f}"
-    side = 2.6 + 1.15 * len(sites)
-    figure = Figure(figsize=(side + 0.9, side), layout="constrained")
-    axes = figure.add_subplot()
     image = axes.imshow(matrix, cmap="cividis", vmin=0, vmax=1)
     for (source, target), note in notes.items():
         dark = matrix[source, target] < 0.55
@@ -40,10 +53,7 @@ def iia_matrix(iia: pd.DataFrame, sites: Sequence[str]) -> Figure:
     axes.set_yticks(range(len(sites)), labels, fontsize=8)
     axes.set_xlabel("target (receives the state)")
     axes.set_ylabel("source (gives the state)")
-    axes.set_title("IIA of every direction")
-    bar = figure.colorbar(image, ax=axes, shrink=0.8)
-    bar.set_label("interchange intervention accuracy")
-    return figure
+    return image
 
 
 def learning_curve(history: pd.DataFrame) -> Figure:

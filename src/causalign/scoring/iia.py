@@ -8,16 +8,18 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from causalign.counterfactuals.direction import Direction
-from causalign.counterfactuals.interventions import Swap
+from causalign.counterfactuals.interventions import Swap, intervene
 from causalign.counterfactuals.rows import CounterfactualRows
+from causalign.counterfactuals.variables import Variables
 from causalign.engine.run import run_interventions
 from causalign.maps.base import AlignmentMap
 from causalign.sites.readable import Readable
 from causalign.storage import forget_mapped_pages
-from causalign.tasks.variable import Variable
 
 AT_ONCE = 2048
 """The number of rows that are run together, which bounds the memory."""
+Line = tuple[Direction, int]
+"""A line of a table of scores: a direction, and the index of a variable."""
 _CONFIDENCE = 0.95
 
 
@@ -45,30 +47,41 @@ def row_outcomes(
             parts = []
             for chunk in torch.arange(len(of_direction)).split(AT_ONCE):
                 batch = of_direction.take(chunk)
-                swapped = swap(batch.target_states, batch.source_states, target, source)
+                swapped = intervene(swap, batch, target, source)
                 parts.append(run_interventions(sites[direction.target], [batch], [swapped]).correct())
                 forget_mapped_pages()
             correct[direction] = torch.cat(parts)
     return correct
 
 
-def worst(correct: Mapping[Direction, Bool[Tensor, " rows"]]) -> float:
-    """Return the IIA of the worst direction, the headline score."""
+def by_variable(
+    correct: Mapping[Direction, Bool[Tensor, " _"]], rows: Mapping[Direction, CounterfactualRows]
+) -> dict[Line, Bool[Tensor, " _"]]:
+    """Return the outcomes of the rows of each direction by the rows' variable as well."""
+    return {
+        (direction, variable): outcomes[index.to(outcomes.device)]
+        for direction, outcomes in correct.items()
+        for variable, index in rows[direction].by_variable().items()
+    }
+
+
+def worst(correct: Mapping[Line, Bool[Tensor, " _"]]) -> float:
+    """Return the IIA of the worst direction and variable, the headline score."""
     return min(float(trials.double().mean()) for trials in correct.values())
 
 
 def iia_table(
     names: Sequence[str],
-    variables: Sequence[Variable],
-    correct: Mapping[Direction, Bool[Tensor, " rows"]],
-    baseline: Mapping[Direction, Bool[Tensor, " rows"]] | None = None,
+    variables: Variables,
+    correct: Mapping[Line, Bool[Tensor, " _"]],
+    baseline: Mapping[Line, Bool[Tensor, " _"]] | None = None,
 ) -> pd.DataFrame:
-    """Return a table with the IIA of each direction and its 95 % Wilson interval.
+    """Return a table with the IIA of each direction and variable, and its 95 % Wilson interval.
 
     Args:
         names: The names of the sites.
-        variables: The variable of each site.
-        correct: The outcomes of the rows of each direction.
+        variables: The variables.
+        correct: The outcomes of the rows of each direction and variable.
         baseline: The outcomes of the same rows with nothing swapped.
 
     Returns:
@@ -77,20 +90,19 @@ def iia_table(
     from scipy.stats import binomtest  # takes half a second to import
 
     lines = []
-    for (source, target), outcomes in correct.items():
+    for (direction, variable), outcomes in correct.items():
         test = binomtest(int(outcomes.sum()), len(outcomes))
         interval = test.proportion_ci(_CONFIDENCE, method="wilson")
-        of_target, of_source = variables[target], variables[source]
         line = {
-            "source": names[source],
-            "target": names[target],
-            "variable": str(of_target) if of_target == of_source else f"{of_source} -> {of_target}",
+            "source": names[direction.source],
+            "target": names[direction.target],
+            "variable": variables.label(variable, direction),
             "iia": float(test.statistic),
             "ci_low": float(interval.low),
             "ci_high": float(interval.high),
             "rows": len(outcomes),
         }
         if baseline is not None:
-            line["no_swap"] = float(baseline[Direction(source, target)].double().mean())
+            line["no_swap"] = float(baseline[direction, variable].double().mean())
         lines.append(line)
     return pd.DataFrame(lines)

@@ -10,13 +10,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from causalign.counterfactuals.direction import Direction
-from causalign.counterfactuals.interventions import Swap, keep
+from causalign.counterfactuals.interventions import Swap, intervene, keep
 from causalign.counterfactuals.rows import CounterfactualRows
+from causalign.counterfactuals.variables import Variables
 from causalign.maps.base import AlignmentMap
 from causalign.random_streams import numpy_stream
 from causalign.scoring.iia import AT_ONCE
 from causalign.storage import forget_mapped_pages
-from causalign.tasks.variable import Variable
 
 _RESAMPLED = 1000
 
@@ -35,20 +35,20 @@ def latent_distance(
 
 def latent_table(
     names: Sequence[str],
-    variables: Sequence[Variable],
+    variables: Variables,
     maps: Sequence[AlignmentMap],
     swap: Swap,
     *,
     rows: Mapping[Direction, CounterfactualRows],
     seed: int,
 ) -> pd.DataFrame:
-    """Return a table with the latent objective (equation 8) of held-out rows for each direction.
+    """Return a table with the latent objective (equation 8) of held-out rows for each direction and variable.
 
     The 95 % interval of the mean is by bootstrap over the target's trials, because several rows may share a trial.
 
     Args:
         names: The names of the sites.
-        variables: The variable of each site.
+        variables: The variables.
         maps: The alignment map of each site.
         swap: The intervention.
         rows: The rows of each direction, with counterfactual latents.
@@ -61,24 +61,25 @@ def latent_table(
     """
     lines = []
     for direction, held_out in rows.items():
-        source, target = direction
-        distances = _distances(maps, swap, direction, held_out)
-        trial = held_out.places.trial.cpu().numpy()
-        low, high = _interval(distances, trial, numpy_stream(seed, "latents", "bootstrap", *direction))
-        of_target, of_source = variables[target], variables[source]
-        lines.append(
-            {
-                "source": names[source],
-                "target": names[target],
-                "variable": str(of_target) if of_target == of_source else f"{of_source} -> {of_target}",
-                "distance": float(distances.mean()),
-                "ci_low": low,
-                "ci_high": high,
-                "no_swap": float(_distances(maps, keep, direction, held_out).mean()),
-                "rows": len(held_out),
-                "trials": len(np.unique(trial)),
-            }
-        )
+        after, before = (_distances(maps, each, direction, held_out) for each in (swap, keep))
+        trials = held_out.places.trial.cpu().numpy()
+        for variable, index in held_out.by_variable().items():
+            distances, trial = after[index], trials[index]
+            stream = numpy_stream(seed, "latents", "bootstrap", *direction, *([variable] if variable else []))
+            low, high = _interval(distances, trial, stream)
+            lines.append(
+                {
+                    "source": names[direction.source],
+                    "target": names[direction.target],
+                    "variable": variables.label(variable, direction),
+                    "distance": float(distances.mean()),
+                    "ci_low": low,
+                    "ci_high": high,
+                    "no_swap": float(before[index].mean()),
+                    "rows": len(distances),
+                    "trials": len(np.unique(trial)),
+                }
+            )
     return pd.DataFrame(lines)
 
 
@@ -90,7 +91,7 @@ def _distances(
     for chunk in torch.arange(len(rows)).split(AT_ONCE):
         batch = rows.take(chunk)
         assert batch.latents is not None
-        swapped = swap(batch.target_states, batch.source_states, maps[direction.target], maps[direction.source])
+        swapped = intervene(swap, batch, maps[direction.target], maps[direction.source])
         parts.append(latent_distance(batch.latents, swapped).cpu())
         forget_mapped_pages()
     return torch.cat(parts).double().numpy()

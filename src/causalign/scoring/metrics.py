@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from causalign.counterfactuals.direction import Direction
-from causalign.counterfactuals.interventions import Swap, keep
+from causalign.counterfactuals.interventions import Swap, intervene, keep
 from causalign.counterfactuals.rows import CounterfactualRows
 from causalign.engine.batch import Batch
 from causalign.engine.run import run_interventions
@@ -183,7 +183,7 @@ def row_outputs(site: Readable, batch: Batch, swap: Swap, maps: tuple[AlignmentM
     source, target = maps
     logits = []
     for each in (swap, keep):
-        run = run_interventions(site, [batch], [each(batch.target_states, batch.source_states, target, source)])
+        run = run_interventions(site, [batch], [intervene(each, batch, target, source)])
         logits.append(run.site.read_out(run.features[run.scored]).float())
     expected = run.expected(run.scored)
     expected = expected[:, None] if expected.dim() == 1 else expected

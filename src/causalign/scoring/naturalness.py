@@ -4,21 +4,22 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from causalign.counterfactuals.direction import Direction
-from causalign.counterfactuals.interventions import Swap
+from causalign.counterfactuals.interventions import Swap, intervene
 from causalign.counterfactuals.rows import CounterfactualRows
 from causalign.maps.base import AlignmentMap
 from causalign.random_streams import torch_stream
+from causalign.scoring.iia import Line
 
 _KEPT = 0.99  # share of the variance of natural states that their principal components keep
 _STATES = 1000
 
 
 class Naturalness(NamedTuple):
-    """Two distances of the swapped states of one direction to natural states, and those of held-out natural states."""
+    """Distances of the swapped states of a direction and variable to natural states, and those of held-out ones."""
 
     outside: float
     """The share of the swapped states' variance (about the mean of natural states) that lies outside the principal
@@ -37,8 +38,8 @@ def naturalness(
     natural: Mapping[Direction, CounterfactualRows],
     held_out: Mapping[Direction, CounterfactualRows],
     seed: int,
-) -> dict[Direction, Naturalness]:
-    """Return the naturalness of 1,000 swapped states of each direction.
+) -> dict[Line, Naturalness]:
+    """Return the naturalness of 1,000 swapped states of each direction and variable.
 
     Args:
         maps: The alignment map of each site.
@@ -49,10 +50,12 @@ def naturalness(
     """
     found = {}
     for direction, rows in held_out.items():
-        source, target = (maps[index] for index in direction)
-        before, after = _swapped(rows, swap, target, source, seed)
-        reference, _ = _swapped(natural[direction], swap, target, source, seed)
-        found[direction] = naturalness_of(after, before, reference)
+        pair = maps[direction.source], maps[direction.target]
+        of_natural = natural[direction].by_variable()
+        for variable, index in rows.by_variable().items():
+            before, after = _swapped(rows, index, swap, pair, seed)
+            reference, _ = _swapped(natural[direction], of_natural[variable], swap, pair, seed)
+            found[direction, variable] = naturalness_of(after, before, reference)
     return found
 
 
@@ -93,15 +96,21 @@ def _mean_distance(x: Float[Tensor, "a width"], y: Float[Tensor, "b width"]) -> 
 
 @torch.no_grad()
 def _swapped(
-    rows: CounterfactualRows, swap: Swap, target: AlignmentMap, source: AlignmentMap, seed: int
+    rows: CounterfactualRows,
+    index: Int[Tensor, " of_variable"],
+    swap: Swap,
+    maps: tuple[AlignmentMap, AlignmentMap],
+    seed: int,
 ) -> tuple[Float[Tensor, "states width"], Float[Tensor, "states width"]]:
-    """Return up to 1,000 of the target's states before and after the swap.
+    """Return up to 1,000 of the target's states before and after the swap, in the rows of an index.
 
-    Where several states of a row are swapped, they are those of one position of each row, drawn at random.
+    `maps` are the map of the source and that of the target. Where several states of a row are swapped, they are those
+    of one position of each row, drawn at random.
     """
     rng = torch_stream(seed, "departures")
-    batch = rows.take(torch.randperm(len(rows), generator=rng)[:_STATES])
-    after = swap(batch.target_states, batch.source_states, target, source)
+    batch = rows.take(index[torch.randperm(len(index), generator=rng)[:_STATES]])
+    source, target = maps
+    after = intervene(swap, batch, target, source)
     if batch.target_states.dim() == 2:
         return batch.target_states, after
     several = batch.places.later is not None

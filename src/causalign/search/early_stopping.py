@@ -11,7 +11,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 
 from causalign.maps.base import AlignmentMap, TrainableMap
-from causalign.scoring.iia import AT_ONCE, row_outcomes, worst
+from causalign.scoring.iia import AT_ONCE, by_variable, row_outcomes, worst
 from causalign.search.config import SearchConfig
 from causalign.search.problem import Problem
 
@@ -26,7 +26,7 @@ class Evaluation:
     loss: float | None
     """The training loss of that step's batch (equation 6, or 9). `None` before the first step."""
     worst_iia: float | None
-    """The least IIA over the directions whose target may be run. `None` if there are none."""
+    """The least IIA over the directions whose target may be run, and over variables. `None` if there are none."""
     mean_iia: float | None
     validation_loss: float | None = None
     """Equation 9 on the validation rows. It decides where some targets may not be run, and is `None` elsewhere."""
@@ -103,7 +103,7 @@ class EarlyStopping:
 
 def _evaluation(problem: Problem, maps: Sequence[AlignmentMap], step: int, loss: float | None) -> Evaluation:
     run = {d: rows for d, rows in problem.validation.items() if problem.objectives[d].runs_target}
-    correct = row_outcomes(problem.sites, maps, problem.swap, run)
+    correct = by_variable(row_outcomes(problem.sites, maps, problem.swap, run), run)
     mean = float(torch.stack([outcomes.double().mean() for outcomes in correct.values()]).mean()) if correct else None
     return Evaluation(
         step,

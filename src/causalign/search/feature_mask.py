@@ -48,7 +48,7 @@ class FeatureMask(RankSelection):
         """Return the gate that is learned."""
         return FeatureGate(rank, self.temperatures, self.weight)
 
-    def at(self, rank: int) -> "FeatureMask":
+    def settled(self, rank: int) -> "FeatureMask":
         """Return this selection, whose random control has so many features."""
         return replace(self, size=rank)
 

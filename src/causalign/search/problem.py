@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from causalign.counterfactuals.direction import Direction
-from causalign.counterfactuals.interventions import Swap
+from causalign.counterfactuals.interventions import Swap, intervene
 from causalign.counterfactuals.rows import CounterfactualRows
 from causalign.engine.batch import Batch
 from causalign.maps.base import AlignmentMap
@@ -46,6 +46,6 @@ class Problem:
     ) -> list[Float[Tensor, "rows ... width"]]:
         """Return the target states after the swap, for a batch of each direction."""
         return [
-            self.swap(batch.target_states, batch.source_states, maps[target], maps[source])
+            intervene(self.swap, batch, maps[target], maps[source])
             for batch, (source, target) in zip(batches, directions, strict=True)
         ]

@@ -1,17 +1,18 @@
-"""How the rank of the subspace is chosen: a number, the best of several, or the smallest that is good enough."""
+"""How the rank of the subspace is chosen: a number, one for each variable, the best of several, or the smallest."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from operator import index
-from typing import Any, SupportsIndex
+from types import MappingProxyType
+from typing import Any, SupportsIndex, TypeGuard
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from causalign.callbacks import Callback
-from causalign.errors import InvalidArgument
+from causalign.errors import InvalidArgument, lookup
 from causalign.maps.base import AlignmentMap
 from causalign.maps.gate import Gate
 from causalign.search.config import SearchConfig
@@ -68,6 +69,8 @@ class RankSelection(ABC):
     """Whether the rank is found by gradient descent, so that a method without a search has none."""
     keeps_last: bool = False
     """Whether the maps of the last evaluation are kept, in place of those of the best."""
+    blocks: Mapping[str, int] = MappingProxyType({})
+    """The rank of the block of each variable. Empty where the whole subspace is that of one variable."""
 
     @abstractmethod
     def ranks(self, full_rank: int) -> tuple[int, ...]:
@@ -84,10 +87,6 @@ class RankSelection(ABC):
         """Return a new gate of the coordinates of a rank, where the selection trains one."""
         return None
 
-    def at(self, rank: int) -> "RankSelection":
-        """Return the selection with which the controls are scored, once a rank was found."""
-        return FixedRank(rank)
-
     @abstractmethod
     def find(self, searches: RankSearches) -> tuple[SearchResult, list[RankTrial]]:
         """Return what was found at the chosen rank, and the ranks that were tried where there was a choice."""
@@ -96,6 +95,24 @@ class RankSelection(ABC):
     @abstractmethod
     def declaration(self) -> int | dict[str, Any]:
         """The selection as files have it: a number, or a table of its parameters."""
+
+    def of_variables(self, variables: Sequence[str]) -> "RankSelection":
+        """Return the selection for a dataset with these variables.
+
+        Raises:
+            InvalidArgument: There are several, and the selection has no rank for each.
+        """
+        if len(variables) > 1:
+            example = ", ".join(f"{name!r}: 8" for name in variables)
+            raise InvalidArgument(
+                f"the dataset has the variables {', '.join(variables)}, and each needs a rank of its own, such as "
+                f"rank={{{example}}}; found rank = {self.declaration}"
+            )
+        return self
+
+    def settled(self, rank: int) -> "RankSelection":
+        """Return the selection with which the controls are scored, once this rank was found."""
+        return FixedRank(rank)
 
 
 @dataclass(frozen=True)
@@ -126,6 +143,70 @@ class FixedRank(RankSelection):
     def declaration(self) -> int:
         """The number."""
         return self.rank
+
+
+@dataclass(frozen=True)
+class Blocks(RankSelection):
+    """A rank for each of several variables: disjoint blocks of the columns of one orthonormal frame.
+
+    A row swaps the block of its variable only. The rank of the whole is the sum.
+
+    Attributes:
+        blocks: The dimensions of the block of each variable, by its name.
+
+    Raises:
+        InvalidArgument: There is no variable, or a rank is not a whole number above 0.
+    """
+
+    blocks: Mapping[str, int] = field(hash=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.blocks, Mapping) or not self.blocks:
+            raise InvalidArgument(
+                f"Blocks takes a rank for each variable, such as {{'answer': 8}}; found {self.blocks!r}"
+            )
+        ranks = {str(name): whole_number(f"the rank of {name!r}", rank) for name, rank in self.blocks.items()}
+        object.__setattr__(self, "blocks", ranks)
+
+    def ranks(self, full_rank: int) -> tuple[int, ...]:
+        """Return the sum.
+
+        Raises:
+            InvalidArgument: The sum exceeds the least width of the sites.
+        """
+        total = sum(self.blocks.values())
+        if total > full_rank:
+            terms = " + ".join(f"{rank} ({name})" for name, rank in self.blocks.items())
+            raise InvalidArgument(f"the ranks of the blocks sum to {terms} = {total}, above the width, {full_rank}")
+        return (total,)
+
+    def find(self, searches: RankSearches) -> tuple[SearchResult, list[RankTrial]]:
+        """Search at these ranks."""
+        return searches.run(searches.starting_maps(sum(self.blocks.values()))), []
+
+    @property
+    def declaration(self) -> dict[str, Any]:
+        """The rank of each variable, in a table of its own: a variable may be called as a parameter is."""
+        return {"blocks": dict(self.blocks)}
+
+    def of_variables(self, variables: Sequence[str]) -> "Blocks":
+        """Return the same blocks in the order of a dataset's variables.
+
+        Raises:
+            InvalidArgument: A block is of no variable of the dataset (near matches are named), or one has none.
+        """
+        for name in self.blocks:
+            lookup("variable of rank", name, {each: each for each in variables})
+        if missing := [name for name in variables if name not in self.blocks]:
+            raise InvalidArgument(
+                f"rank names {', '.join(self.blocks)}, and the dataset has {', '.join(missing)} as well: give each "
+                "variable a rank, or make the dataset of fewer variables"
+            )
+        return Blocks({name: self.blocks[name] for name in variables})
+
+    def settled(self, rank: int) -> "Blocks":  # noqa: ARG002
+        """Return the blocks."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -273,12 +354,17 @@ def trial_of(found: SearchResult) -> RankTrial:
     return RankTrial(found.maps[0].rank, found.best.worst_iia, found.steps, found.stopped)
 
 
+def is_count(value: object) -> TypeGuard[SupportsIndex]:
+    """Whether a value is a whole number."""
+    return isinstance(value, SupportsIndex) and not isinstance(value, bool)
+
+
 def whole_number(name: str, value: object) -> int:
     """Return a value as Python's whole number.
 
     Raises:
         InvalidArgument: It is not a whole number above 0.
     """
-    if not isinstance(value, SupportsIndex) or isinstance(value, bool) or index(value) < 1:
+    if not is_count(value) or index(value) < 1:
         raise InvalidArgument(f"{name} must be a whole number, at least 1; found {value!r}")
     return index(value)
