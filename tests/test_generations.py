@@ -1,5 +1,9 @@
 """Counterfactual datasets of what networks write by themselves, against transformers' own generation."""
 
+import json
+import re
+import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -400,3 +404,52 @@ def test_a_recording_writes_nothing() -> None:
     recording.name = "a brain"
     with pytest.raises(ca.InvalidArgument, match="a brain is a recording"):
         ca.Counterfactuals.from_generations([[1]], recording, max_new_tokens=2)
+
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def test_the_code_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for index, name in enumerate(("A0", "A1")):
+        network = network_of(index)
+        network.model.save_pretrained(tmp_path / "runs" / name)
+        network.tokenizer.save_pretrained(tmp_path / "runs" / name)
+    texts = [" ".join(WORDS[each] for each in row) for row in prompts_of(60)]
+    (tmp_path / "runs/prompts.txt").write_text("\n".join(texts))
+    (block,) = re.findall(r"```python\n(.*?)```", (DOCS / "generations.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(block.replace("max_steps=300", "max_steps=3"), names)
+    assert names["data"].names == ["A0@embedding", "A1@embedding"]
+    assert len(names["found"].iia) == 4
+
+
+def test_the_table_of_the_page_is_that_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(DOCS / "examples")
+    monkeypatch.delitem(sys.modules, "generations", raising=False)
+    example = import_module("generations")
+    result = json.loads((DOCS / "examples/generations.json").read_text())
+    assert example.table(result["scores"]) in (DOCS / "generations.md").read_text()
+    assert len(result["scores"]) == 12
+    within = [each for each in result["scores"] if each["source"][0] == each["target"][0]]
+    assert [each["condition"] for each in within] == ["within"] * 4
+    across = [each for each in result["scores"] if each not in within]
+    clear = min(each["ci_low"] for each in within) > max(each["ci_high"] for each in across)
+    assert result["finding"] == ("within" if clear else "not shown")
+
+
+def test_the_corpora_of_the_example_differ_in_one_habit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(DOCS / "examples")
+    monkeypatch.delitem(sys.modules, "generations", raising=False)
+    example = import_module("generations")
+    lines = example.every_line()
+    assert len({prompt for prompt, *_ in lines}) == len(lines) == 4224
+    answers = {prompt: [example.answer(kind, *rest).split() for kind in "AB"] for prompt, *rest in lines}
+    same = [a == b for a, b in answers.values()]
+    assert np.mean(same) == 0.5
+    for prompt, (a, b) in answers.items():
+        assert sorted(a) == sorted(b)
+        assert set(a) - {"has", "<end>"} <= set(prompt.split())
+        if a != b:
+            assert a[3] in example.SIZES
+            assert b[3] in example.COLORS

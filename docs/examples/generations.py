@@ -46,7 +46,8 @@ ORDERS = {"A": (0, 1), "B": (1, 0)}
 LINES, HELD_OUT, BATCH, RATE = 2000, 200, 64, 3e-3
 SEEDS, SITE, RANK = (0, 1), "embedding", 32
 SEARCH = ca.SearchConfig(max_steps=300, batch_size=64, eval_every=50)
-RESULT = Path(__file__).with_suffix(".json")
+RESULT, PAGE = Path(__file__).with_suffix(".json"), Path(__file__).parent.parent / "generations.md"
+BEGIN, END = "<!-- written by docs/examples/generations.py -->\n", "<!-- end -->"
 COLUMNS = ["source", "target", "condition", "iia", "ci_low", "ci_high", "no_swap", "untrained", "same_text"]
 Line = tuple[str, str, tuple[str, ...], str]
 """A prompt, and what its answer is made of: the name, the adjectives (size before color), and the thing."""
@@ -152,7 +153,7 @@ def table(lines: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Train, compare all pairs, print the table and the finding, and write them beside this file."""
+    """Train, compare all pairs, print the table and the finding, and write them beside this file and in the page."""
     begin, lines = time.perf_counter(), every_line()
     networks = [train(condition, seed, lines[:LINES]) for condition in ORDERS for seed in SEEDS]
     prompts = [prompt for prompt, *_ in lines[LINES:]]
@@ -164,6 +165,9 @@ def main() -> None:
     about = {"date": datetime.now(UTC).date().isoformat(), "commit": commit.stdout.strip() or None}
     about |= {"version": ca.__version__, "seconds": round(time.perf_counter() - begin)}
     RESULT.write_text(json.dumps({**about, **found, "scores": scores}, indent=2) + "\n")
+    text = PAGE.read_text()
+    start, stop = text.index(BEGIN) + len(BEGIN), text.index(END)
+    PAGE.write_text(text[:start] + table(scores) + "\n" + text[stop:])
     print(table(scores), found, about, sep="\n")
 
 
