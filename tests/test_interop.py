@@ -160,3 +160,35 @@ def test_a_model_wrapped_by_nnsight_is_unwrapped() -> None:
     swap = swaps(sites[0])
     torch.testing.assert_close(resumed(sites[1], *swap), resumed(sites[0], *swap))
     assert ca.sites_of(nnsight.NNsight(plain))["at"].tolist() == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes"),
+    [
+        ("T5", {"vocab_size": 12, "d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2}),
+        (
+            "Bart",
+            {"vocab_size": 12, "d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2},
+        ),
+    ],
+)
+def test_an_encoder_decoder_is_refused_as_one(kind: str, sizes: dict[str, Any]) -> None:
+    transformers = library("transformers")
+    ends = {"decoder_start_token_id": 0, "pad_token_id": 0, "bos_token_id": None, "eos_token_id": None}
+    config = getattr(transformers, f"{kind}Config")(**sizes, **ends)
+    model = made(getattr(transformers, f"{kind}ForConditionalGeneration"), config)
+    for open_one in (lambda: ca.Site(model, "decoder"), lambda: ca.networks.HuggingFace(model)):
+        with pytest.raises(ca.CausalignError, match=f"{kind}ForConditionalGeneration is an encoder-decoder: "):
+            open_one()
+
+
+def test_bitsandbytes_and_torchao_are_refused_by_name() -> None:
+    layer = type("Linear4bit", (nn.Linear,), {"__module__": "bitsandbytes.nn.modules"})
+    model = nn.Sequential(nn.Embedding(12, 6), layer(6, 12))  # in training mode too
+    with pytest.raises(ca.CausalignError, match=r"m is quantized \(1 is a bitsandbytes.nn.modules.Linear4bit\)"):
+        ca.Site(model, "0", name="m")
+    weight = type("AffineQuantizedTensor", (nn.Parameter,), {"__module__": "torchao.dtypes"})(torch.ones(12, 6))
+    model[1] = nn.Linear(6, 12)
+    model[1].weight = weight
+    with pytest.raises(ca.CausalignError, match=r"m is quantized \(1.weight is AffineQuantizedTensor\)"):
+        ca.Site(model, "0", name="m")

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from causalign.errors import CausalignError, InvalidArgument
-from causalign.networks.module import FEW, ModuleNetwork, few_tokens, run, submodules, unwrap
+from causalign.networks.module import FEW, ModuleNetwork, few_tokens, run, submodules
+from causalign.networks.wrapper import unwrap
 from causalign.sites.modules.output_place import OutputPlace
 from causalign.sites.modules.place import Place, require_one_call
 from causalign.sites.modules.recurrent_place import RecurrentPlace, is_recurrence

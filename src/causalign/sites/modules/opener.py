@@ -9,8 +9,9 @@ from causalign import tasks
 from causalign.errors import CausalignError, InvalidArgument, lookup
 from causalign.networks.base import Network
 from causalign.networks.huggingface import HuggingFace, is_supported
-from causalign.networks.module import ModuleNetwork, require_sound, submodules, unwrap
+from causalign.networks.module import ModuleNetwork, require_sound, submodules
 from causalign.networks.site_registry import site_factories
+from causalign.networks.wrapper import inner_path, unwrap
 from causalign.sites.base import Site, SiteType
 from causalign.sites.checks import check
 from causalign.tasks.base import Task
@@ -34,7 +35,9 @@ def open_place(
         raise InvalidArgument("tokens are the ids of a task's tokens: pass the task too, or leave tokens out")
     if isinstance(module, Network):
         return module.site(at, tasks.by_name(task) if isinstance(task, str) else task)
-    module, task = unwrap(module), tasks.by_name(task) if isinstance(task, str) else task
+    wrapper, task = module, tasks.by_name(task) if isinstance(task, str) else task
+    module = unwrap(wrapper)
+    at = inner_path(wrapper, module, at)
     trainable = [weight for weight in module.parameters() if weight.requires_grad]
     try:
         if is_supported(module):
