@@ -20,6 +20,7 @@ from causalign.alignment.schema import (
 from causalign.alignment.scoring import AlignmentScores
 from causalign.search.rank_selection import RankTrial
 from causalign.search.search import SearchResult
+from causalign.sites.base import Site
 from causalign.sites.recordings.recording import Recording
 from causalign.timer import Timer
 from causalign.version import __version__
@@ -95,6 +96,7 @@ def _site_summaries(request: Request, accuracy: Sequence[float | None]) -> tuple
             variables=site.task.keys(variable.name) if site.task.variables else (str(variable),),
             width=site.width,
             fingerprint=site.fingerprint,
+            origin=site.network.origin if isinstance(site, Site) else None,
             accuracy=share,
             recording=summary_of(site) if isinstance(site, Recording) else None,
         )

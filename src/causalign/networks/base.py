@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from causalign.errors import InvalidArgument, lookup
 from causalign.files import read_tensors, write_tensors
 from causalign.networks.layers import initialise
+from causalign.networks.origin import Origin
 from causalign.networks.site_registry import site_factories
 from causalign.random_streams import torch_stream
 from causalign.tasks.base import Task
@@ -33,6 +34,10 @@ class Network(nn.Module, ABC):
     """
 
     architecture: ClassVar[str]
+    origin: Origin | None = None
+    """What the weights were loaded from, for a language model; `None` for others."""
+    tokenizer: Any = None
+    """The tokenizer of a language model; `None` if there is none, or it is not known."""
 
     def __init__(self, vocabulary: Vocabulary, task: Task, width: int) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ from causalign.errors import InvalidArgument
 from causalign.networks.adapter import adapter_suffix
 from causalign.networks.base import Network
 from causalign.networks.initialisation import untrained_copy
-from causalign.networks.module import require_decoder
+from causalign.networks.module import ModuleNetwork, require_decoder
 from causalign.networks.quantization import require_unquantized
 from causalign.networks.token_ids import require_distinct, require_known
 from causalign.networks.wrapper import unwrap
@@ -74,8 +74,6 @@ class HuggingFace(Network):
     """
 
     architecture = "huggingface"
-    tokenizer: Any = None
-    """The tokenizer of the model; `None` if it is not known."""
 
     def __init__(
         self,
@@ -102,6 +100,16 @@ class HuggingFace(Network):
     def untrained(self, seed: int) -> "HuggingFace":
         model = untrained_copy(self.model, seed, self.name)
         return HuggingFace(model, self.task, self._ids, f"untrained:{self.name}/{seed}", self.prompt)
+
+    def by_hooks(self, task: Task) -> ModuleNetwork:
+        """Return the same model as a module, whose places are the paths of its submodules.
+
+        Args:
+            task: The task whose trials the model reads.
+        """
+        network = ModuleNetwork(self.model, task, self._ids, self.name, prompt=self.prompt)
+        network.tokenizer, network.origin = self.tokenizer, self.origin
+        return network
 
     @property
     @override
@@ -203,7 +211,12 @@ def _device(module: nn.Module, like: Tensor) -> torch.device:
 
 def is_supported(model: Any) -> bool:
     """Return whether the type of a model is one that `HuggingFace` supports."""
-    return _kind(model) in _FAMILIES and getattr(model, "get_output_embeddings", lambda: None)() is not None
+    return is_supported_type(_kind(model)) and getattr(model, "get_output_embeddings", lambda: None)() is not None
+
+
+def is_supported_type(model_type: str) -> bool:
+    """Return whether `HuggingFace` supports models of a type, as configurations name it."""
+    return model_type in _FAMILIES
 
 
 def _kind(model: Any) -> str:
@@ -217,7 +230,7 @@ def _family_of(model: Any) -> _Family:
         InvalidArgument: The model is an encoder-decoder, attends to later tokens, does not predict the next token, is
             quantized or offloaded, or is of another family.
     """
-    require_decoder(model, type(model).__name__)
+    require_decoder(getattr(model, "config", None), type(model).__name__)
     name = f"{type(model).__name__} ({_kind(model)})"
     if not is_supported(model):
         raise InvalidArgument(

@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -41,6 +41,7 @@ class ModuleNetwork(Network):
         name: The module's name in results. By default the name of its class.
         tolerance: The largest difference between the logits of a resumed run and of the plain run, as a share of the
             largest logit.
+        prompt: Ids that are read before every trial. Positions are counted from behind them, and no swap is in them.
 
     Raises:
         InvalidArgument: The module is in training mode, is compiled by `torch.jit`, has no weights, is quantized, is on
@@ -57,6 +58,8 @@ class ModuleNetwork(Network):
         tokens: Mapping[str, int] | None = None,
         name: str | None = None,
         tolerance: float | None = None,
+        *,
+        prompt: Sequence[int] = (),
     ) -> None:
         module = unwrap(module)
         name = name or type(module).__name__ + adapter_suffix(module)
@@ -67,6 +70,7 @@ class ModuleNetwork(Network):
         require_sound(module, self.name)
         task.vocabulary.within(ids, whose=self.name)
         self._ids, self.module = ids, module
+        self.prompt = tuple(prompt)
         self._head, self._known, self._inputs = self._first_run()
         require_distinct(ids, min(self._known, self._inputs), self.name)
         self.freeze()
@@ -116,7 +120,8 @@ class ModuleNetwork(Network):
     @override
     def untrained(self, seed: int) -> "ModuleNetwork":
         module = untrained_copy(self.module, seed, self.name)
-        return ModuleNetwork(module, self.task, self._ids, f"untrained:{self.name}/{seed}", self.tolerance)
+        name = f"untrained:{self.name}/{seed}"
+        return ModuleNetwork(module, self.task, self._ids, name, self.tolerance, prompt=self.prompt)
 
     @property
     @override
@@ -137,7 +142,16 @@ class ModuleNetwork(Network):
 
     @override
     def forward(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time vocabulary"]:
-        return _logits_of(run(self.module, tokens, self.name), self.name)
+        return self.behind_prompt(_logits_of(self._run(tokens), self.name))
+
+    def behind_prompt(self, states: Float[Tensor, "trials whole ..."]) -> Float[Tensor, "trials time ..."]:
+        """Return the part of the states of a run that is behind the prompt."""
+        return states[:, len(self.prompt) :]
+
+    def _run(self, tokens: Int[Tensor, "trials time"]) -> Any:
+        """Run the module on the prompt and these tokens."""
+        prompt = torch.tensor(self.prompt, dtype=tokens.dtype, device=tokens.device).expand(len(tokens), -1)
+        return run(self.module, torch.cat([prompt, tokens], dim=1), self.name)
 
     def before_head(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time features"]:
         """Return the input of the head.
@@ -155,9 +169,9 @@ class ModuleNetwork(Network):
 
         hook = head.register_forward_pre_hook(stop)
         try:
-            run(self.module, tokens, self.name)
+            self._run(tokens)
         except _Reached as reached:
-            return reached.features
+            return self.behind_prompt(reached.features)
         finally:
             hook.remove()
         raise InvalidArgument(f"{self.name} does not run its last layer on every input")
@@ -231,7 +245,7 @@ def require_sound(module: nn.Module, name: str) -> None:
             `torch.jit`, has no weights, or is on several devices or on the meta device.
     """
     require_unquantized(module, name)
-    require_decoder(module, name)
+    require_decoder(getattr(module, "config", None), name)
     training = [path or type(module).__name__ for path, each in module.named_modules() if each.training]
     if training:
         raise InvalidArgument(f"{name} is in training mode ({training[0]}); call its .eval() first")
@@ -247,17 +261,17 @@ def require_sound(module: nn.Module, name: str) -> None:
         raise InvalidArgument(f"the weights of {name} are on {', '.join(devices)}; put them on one device")
 
 
-def require_decoder(module: nn.Module, name: str) -> None:
-    """Check that a module of Hugging Face is not an encoder-decoder.
+def require_decoder(config: Any, name: str) -> None:
+    """Check that a configuration of Hugging Face is not that of an encoder-decoder.
 
     Args:
-        module: The module.
+        config: The configuration, or `None` for a module without one.
         name: The name of the module in the error message.
 
     Raises:
         InvalidArgument: It is one.
     """
-    if getattr(getattr(module, "config", None), "is_encoder_decoder", False):
+    if getattr(config, "is_encoder_decoder", False):
         raise InvalidArgument(
             f"{name} is an encoder-decoder: its decoder reads an encoded text beside its ids; "
             "a site is a place in a module that predicts next tokens from token ids alone"

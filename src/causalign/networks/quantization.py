@@ -20,9 +20,8 @@ def require_unquantized(module: nn.Module, name: str) -> None:
     Raises:
         InvalidArgument: The module's configuration, a layer or a weight is quantized; it is named.
     """
-    config = getattr(getattr(module, "config", None), "quantization_config", None)
-    found = [] if config is None else [str(method_of(config))]
-    found += [
+    require_plain_config(getattr(module, "config", None), name)
+    found = [
         f"{path or type(module).__name__} is a {type(each).__module__}.{type(each).__name__}"
         for path, each in module.named_modules()
         if _is_quantized(type(each))
@@ -35,11 +34,21 @@ def require_unquantized(module: nn.Module, name: str) -> None:
         raise InvalidArgument(f"{name} is quantized ({found[0]}); load it in bfloat16 or float32")
 
 
-def method_of(config: Any) -> Any:
-    """Return the method that a `quantization_config` names, such as `bitsandbytes`."""
-    fields = config if isinstance(config, dict) else vars(config)
-    method = fields.get("quant_method")
-    return getattr(method, "value", method)
+def require_plain_config(config: Any, name: str) -> None:
+    """Check that a configuration of Hugging Face declares no quantization, before or after its model is loaded.
+
+    Args:
+        config: The configuration, or `None` for a module without one.
+        name: The name of the model in the error message.
+
+    Raises:
+        InvalidArgument: It declares one; its method is named.
+    """
+    declared = getattr(config, "quantization_config", None)
+    if declared is not None:
+        method = (declared if isinstance(declared, dict) else vars(declared)).get("quant_method")
+        how = getattr(method, "value", method)
+        raise InvalidArgument(f"{name} is quantized ({how}); load it in bfloat16 or float32")
 
 
 def _is_quantized(kind: type) -> bool:

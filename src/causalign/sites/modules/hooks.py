@@ -5,7 +5,7 @@ a hook replaces the state. Shortcuts are used only where they reproduce this run
 """
 
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from jaxtyping import Float, Int
@@ -17,6 +17,7 @@ from causalign.networks.module import ModuleNetwork, submodules
 from causalign.networks.site_registry import register_site
 from causalign.sites.base import Continuation, Places, Site
 from causalign.sites.checks import CheckBatch, check, perturb, sample_inputs
+from causalign.sites.modules.decoder_layers import layer_names
 from causalign.sites.modules.inventory import place_in
 from causalign.sites.modules.next_token_check import ROUNDING, require_next_tokens
 from causalign.sites.modules.place import require_one_call
@@ -59,7 +60,7 @@ class ModuleSite(Site):
         require_next_tokens(network, tokens, self.absolute_tolerance(torch.ones(1)))
         self._to_head = self._heads(tokens)
         check(self)
-        if isinstance(self._place, RecurrentPlace):
+        if isinstance(self._place, RecurrentPlace) and not network.prompt:
             self._find_shortcut(self._place)
 
     def _heads(self, tokens: Int[Tensor, "trials time"]) -> bool:
@@ -118,7 +119,7 @@ class ModuleSite(Site):
             with self._place.reading() as states:
                 self._run(part)
             require_one_call(states, self.at)
-            parts.append(states[0])
+            parts.append(self.network.behind_prompt(states[0]))
         return torch.cat(parts)
 
     @override
@@ -172,9 +173,19 @@ class ModuleSite(Site):
         continuation: Continuation,
     ) -> Float[Tensor, "tokens features"]:
         """Return the features of the continuation, in a run with these states at (or stepwise, up to) the positions."""
-        with self._place.swapping(position, states):
+        if states.dim() == 3:  # the states of the prompt are swapped for themselves
+            states = torch.cat([self._prompt.expand(len(states), -1, -1).to(states), states], dim=1)
+        with self._place.swapping(position + len(self.network.prompt), states):
             features = self._run(tokens)
         return features[continuation.trial, position[continuation.trial] + continuation.step]
+
+    @cached_property
+    @torch.no_grad()
+    def _prompt(self) -> Float[Tensor, "1 prompt width"]:
+        """The states of the prompt."""
+        with self._place.reading() as states:
+            self.network(self._ids[:1, None])
+        return states[0][:, : len(self.network.prompt)]
 
     def _run(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time features"]:
         features: Tensor = self.network.before_head(tokens) if self._to_head else self.network(tokens)
@@ -187,5 +198,9 @@ class ModuleSite(Site):
 
 
 register_site(
-    ModuleNetwork, lambda network: {path: partial(ModuleSite, at=path) for path in submodules(network.module)}
+    ModuleNetwork,
+    lambda network: {
+        at: partial(ModuleSite, at=path)
+        for at, path in {**layer_names(network.module), **{path: path for path in submodules(network.module)}}.items()
+    },
 )

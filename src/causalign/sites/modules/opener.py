@@ -62,9 +62,9 @@ def _in_hugging_face(
     require_sound(model, name or type(model).__name__)
     network, paths = HuggingFace(model, task, tokens, name), submodules(model)
     layers = {f"layer.{n}": layer for n, layer in enumerate(network.layers, start=1)}
-    found = lookup(f"site of {network.name}", at, {**paths, **site_factories(network)})
+    found = lookup(f"site of {network.name}", at, site_factories(network) | paths)
     at = next((place for place, layer in layers.items() if layer is found), at)
-    if at not in site_factories(network):
+    if at in paths:
         return ModuleNetwork(model, task, tokens, network.name, tolerance).site(at)
     site = network.site(at)
     if tolerance is not None:

@@ -9,7 +9,9 @@ from typing_extensions import override
 
 from causalign.errors import InvalidArgument
 from causalign.networks.huggingface import HuggingFace
+from causalign.networks.module import submodules
 from causalign.networks.site_registry import SiteFactory, register_site
+from causalign.sites.base import Site
 from causalign.sites.transformers.attention import (
     AttentionFunction,
     FullAttention,
@@ -100,10 +102,18 @@ class HuggingFaceResidual(ResidualStream):
         return self.network.read_out(features)
 
 
+def _by_hooks(network: HuggingFace, task: Task, *, at: str) -> Site:
+    return network.by_hooks(task).site(at)
+
+
 def _places(network: HuggingFace) -> dict[str, SiteFactory]:
-    """Return the sites of a model: the residual stream before the first and after every layer."""
-    names = {"embedding": 0} | {f"layer.{n}": n for n in range(1, len(network.layers) + 1)}
-    return {at: partial(HuggingFaceResidual, at=at, layer=layer) for at, layer in names.items()}
+    """Return the sites of a model: the residual stream before the first and after every layer, and all submodules."""
+    layers = {f"layer.{n}": partial(HuggingFaceResidual, layer=n) for n in range(1, len(network.layers) + 1)}
+    names = {"embedding": partial(HuggingFaceResidual, layer=0), **layers}
+    found: dict[str, SiteFactory] = {at: partial(residual, at=at) for at, residual in names.items()}
+    of_layer = {id(layer): found[at] for at, layer in zip(layers, network.layers, strict=True)}
+    paths = submodules(network.model)
+    return found | {path: of_layer.get(id(each), partial(_by_hooks, at=path)) for path, each in paths.items()}
 
 
 register_site(HuggingFace, _places)
