@@ -12,6 +12,7 @@ import torch
 
 from causalign.alignment.alignment_files import SavedParts, read_alignment, write_alignment
 from causalign.alignment.caveats import caveats
+from causalign.alignment.mib_export import export_mib, unit_of
 from causalign.alignment.pyvene_export import to_pyvene
 from causalign.alignment.row_outcomes import RowOutcomes
 from causalign.alignment.schema import (
@@ -322,9 +323,35 @@ class Alignment:
         Raises:
             FileFormatError: pyvene is not installed, or there is no such site.
         """
+        return to_pyvene(self._map(site))
+
+    def export_mib(self, folder: Path | str, token: str, site: int = 0) -> Path:
+        """Write the subspace of one site as files of a submission to MIB's causal-variable track.
+
+        Args:
+            folder: The folder of the task, the model and the variable, such as `ioi_task_GPT2LMHeadModel_output_token`.
+            token: The name of the position among those of the benchmark's task, such as `last_token`.
+            site: The index of the site.
+
+        Returns:
+            The folder, with the files `ResidualStream(Layer-N,Token-T)_featurizer`, `..._inverse_featurizer` and
+            `..._indices`.
+
+        Raises:
+            FileFormatError: There is no such site, or the folder cannot be written.
+            InvalidArgument: The site is not the residual stream before a layer of a language model, or the alignment
+                has no sites (see `with_sites`).
+        """
+        of = self._map(site)
+        if not self.sites:
+            raise InvalidArgument("a loaded alignment has no networks to ask for layers: with_sites([...]) gives them")
+        export_mib(of, Path(folder), unit_of(self.sites[site], token))
+        return Path(folder)
+
+    def _map(self, site: int) -> AlignmentMap:
         if not 0 <= site < len(self.maps):
             raise FileFormatError(f"site is the index of one of {len(self.maps)} sites, found {site}")
-        return to_pyvene(self.maps[site])
+        return self.maps[site]
 
     def __repr__(self) -> str:
         names = ", ".join(site.name for site in self.record.sites)
