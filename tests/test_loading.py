@@ -285,3 +285,21 @@ def test_a_folder_has_no_revision() -> None:
     assert (origin.path, origin.revision) == (str(LLAMA), None)
     with pytest.raises(ca.CausalignError, match=r"^cannot load hf:.*"):
         open_site(f"hf:{LLAMA},device_map=nowhere")
+
+
+def test_the_hooks_of_accelerate_are_run(tmp_path: Path) -> None:
+    """What accelerate wraps around every submodule to move states between devices, on one device."""
+    accelerate = pytest.importorskip("accelerate")
+    for at, path in (("layer.1", "model.layers.0"), ("model.layers.0.mlp", "model.layers.0.mlp")):
+        model = accelerate.dispatch_model(whole_model(), {"": "cpu"}, force_hooks=True)
+        require_exact(ca.Site(model, at), whole_model(), path)
+    spread = from_pretrained(LLAMA, device_map={"": "cpu"})
+    require_exact(spread.site("model.layers.1.mlp"), whole_model(), "model.layers.1.mlp")
+    weights = {name: "disk" if "layers.1" in name else "cpu" for name, _ in whole_model().named_parameters()}
+    model = accelerate.dispatch_model(
+        whole_model(), {".".join(name.split(".")[:-1]): at for name, at in weights.items()}, offload_dir=str(tmp_path)
+    )
+    with pytest.raises(ca.CausalignError, match=r"the weights of .* are on cpu, meta; put them on one device"):
+        ca.Site(model, "model.layers.0.mlp")
+    with pytest.raises(ca.CausalignError, match=r"are offloaded because it does not fit into memory"):
+        ca.networks.HuggingFace(model)

@@ -210,8 +210,12 @@ def _device(module: nn.Module, like: Tensor) -> torch.device:
 
 
 def is_supported(model: Any) -> bool:
-    """Return whether the type of a model is one that `HuggingFace` supports."""
-    return is_supported_type(_kind(model)) and getattr(model, "get_output_embeddings", lambda: None)() is not None
+    """Return whether a model is one of transformers, of a type that `HuggingFace` supports.
+
+    Wrappers that only pass on the attributes of such a model are not.
+    """
+    ours = any(kind.__module__.startswith("transformers.") for kind in type(model).__mro__)
+    return ours and is_supported_type(_kind(model)) and model.get_output_embeddings() is not None
 
 
 def is_supported_type(model_type: str) -> bool:

@@ -258,7 +258,9 @@ def require_sound(module: nn.Module, name: str) -> None:
         raise InvalidArgument(f"{name} has no weights")
     devices = sorted({str(weight.device) for weight in weights})
     if len(devices) > 1 or devices == ["meta"]:
-        raise InvalidArgument(f"the weights of {name} are on {', '.join(devices)}; put them on one device")
+        raise InvalidArgument(
+            f"the weights of {name} are on {', '.join(devices)}; put them on one device, such as device_map='cuda:0'"
+        )
 
 
 def require_decoder(config: Any, name: str) -> None:

@@ -1,5 +1,6 @@
 """Wrappers of other libraries around a module: `torch.compile`, nnsight, and peft."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -28,13 +29,19 @@ def unwrap(module: Any) -> nn.Module:
 
 
 def inner_path(wrapper: Any, module: nn.Module, at: str) -> str:
-    """Return the path in a module of a submodule that may be named by its path in the module's wrapper.
+    """Return the path in a module of a submodule that may be named otherwise.
+
+    The path may be one in the module's wrapper, and a hook point of TransformerLens may be named by an alias, such as
+    `blocks.0.hook_resid_post`.
 
     Args:
         wrapper: The module, or a wrapper around it.
         module: The module inside.
-        at: The name of a place. Names that are no path in the wrapper are returned unchanged.
+        at: The name of a place. Other names are returned unchanged.
     """
+    points = getattr(module, "hook_dict", None)
+    if isinstance(points, Mapping) and at in points:
+        return next((path for path, each in module.named_modules() if each is points[at]), at)
     if wrapper is module or not isinstance(wrapper, nn.Module):
         return at
     prefixes = (path for path, each in wrapper.named_modules() if path and each is module)
