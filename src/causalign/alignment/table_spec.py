@@ -16,7 +16,10 @@ from causalign.storage import DEFAULT_BUDGET
 
 
 class TableSpec(ConfigModel):
-    """A table with a row for each pair of a source and a target input, as `Counterfactuals.from_table` takes it."""
+    """A table with a row for each pair of a source and a target input, as `Counterfactuals.from_table` takes it.
+
+    The datasets of causalab are such tables.
+    """
 
     table: str
     """The file, from the working directory: `.csv`, `.tsv`, `.json`, `.jsonl`, or `.parquet`. What a `.csv` or `.tsv`
