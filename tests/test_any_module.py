@@ -494,7 +494,7 @@ class Masked(Transformer):
 
 
 def quantised() -> nn.Module:
-    return torch.ao.quantization.quantize_dynamic(Recurrent(nn.GRU).eval(), {nn.Linear})
+    return torch.ao.quantization.quantize_dynamic(Recurrent(nn.GRU), {nn.Linear})  # and still in training mode
 
 
 def of_whole_numbers() -> nn.Module:
@@ -524,7 +524,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str, str]] = {
     "last only": (lambda: Transformer(give=lambda x: x[:, -1]), "blocks.0", r"returns \[3, 10\] for \[3, 7\] token"),
     "not on ids": (lambda: nn.Linear(7, 7), "weight", "Linear cannot be run on token ids .3, 7. alone: RuntimeError"),
     "no weights": (nn.Identity, "x", "Identity has no weights"),
-    "quantised": (quantised, "embed", r"Recurrent is quantized \(out\); load it in"),
+    "quantised": (quantised, "embed", r"Recurrent is quantized \(out is a torch.ao.*quantized.*Linear\); load it in"),
     "whole numbers": (of_whole_numbers, "rnn", r"Recurrent is quantized \(out.weight is torch.int8\); load it in"),
     "elsewhere": (lambda: Recurrent(nn.GRU).to("meta"), "rnn", "the weights of Recurrent are on meta"),
     "scripted": (lambda: torch.jit.trace(Recurrent(nn.GRU), torch.ones(1, 4).long()), "rnn", "compiled by torch.jit"),

@@ -231,7 +231,7 @@ def test_encoders_quantised_and_offloaded_models_are_refused() -> None:
         HuggingFace(bert, MultiObject(), TOKENS)
     quantised: Any = model("llama")
     quantised.config.quantization_config = {"quant_method": "gptq", "bits": 4}
-    with pytest.raises(ca.CausalignError, match=r"is quantized \(gptq\); load it as bfloat16"):
+    with pytest.raises(ca.CausalignError, match=r"is quantized \(gptq\); load it in bfloat16"):
         HuggingFace(quantised, MultiObject(), TOKENS)
     with pytest.raises(ca.CausalignError, match="has weights that are offloaded"):
         HuggingFace(model("llama").to("meta"), MultiObject(), TOKENS)

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -141,15 +142,33 @@ def test_encoders_are_refused_by_name() -> None:
             ca.Site(transformers_model("Bert", sizes, kind), "bert.encoder", task=TASK, tokens=TOKENS)
 
 
-@pytest.mark.filterwarnings("ignore:HookedTransformer is deprecated:DeprecationWarning")
-@pytest.mark.parametrize("at", ["blocks.0.hook_resid_post", "blocks.1.attn.hook_z", "hook_embed"])
-def test_hook_points_of_transformer_lens_are_sites(at: str) -> None:
-    lens = library("transformer_lens")
-    config = {"n_layers": 2, "d_model": 16, "n_ctx": 64, "d_head": 8, "n_heads": 2, "d_mlp": 32, "d_vocab": 12}
-    model = made(lens.HookedTransformer, lens.HookedTransformerConfig(**config, act_fn="gelu", seed=0))
-    of = ca.Site(model, at, task=TASK, tokens=TOKENS)
+@pytest.fixture(scope="module")
+def bridge() -> Any:
+    """The shipped Llama in TransformerLens."""
+    library("transformer_lens")
+    from transformer_lens.model_bridge import TransformerBridge
+
+    folder = Path(ca.networks.zoo.__file__).parent / "_zoo/in-context/llama/0"
+    model = library("transformers").AutoModelForCausalLM.from_pretrained(str(folder))
+    return TransformerBridge.boot_transformers(str(folder), hf_model=model).eval()
+
+
+@pytest.mark.parametrize(
+    ("at", "path"),
+    [
+        ("blocks.0.hook_out", "blocks.0.hook_out"),
+        ("blocks.0.hook_resid_post", "blocks.0.hook_out"),
+        ("blocks.1.attn.hook_z", "blocks.1.attn.o.hook_in"),
+        ("blocks.1.mlp", "blocks.1.mlp"),
+        ("layer.2", "blocks.1"),
+        ("embed.hook_out", "embed.hook_out"),
+    ],
+)
+def test_hook_points_of_transformer_lens_are_sites(bridge: Any, at: str, path: str) -> None:
+    of = ca.Site(bridge, at, task=TASK, tokens=TOKENS)
+    assert isinstance(of, ModuleSite)
     swap = swaps(of)
-    torch.testing.assert_close(resumed(of, *swap), hooked(model, at, *swap), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(resumed(of, *swap), hooked(bridge, path, *swap), atol=1e-5, rtol=1e-5)
 
 
 def test_a_model_wrapped_by_nnsight_is_unwrapped() -> None:
@@ -160,3 +179,56 @@ def test_a_model_wrapped_by_nnsight_is_unwrapped() -> None:
     swap = swaps(sites[0])
     torch.testing.assert_close(resumed(sites[1], *swap), resumed(sites[0], *swap))
     assert ca.sites_of(nnsight.NNsight(plain))["at"].tolist() == ["0", "1"]
+
+
+@pytest.mark.parametrize("at", ["layer.1", "model.layers.0.mlp", "model.layers.1"])
+def test_a_language_model_in_nnsight_is_the_model(at: str) -> None:
+    """The reference is nnsight's own way to write a state."""
+    nnsight = library("nnsight")
+    model = transformers_model("Llama", LLAMA)
+    wrapper = nnsight.NNsight(model)
+    of = ca.Site(wrapper, at, task=TASK, tokens=TOKENS)
+    tokens, places, states, after = swaps(of)
+    module = wrapper
+    for name in {"layer.1": "model.layers.0"}.get(at, at).split("."):
+        module = module[int(name)] if name.isdigit() else getattr(module, name)
+    logits = []
+    for trial, position, state in zip(places.trial, places.position, states, strict=True):
+        with torch.no_grad(), wrapper.trace(tokens[trial][None]):
+            module.output[0, int(position)] = state
+            found = wrapper.output.logits.save()
+        logits.append(found[0])
+    expected = torch.stack(logits)[after.trial, places.position[after.trial] + after.step]
+    torch.testing.assert_close(resumed(of, tokens, places, states, after), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes"),
+    [
+        ("T5", {"vocab_size": 12, "d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2}),
+        (
+            "Bart",
+            {"vocab_size": 12, "d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2},
+        ),
+    ],
+)
+def test_an_encoder_decoder_is_refused_as_one(kind: str, sizes: dict[str, Any]) -> None:
+    transformers = library("transformers")
+    ends = {"decoder_start_token_id": 0, "pad_token_id": 0, "bos_token_id": None, "eos_token_id": None}
+    config = getattr(transformers, f"{kind}Config")(**sizes, **ends)
+    model = made(getattr(transformers, f"{kind}ForConditionalGeneration"), config)
+    for open_one in (lambda: ca.Site(model, "decoder"), lambda: ca.networks.HuggingFace(model)):
+        with pytest.raises(ca.CausalignError, match=f"{kind}ForConditionalGeneration is an encoder-decoder: "):
+            open_one()
+
+
+def test_bitsandbytes_and_torchao_are_refused_by_name() -> None:
+    layer = type("Linear4bit", (nn.Linear,), {"__module__": "bitsandbytes.nn.modules"})
+    model = nn.Sequential(nn.Embedding(12, 6), layer(6, 12))  # in training mode too
+    with pytest.raises(ca.CausalignError, match=r"m is quantized \(1 is a bitsandbytes.nn.modules.Linear4bit\)"):
+        ca.Site(model, "0", name="m")
+    weight = type("AffineQuantizedTensor", (nn.Parameter,), {"__module__": "torchao.dtypes"})(torch.ones(12, 6))
+    model[1] = nn.Linear(6, 12)
+    model[1].weight = weight
+    with pytest.raises(ca.CausalignError, match=r"m is quantized \(1.weight is AffineQuantizedTensor\)"):
+        ca.Site(model, "0", name="m")

@@ -12,9 +12,10 @@ import torch
 
 import causalign as ca
 from causalign.alignment.spec import override
-from causalign.alignment.table_spec import TableSpec, read_table
+from causalign.alignment.table_spec import TableSpec
 from causalign.counterfactuals.direction import Direction
 from causalign.counterfactuals.interventions import Swap, replace
+from causalign.counterfactuals.table_file import read_table
 from causalign.errors import DataWarning
 from test_counterfactuals import LLAMA, QUICK, Recurrent, all_rows, arrays, seeded
 

@@ -12,6 +12,7 @@ import torch
 
 from causalign.alignment.alignment_files import SavedParts, read_alignment, write_alignment
 from causalign.alignment.caveats import caveats
+from causalign.alignment.mib_export import export_mib, unit_of
 from causalign.alignment.pyvene_export import to_pyvene
 from causalign.alignment.row_outcomes import RowOutcomes
 from causalign.alignment.schema import (
@@ -355,9 +356,40 @@ class Alignment:
             FileFormatError: pyvene is not installed, or there is no such site.
             InvalidArgument: No variable of several is named.
         """
+        return to_pyvene(self._map(site, variable))
+
+    def export_mib(self, folder: Path | str, token: str, site: int = 0, variable: str | None = None) -> Path:
+        """Write the subspace of one site as files of a submission to MIB's causal-variable track.
+
+        Args:
+            folder: The folder of the task, the model and the variable, such as `ioi_task_GPT2LMHeadModel_output_token`.
+            token: The name of the position among those of the benchmark's task, such as `last_token`.
+            site: The index of the site.
+            variable: The variable whose block is taken, where the maps have a block for each of several.
+
+        Returns:
+            The folder, with the files `ResidualStream(Layer-N,Token-T)_featurizer`, `..._inverse_featurizer` and
+            `..._indices`.
+
+        Raises:
+            FileFormatError: There is no such site, or the folder cannot be written.
+            InvalidArgument: The site is not the residual stream before a layer of a language model, or the alignment
+                has no sites (see `with_sites`).
+        """
+        of = self._map(site, variable)
+        if not self.sites:
+            raise InvalidArgument("a loaded alignment has no networks to ask for layers: with_sites([...]) gives them")
+        export_mib(of, Path(folder), unit_of(self.sites[site], token))
+        return Path(folder)
+
+    def _map(self, site: int, variable: str | None) -> AlignmentMap:
+        """Return a map of which other tools can take the subspace."""
         if not 0 <= site < len(self.maps):
             raise FileFormatError(f"site is the index of one of {len(self.maps)} sites, found {site}")
-        return to_pyvene(self._maps_of(variable)[site])
+        found = self._maps_of(variable)[site]
+        if isinstance(found, FeatureMap) and found.encoder is not None:
+            raise InvalidArgument("the features of an encoder are no subspace: only directions can be exported")
+        return found
 
     def __repr__(self) -> str:
         names = ", ".join(site.name for site in self.record.sites)

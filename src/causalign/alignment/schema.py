@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from causalign.alignment.config import AlignmentConfig
+from causalign.networks.origin import Origin
 from causalign.search.early_stopping import Evaluation
 from causalign.search.rank_selection import RankTrial
 from causalign.search.stop_reason import StopReason
@@ -73,6 +74,8 @@ class SiteSummary(_Part):
     width: int
     fingerprint: str
     """The hash of the network's weights, or of the recording's states."""
+    origin: Origin | None = None
+    """What the weights of a language model were loaded from. `None` for other networks and for recordings."""
     accuracy: float | None = None
     """The share of test inputs that the network completes correctly with nothing swapped. `None` if it is unknown."""
     recording: RecordingSummary | None = None

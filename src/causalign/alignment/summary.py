@@ -21,6 +21,7 @@ from causalign.alignment.scoring import AlignmentScores
 from causalign.counterfactuals.variables import Variables
 from causalign.search.rank_selection import RankTrial
 from causalign.search.search import SearchResult
+from causalign.sites.base import Site
 from causalign.sites.readable import Readable
 from causalign.sites.recordings.recording import Recording
 from causalign.tasks.variable import Variable
@@ -98,6 +99,7 @@ def _site_summaries(request: Request, accuracy: Sequence[float | None]) -> tuple
             variables=_keys(site, request.variables.of_site(index)),
             width=site.width,
             fingerprint=site.fingerprint,
+            origin=site.network.origin if isinstance(site, Site) else None,
             accuracy=share,
             recording=summary_of(site) if isinstance(site, Recording) else None,
         )

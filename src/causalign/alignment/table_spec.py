@@ -1,33 +1,26 @@
 """A table of counterfactual rows, declared in a file: where it is, and what its columns hold."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import pandas as pd
 from pydantic import model_validator
 
 from causalign.config_model import ConfigModel
 from causalign.counterfactuals.dataset import Counterfactuals
 from causalign.counterfactuals.from_table import Position, TextPosition
 from causalign.counterfactuals.splits import SHARES
-from causalign.errors import FileFormatError, InvalidArgument, lookup
+from causalign.errors import FileFormatError, InvalidArgument
 from causalign.sites.readable import Readable
 from causalign.storage import DEFAULT_BUDGET
 
-_READERS: Mapping[str, Callable[[Path], pd.DataFrame]] = {
-    ".csv": lambda path: pd.read_csv(path, dtype=str, keep_default_na=False),
-    ".tsv": lambda path: pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False),
-    ".json": lambda path: pd.read_json(path, dtype=False),
-    ".jsonl": lambda path: pd.read_json(path, lines=True, dtype=False),
-    ".parquet": lambda path: pd.read_parquet(path),
-}
-"""How files are read. What a file has as text stays text: a label `10` is a word, and not the token with this id."""
-
 
 class TableSpec(ConfigModel):
-    """A table with a row for each pair of a source and a target input, as `Counterfactuals.from_table` takes it."""
+    """A table with a row for each pair of a source and a target input, as `Counterfactuals.from_table` takes it.
+
+    The datasets of causalab are such tables.
+    """
 
     table: str
     """The file, from the working directory: `.csv`, `.tsv`, `.json`, `.jsonl`, or `.parquet`. What a `.csv` or `.tsv`
@@ -88,11 +81,8 @@ class TableSpec(ConfigModel):
         """
         of_text = self.text_position
         at: Position = self.position if of_text is None else TextPosition(of_text, self.text_tokens)
-        frame = read_table(Path(self.table))
-        if isinstance(at, str) and at in frame:
-            frame[at] = _whole_numbers(frame[at], at)
         return Counterfactuals.from_table(
-            frame,
+            self.table,
             sites,
             source=self.source,
             target=self.target,
@@ -107,31 +97,3 @@ class TableSpec(ConfigModel):
             seed=seed,
             memory=DEFAULT_BUDGET if memory is None else memory,
         )
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a table by the ending of its name.
-
-    Raises:
-        FileFormatError: The file cannot be read, or is not a table.
-        InvalidArgument: The ending is unknown.
-    """
-    reader = lookup("ending of a table", path.suffix, _READERS)
-    try:
-        return reader(path)
-    except (OSError, ValueError, ImportError) as error:
-        raise FileFormatError(f"cannot read the table {path}: {error}") from None
-
-
-def _whole_numbers(column: pd.Series, name: str) -> pd.Series:
-    """Return a column of positions as whole numbers, which a text file has as text.
-
-    Raises:
-        InvalidArgument: An entry is something else; its row is named.
-    """
-    numbers = pd.to_numeric(column, errors="coerce")
-    wrong = numbers.isna() | (numbers % 1 != 0)
-    if wrong.any():
-        row = int(wrong.to_numpy().argmax())
-        raise InvalidArgument(f"row {row}: the position in {name!r} is a whole number, found {column.iloc[row]!r}")
-    return numbers.astype(int)

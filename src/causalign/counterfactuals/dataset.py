@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 from operator import index
+from pathlib import Path
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -24,6 +25,7 @@ from causalign.counterfactuals.inputs import PerSite, Rows
 from causalign.counterfactuals.row_source import RowRequest, RowSource
 from causalign.counterfactuals.rows import CounterfactualRows
 from causalign.counterfactuals.splits import SHARES, Split, split_of_kept
+from causalign.counterfactuals.table_file import read_table
 from causalign.counterfactuals.user_arrays import UserArrays
 from causalign.counterfactuals.variables import Variables
 from causalign.errors import DataWarning, InvalidArgument
@@ -206,8 +208,10 @@ class Counterfactuals:
         """Create a dataset from a table with one row for each pair of a source input and a target input.
 
         Args:
-            table: A pandas DataFrame, a Hugging Face dataset, or a mapping of columns; or a mapping of three such
-                tables, `{"train": ..., "validation": ..., "test": ...}`.
+            table: A pandas DataFrame, a Hugging Face dataset, a mapping of columns, a list of rows, or the path of a
+                table (`.csv`, `.tsv`, `.json`, `.jsonl`, `.parquet`); or a mapping of three such tables,
+                `{"train": ..., "validation": ..., "test": ...}`. The columns of causalab's datasets (`input` and
+                `counterfactual_inputs`) are renamed: see `counterfactuals.causalab_table`.
             sites: The sites, or a single site.
             source: The column of the source inputs, as text or ids. A sequence names one column for each site.
             target: The column of the target inputs.
@@ -251,6 +255,8 @@ class Counterfactuals:
             no_swap_label=no_swap_label,
             label_position=label_position,
         )
+        if isinstance(table, str | Path):
+            table = read_table(Path(table), positions=[position, source_position, target_position])
         columns, split_of_rows = Table.with_split(table, split)
         variables, kept = columns.variables(variable_column, variable)
         columns, split_of_rows = columns.take(kept), split_of_kept(split_of_rows, kept)

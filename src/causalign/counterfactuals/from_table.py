@@ -1,12 +1,13 @@
 """Counterfactual rows from a table: columns of text, ids or arrays, converted to ids for every site's network."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
+from causalign.counterfactuals.causalab_table import is_causalab, readable_columns
 from causalign.counterfactuals.inputs import PerSite, key_of, of_site
 from causalign.counterfactuals.row_source import SPLITS
 from causalign.counterfactuals.splits import SHARES, Split
@@ -46,23 +47,28 @@ Position = int | str | tuple[int, ...] | range | TextPosition
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """The columns of a table: a pandas DataFrame, a Hugging Face dataset, or a mapping of columns."""
+    """The columns of a table: a pandas DataFrame, a Hugging Face dataset, a mapping of columns, or a list of rows."""
 
     columns: Mapping[str, list[Any]]
+    remarks: tuple[str, ...] = ()
+    """What was left out or assumed, one sentence each."""
 
     @classmethod
     def of(cls, table: Any) -> "Table":
-        """Return the columns of a table.
+        """Return the columns of a table. Those of causalab are renamed, as `readable_columns` has it.
 
         Raises:
             InvalidArgument: The argument is not a table, it has no rows, or its columns differ in length.
         """
+        if isinstance(table, Sequence) and not isinstance(table, str) and all(isinstance(r, Mapping) for r in table):
+            table = _columns_of_rows(table)
         names = getattr(table, "column_names", None) or getattr(table, "columns", None)
         if names is None and isinstance(table, Mapping):
             names = table.keys()
         if names is None:
             raise InvalidArgument(
-                f"a table is a DataFrame, a Hugging Face dataset or a mapping of columns; found {type(table).__name__}"
+                "a table is a DataFrame, a Hugging Face dataset, a mapping of columns or a list of rows; "
+                f"found {type(table).__name__}"
             )
         columns = {str(name): list(table[name]) for name in names}
         lengths = {name: len(column) for name, column in columns.items()}
@@ -70,7 +76,7 @@ class Table:
             raise InvalidArgument(
                 f"the columns of a table must have the same number of rows, at least one; found {lengths}"
             )
-        return cls(columns)
+        return cls(readable_columns(columns) if is_causalab(columns) else columns)
 
     @classmethod
     def with_split(cls, table: Any, split: Split | str) -> tuple["Table", Split]:
@@ -93,6 +99,10 @@ class Table:
                 for column in parts["train"].columns
             }
         found = cls.of(table)
+        if split is SHARES and "split" in found.columns and len(names := set(map(str, found.columns["split"]))) > 1:
+            shown = ", ".join(sorted(names)[:5])
+            remark = f"The table's column 'split' ({shown}) is not used: rows are split at random; pass split='split'."
+            return replace(found, remarks=(remark,)), split
         return found, [str(name) for name in found.column(split, "split")] if isinstance(split, str) else split
 
     def __len__(self) -> int:
@@ -100,7 +110,7 @@ class Table:
 
     def take(self, rows: Int[np.ndarray, " chosen"]) -> "Table":
         """Return some rows."""
-        return Table({name: [column[row] for row in rows] for name, column in self.columns.items()})
+        return Table({name: [column[row] for row in rows] for name, column in self.columns.items()}, self.remarks)
 
     def variables(self, column: str | None, variable: str | None) -> tuple[list[str], Int[np.ndarray, " rows"]]:
         """Return the variable of each row, and the rows that are kept: all, or those of the chosen variable.
@@ -234,8 +244,8 @@ class TableColumns:
         prompts, labels = (table.column(of_site(name, 0), "label") for name in (self.target, self.label))
         ids = all(isinstance(label, int | np.integer) for label in labels)
         if ids and all(isinstance(prompt, str) for prompt in prompts) and not classes:
-            return ("The labels are whole numbers and are taken as token ids, beside prompts of text.",)
-        return ()
+            return (*table.remarks, "The labels are whole numbers and are taken as token ids, beside prompts of text.")
+        return table.remarks
 
     def arrays(self, table: Table, readers: Sequence[Reader]) -> UserArrays:
         """Read the columns for every site.
@@ -279,6 +289,21 @@ class TableColumns:
             return None
         column = table.column(self.no_swap_label, "no_swap_label")
         return PerSite([reader.labels(column, "a label") for reader in readers])
+
+
+def _columns_of_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return the columns of a table that is a list of rows.
+
+    Raises:
+        InvalidArgument: The table is empty, or a row lacks a column of another.
+    """
+    names = dict.fromkeys(str(name) for row in rows for name in row)
+    for index, row in enumerate(rows):
+        if lacking := [name for name in names if name not in row]:
+            raise InvalidArgument(f"row {index} lacks the column {lacking[0]!r}, which another row has")
+    if not names:
+        raise InvalidArgument("the table has no rows")
+    return {name: [row[name] for row in rows] for name in names}
 
 
 def readers_of(sites: Sequence[Readable], tokenizer: Any) -> list[Reader]:

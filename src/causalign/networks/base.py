@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from causalign.errors import InvalidArgument
 from causalign.files import read_tensors, write_tensors
 from causalign.networks.layers import initialise
+from causalign.networks.origin import Origin
 from causalign.networks.regression import Regression
 from causalign.networks.site_registry import site_factory
 from causalign.random_streams import torch_stream
@@ -34,8 +35,10 @@ class Network(nn.Module, ABC):
     """
 
     architecture: ClassVar[str]
+    origin: Origin | None = None
+    """What the weights were loaded from, for a language model; `None` for others."""
     tokenizer: Any = None
-    """The tokenizer of text inputs; `None` if it is not known."""
+    """The tokenizer of text inputs; `None` if there is none, or it is not known."""
 
     def __init__(self, vocabulary: Vocabulary, task: Task, width: int) -> None:
         super().__init__()

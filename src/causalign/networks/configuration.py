@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from causalign.networks.huggingface import HuggingFace
+from causalign.networks.huggingface import HuggingFace, is_supported_type
 from causalign.networks.pretrained_source import Source, on_devices
 from causalign.random_streams import torch_stream
 from causalign.tasks.in_context import InContext
@@ -19,17 +19,32 @@ class ModelConfiguration:
             known without its weights.
         dtype: As for `from_pretrained`.
         trust_remote_code: As for `from_pretrained`.
+        revision: As for `from_pretrained`.
+
+    Attributes:
+        depth: The number of layers.
+        is_supported: Whether the family is one that `HuggingFace` supports.
 
     Raises:
         InvalidArgument: There is no such model, or its tokenizer does not have one token for each of the task's tokens.
         MissingDependency: transformers is not installed.
     """
 
-    def __init__(self, path: str, task: InContext, dtype: str | None = None, trust_remote_code: bool = False) -> None:
+    def __init__(
+        self,
+        path: str,
+        task: InContext,
+        dtype: str | None = None,
+        trust_remote_code: bool = False,
+        *,
+        revision: str | None = None,
+    ) -> None:
         self.name, self._task = f"hf:{path}", task
-        self._source = Source(path, self.name, dtype, trust_remote_code)
+        self._source = Source(path, self.name, dtype, trust_remote_code, revision)
         with self._source.opened():
-            self.depth: int = self._source.config().num_hidden_layers
+            config = self._source.config()
+            self.depth: int = config.num_hidden_layers
+            self.is_supported = is_supported_type(config.model_type)
             self._spelling = self._source.spelling(task)
 
     def nbytes(self, layers: int) -> int:

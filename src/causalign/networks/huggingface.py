@@ -10,10 +10,13 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from causalign.errors import InvalidArgument
+from causalign.networks.adapter import adapter_suffix
 from causalign.networks.base import Network
 from causalign.networks.initialisation import untrained_copy
-from causalign.networks.module import ModuleNetwork
+from causalign.networks.module import ModuleNetwork, require_decoder
+from causalign.networks.quantization import require_unquantized
 from causalign.networks.token_ids import require_distinct, require_known
+from causalign.networks.wrapper import unwrap
 from causalign.tasks.base import Task
 from causalign.tasks.no_task import NoTask
 from causalign.tasks.vocabulary import PAD, Vocabulary
@@ -56,7 +59,8 @@ class HuggingFace(Network):
     """A decoder-only model from `AutoModelForCausalLM`, frozen. Its weights are shared, not copied.
 
     Args:
-        model: The model. It is put into evaluation mode, and its weights take no gradient from now on.
+        model: The model, or a `PeftModel` around it. It is put into evaluation mode, and its weights take no gradient
+            from now on.
         task: The task whose trials the model reads. Without a task, a counterfactual dataset supplies the inputs.
         tokens: The model's id of each of the task's tokens. The pad `P` may be left out, because pads come last in a
             trial, where no other token attends to them.
@@ -83,12 +87,12 @@ class HuggingFace(Network):
         prompt: Sequence[int] = (),
     ) -> None:
         task, tokens = task or NoTask(), tokens or {}
-        of: Any = model  # the attributes of transformers' models are not typed here
+        of: Any = unwrap(model)  # the attributes of transformers' models are not typed here
         self._family = _family_of(of)
         self._ids = {PAD: 0, **tokens}
-        super().__init__(Vocabulary(tuple(self._ids)), task, of.get_input_embeddings().embedding_dim)
+        super().__init__(Vocabulary(tuple(self._ids)), task, of.get_input_embeddings().weight.shape[1])
         self.model = of
-        self.name = name or of.config.name_or_path or of.config.model_type
+        self.name = name or (of.config.name_or_path or of.config.model_type) + adapter_suffix(of)
         self.prompt = tuple(prompt)
         require_distinct(self._ids, min(self.inputs, self.known), self.name)
         require_known({f"token {n} of the prompt": each for n, each in enumerate(prompt)}, self.inputs, self.name)
@@ -116,7 +120,7 @@ class HuggingFace(Network):
     @override
     def inputs(self) -> int:
         """The number of input embeddings."""
-        embeddings: int = self.model.get_input_embeddings().num_embeddings
+        embeddings: int = self.model.get_input_embeddings().weight.shape[0]  # a tuned layer has a weight too
         return embeddings
 
     @override
@@ -214,8 +218,17 @@ def _device(module: nn.Module, like: Tensor) -> torch.device:
 
 
 def is_supported(model: Any) -> bool:
-    """Return whether the type of a model is one that `HuggingFace` supports."""
-    return _kind(model) in _FAMILIES and getattr(model, "get_output_embeddings", lambda: None)() is not None
+    """Return whether a model is one of transformers, of a type that `HuggingFace` supports.
+
+    Wrappers that only pass on the attributes of such a model are not.
+    """
+    ours = any(kind.__module__.startswith("transformers.") for kind in type(model).__mro__)
+    return ours and is_supported_type(_kind(model)) and model.get_output_embeddings() is not None
+
+
+def is_supported_type(model_type: str) -> bool:
+    """Return whether `HuggingFace` supports models of a type, as configurations name it."""
+    return model_type in _FAMILIES
 
 
 def _kind(model: Any) -> str:
@@ -226,9 +239,10 @@ def _family_of(model: Any) -> _Family:
     """Check that a model can be run layer by layer, and return the names of its parts.
 
     Raises:
-        InvalidArgument: The model attends to later tokens, does not predict the next token, is quantized or offloaded,
-            or is of another family.
+        InvalidArgument: The model is an encoder-decoder, attends to later tokens, does not predict the next token, is
+            quantized or offloaded, or is of another family.
     """
+    require_decoder(getattr(model, "config", None), type(model).__name__)
     name = f"{type(model).__name__} ({_kind(model)})"
     if not is_supported(model):
         raise InvalidArgument(
@@ -237,10 +251,7 @@ def _family_of(model: Any) -> _Family:
         )
     if getattr(model.config, "use_bidirectional_attention", False):
         raise InvalidArgument(f"{name} attends to later tokens (use_bidirectional_attention); it is not a causal model")
-    quantised = getattr(model.config, "quantization_config", None)
-    if quantised is not None:
-        how = quantised if isinstance(quantised, dict) else vars(quantised)
-        raise InvalidArgument(f"{name} is quantized ({how.get('quant_method')}); load it as bfloat16 instead")
+    require_unquantized(model, name)
     if any(weight.is_meta for weight in model.parameters()):
         raise InvalidArgument(
             f"{name} has weights that are offloaded because it does not fit into memory; load it as bfloat16"

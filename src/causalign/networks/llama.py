@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from causalign.errors import InvalidArgument, MissingDependency
 from causalign.files import current_umask
+from causalign.networks.base import Network
 from causalign.networks.hub import from_pretrained
 from causalign.networks.huggingface import HuggingFace
 from causalign.networks.layers import initialise
@@ -75,7 +76,7 @@ class Llama(HuggingFace):
 
     @override
     @classmethod
-    def saved(cls, folder: Path, vocabulary: Vocabulary, task: Task, width: int) -> HuggingFace:
+    def saved(cls, folder: Path, vocabulary: Vocabulary, task: Task, width: int) -> Network:
         return from_pretrained(folder, task)
 
 

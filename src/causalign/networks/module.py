@@ -9,10 +9,13 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from causalign.errors import InvalidArgument
+from causalign.networks.adapter import adapter_suffix
 from causalign.networks.base import Network
 from causalign.networks.initialisation import untrained_copy
 from causalign.networks.module_run import logits_of, run_module, run_to_head, run_with_head
+from causalign.networks.quantization import require_unquantized
 from causalign.networks.token_ids import require_distinct, with_pad
+from causalign.networks.wrapper import unwrap
 from causalign.tasks.base import Task
 from causalign.tasks.no_task import NoTask
 from causalign.tasks.vocabulary import Vocabulary
@@ -29,14 +32,14 @@ class ModuleNetwork(Network):
 
     Args:
         module: The module, in evaluation mode. Its weights take no gradient from now on. A module compiled by
-            `torch.compile` is run uncompiled, and a module wrapped by nnsight is run without its wrapper.
+            `torch.compile` is run uncompiled, and a module wrapped by nnsight or peft is run without its wrapper.
         task: The task whose trials the module reads. Without a task, a counterfactual dataset supplies the inputs.
         tokens: The module's id of each of the task's tokens. The pad `P` may be left out, because pads come last in a
             trial, where no other token depends on them.
         name: The module's name in results. By default the name of its class.
         tolerance: The largest difference between the logits of a resumed run and of the plain run, as a share of the
             largest logit.
-        prompt: Ids that are read before every trial. Positions are counted from the first token after the prompt.
+        prompt: Ids that are read before every trial. Positions are counted from behind them, and no swap is in them.
 
     Raises:
         InvalidArgument: The module is in training mode, is compiled by `torch.jit`, has no weights, is quantized, is on
@@ -57,7 +60,7 @@ class ModuleNetwork(Network):
         prompt: Sequence[int] = (),
     ) -> None:
         module = unwrap(module)
-        name = name or type(module).__name__
+        name = name or type(module).__name__ + adapter_suffix(module)
         ids, task = with_pad({} if tokens is None else tokens, name), task or NoTask()
         super().__init__(Vocabulary(tuple(ids)), task, width=0)  # every site has its own width
         self.name = name
@@ -65,6 +68,7 @@ class ModuleNetwork(Network):
         require_sound(module, self.name)
         task.vocabulary.within(ids, whose=self.name)
         self._ids, self.module = ids, module
+        self.prompt = tuple(prompt)
         self._head, self._known, self._inputs = self._first_run()
         require_distinct(ids, min(self._known, self._inputs), self.name)
         self.freeze()
@@ -150,24 +154,6 @@ class ModuleNetwork(Network):
         return features[:, len(self.prompt) :]
 
 
-def unwrap(module: Any) -> nn.Module:
-    """Return the module inside a wrapper of `torch.compile` or of nnsight, and any other module unchanged.
-
-    Raises:
-        InvalidArgument: The argument is not a `torch.nn.Module`.
-    """
-    if any(kind.__module__.partition(".")[0] == "nnsight" for kind in type(module).__mro__):
-        module = module._module
-    module = getattr(module, "_orig_mod", module)
-    if isinstance(module, type) and issubclass(module, nn.Module):
-        raise InvalidArgument(
-            f"a site is a place in a module; found the class {module.__name__}; pass an instance of it"
-        )
-    if not isinstance(module, nn.Module):
-        raise InvalidArgument(f"a site is a place in a torch.nn.Module; found {type(module).__name__}")
-    return module
-
-
 def submodules(module: nn.Module) -> dict[str, nn.Module]:
     """Return all submodules by path. A submodule that is in several places has several paths."""
     return {path: each for path, each in module.named_modules(remove_duplicate=False) if path}
@@ -188,16 +174,18 @@ def run(module: nn.Module, tokens: Int[Tensor, "trials time"], name: str) -> Any
 
 
 def require_sound(module: nn.Module, name: str) -> None:
-    """Check that a module is in evaluation mode, and that gradients can flow through it on one device.
+    """Check that a module is in evaluation mode and decodes alone, and that gradients can flow through it.
 
     Args:
         module: The module.
         name: The name of the module in the error message.
 
     Raises:
-        InvalidArgument: The module is in training mode, is compiled by `torch.jit`, has no weights, is quantized, or is
-            on several devices or on the meta device.
+        InvalidArgument: The module is quantized, is an encoder-decoder, is in training mode, is compiled by
+            `torch.jit`, has no weights, or is on several devices or on the meta device.
     """
+    require_unquantized(module, name)
+    require_decoder(getattr(module, "config", None), name)
     training = [path or type(module).__name__ for path, each in module.named_modules() if each.training]
     if training:
         raise InvalidArgument(f"{name} is in training mode ({training[0]}); call its .eval() first")
@@ -205,13 +193,28 @@ def require_sound(module: nn.Module, name: str) -> None:
         raise InvalidArgument(
             f"{name} is compiled by torch.jit, which calls no hooks; pass the module that it was made from"
         )
-    weights = dict(module.named_parameters())
+    weights = list(module.parameters())
     if not weights:
         raise InvalidArgument(f"{name} has no weights")
-    quantised = [f"{path} is {weight.dtype}" for path, weight in weights.items() if not weight.is_floating_point()]
-    quantised += [path for path, each in submodules(module).items() if "quantized" in type(each).__module__]
-    if quantised:
-        raise InvalidArgument(f"{name} is quantized ({quantised[0]}); load it in bfloat16 or float32")
-    devices = sorted({str(weight.device) for weight in weights.values()})
+    devices = sorted({str(weight.device) for weight in weights})
     if len(devices) > 1 or devices == ["meta"]:
-        raise InvalidArgument(f"the weights of {name} are on {', '.join(devices)}; put them on one device")
+        raise InvalidArgument(
+            f"the weights of {name} are on {', '.join(devices)}; put them on one device, such as device_map='cuda:0'"
+        )
+
+
+def require_decoder(config: Any, name: str) -> None:
+    """Check that a configuration of Hugging Face is not that of an encoder-decoder.
+
+    Args:
+        config: The configuration, or `None` for a module without one.
+        name: The name of the module in the error message.
+
+    Raises:
+        InvalidArgument: It is one.
+    """
+    if getattr(config, "is_encoder_decoder", False):
+        raise InvalidArgument(
+            f"{name} is an encoder-decoder: its decoder reads an encoded text beside its ids; "
+            "a site is a place in a module that predicts next tokens from token ids alone"
+        )

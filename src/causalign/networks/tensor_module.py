@@ -10,12 +10,14 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from causalign.errors import InvalidArgument
+from causalign.networks.adapter import adapter_suffix
 from causalign.networks.base import Network
 from causalign.networks.example_inputs import DECODER_IDS, IDS, ONLY, Tensors, example_of, require_form, tensors_of
 from causalign.networks.initialisation import untrained_copy
-from causalign.networks.module import require_sound, unwrap
+from causalign.networks.module import require_sound
 from causalign.networks.module_run import logits_of, run_module, run_to_head, run_with_head
 from causalign.networks.regression import Regression
+from causalign.networks.wrapper import unwrap
 from causalign.tasks.no_task import NoTask
 from causalign.tasks.vocabulary import PAD, Vocabulary
 
@@ -56,7 +58,7 @@ class TensorModule(Network):
     ) -> None:
         module = unwrap(module)
         super().__init__(Vocabulary((PAD,)), NoTask(), width=0)  # every site has its own width
-        self.name = name or type(module).__name__
+        self.name = name or type(module).__name__ + adapter_suffix(module)
         self.whole, self.output = whole, output
         require_sound(module, self.name)
         self.module = module

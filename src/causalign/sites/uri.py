@@ -38,7 +38,8 @@ def open_site(reference: str, *, with_task: bool = True) -> Readable:
 
     Without `@PLACE` the site is the hidden state, or the embedding of a language model. Options follow the network.
     `zoo:multi-object/gru,counts=1..12` restricts a counting task to these quantities. A language model takes further
-    options: `hf:PATH,dtype=bfloat16,words=nut/seed/stop` and `trust_remote_code=yes`.
+    options: `hf:PATH,dtype=bfloat16,words=nut/seed/stop`, `revision=COMMIT`, `device_map=auto` and
+    `trust_remote_code=yes`.
 
     Args:
         reference: The reference.
@@ -65,8 +66,8 @@ def describe_site(reference: str) -> SiteDescription | None:
     """Describe the site that a reference to a language model names, without reading weights.
 
     Returns:
-        The description, or `None` for other references: also for places other than the residual stream,
-        which are run by hooks.
+        The description, or `None` for other references: also for places other than the residual stream, which are run
+        by hooks, and for models that are run as a whole.
 
     Raises:
         InvalidArgument: There is no such model, or it has no such site.
@@ -77,7 +78,10 @@ def describe_site(reference: str) -> SiteDescription | None:
     if _WITHIN.fullmatch(at):
         return None
     path, task, options = _language_model(named)
-    return SiteDescription.of(ModelConfiguration(path, task, **options), at)
+    options.pop("device_map", None)
+    model = ModelConfiguration(path, task, **options)
+    is_layer = at == "embedding" or at.startswith("layer.")
+    return SiteDescription.of(model, at) if model.is_supported and is_layer else None
 
 
 def _parted(reference: str) -> tuple[str, str]:
@@ -139,6 +143,8 @@ def _yes_or_no(value: str) -> bool:
 _OPTIONS: dict[str, Callable[[str], Any]] = {
     "counts": _counts,
     "words": lambda value: value.split("/"),
+    "revision": str,
     "dtype": str,
+    "device_map": str,
     "trust_remote_code": _yes_or_no,
 }

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from causalign.errors import CausalignError, InvalidArgument, lookup
-from causalign.networks.module import FEW, ModuleNetwork, few_tokens, run, submodules, unwrap
+from causalign.networks.module import FEW, ModuleNetwork, few_tokens, run, submodules
+from causalign.networks.wrapper import unwrap
 from causalign.sites.modules.place import Place, require_one_call
 from causalign.sites.modules.place_name import INPUT, PlaceName
 from causalign.sites.modules.recurrent_place import RecurrentPlace, is_recurrence

@@ -9,8 +9,9 @@ from causalign import tasks
 from causalign.errors import CausalignError, InvalidArgument
 from causalign.networks.base import Network
 from causalign.networks.huggingface import HuggingFace, is_supported
-from causalign.networks.module import ModuleNetwork, require_sound, unwrap
+from causalign.networks.module import ModuleNetwork, require_decoder, require_sound
 from causalign.networks.tensor_module import Output, TensorModule, reads_whole_inputs
+from causalign.networks.wrapper import inner_path, unwrap
 from causalign.sites.base import Site, SiteType
 from causalign.sites.checks import check
 from causalign.sites.modules.hooks import ModuleSite
@@ -39,11 +40,14 @@ def open_place(
         raise InvalidArgument("tokens are the ids of a task's tokens: pass the task too, or leave tokens out")
     if isinstance(module, Network):
         return module.site(at, tasks.by_name(task) if isinstance(task, str) else task)
-    module, task = unwrap(module), tasks.by_name(task) if isinstance(task, str) else task
+    wrapper, task = module, tasks.by_name(task) if isinstance(task, str) else task
+    module = unwrap(wrapper)
+    at = inner_path(wrapper, module, at)
     trainable = [weight for weight in module.parameters() if weight.requires_grad]
     try:
         if inputs is not None or output is not None or whole or reads_whole_inputs(module):
             if task is not None:
+                require_decoder(getattr(module, "config", None), name or type(module).__name__)
                 raise InvalidArgument("a task is of ids that are read from left to right: leave inputs or task out")
             site = TensorModule(module, inputs, output=output, name=name, whole=whole).site(at)
             site.tolerance = site.tolerance if tolerance is None else tolerance
