@@ -174,7 +174,7 @@ class Request:
         """Return trainable maps that start at `maps`, on each site's device, in its precision or at least float32."""
         kind = parametrization(self.config.parametrization)
         return [
-            kind(AlignmentMap(each.frame.to(site.device, _at_least_single(site)), each.scale), self.config.scale)
+            kind(replace(each, frame=each.frame.to(site.device, _at_least_single(site))), self.config.scale)
             for each, site in zip(maps, self.sites, strict=True)
         ]
 
