@@ -29,6 +29,7 @@ from causalign.counterfactuals.dataset import Counterfactuals, as_sites
 from causalign.counterfactuals.direction import Direction
 from causalign.errors import FileFormatError, InvalidArgument
 from causalign.maps.base import AlignmentMap, Array, like
+from causalign.maps.feature_map import FeatureMap
 from causalign.recordings.affine_transformer import AffineTransformer
 from causalign.recordings.preprocessing import Preprocessing
 from causalign.scoring.metrics import Metric

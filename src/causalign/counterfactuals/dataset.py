@@ -478,7 +478,7 @@ def _task_variables(sites: Sequence[Readable], variable: Any, variables: Sequenc
     return named
 
 
-def _row_variables(variable: str, variables: Sequence[str] | None) -> list[str] | None:
+def _row_variables(variable: str, variables: Any) -> list[str] | None:
     """Return the name of the variable of each row, if rows have names of their own."""
     if variables is None:
         return None
