@@ -20,7 +20,8 @@ from causalign.counterfactuals.rows import CounterfactualRows
 from causalign.maps.base import AlignmentMap, random_frame
 from causalign.run_context import RunContext
 from causalign.search.initialisation import block_maps
-from causalign.search.rank_selection import BestRank, FixedRank, SmallestRank, rank_selection_of
+from causalign.search.rank_notation import rank_selection_of
+from causalign.search.rank_selection import BestRank, FixedRank, SmallestRank
 from equality import LEFT, RIGHT, Equality, equality_rows
 from naive_swap import plain_logits, state_at, swapped_logits
 from test_counterfactuals import QUICK, Recurrent, arrays, seeded

@@ -1,7 +1,9 @@
 """The learned rank and the learned masks, on modules of which it is known where they keep what."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -357,3 +359,16 @@ def test_features_that_fit_no_state_are_refused() -> None:
         ca.Features(torch.full((8, 3), torch.nan), torch.zeros(3, 8))
     with pytest.raises(ca.InvalidArgument, match="of states of width 9, and bits 0@place has width 8"):
         ca.align(data_of(bits()), method=ca.DBM(ca.Features(torch.zeros(9, 3), torch.zeros(3, 9))))
+
+
+def test_the_page_has_the_table_that_its_script_wrote(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("transformers")
+    docs = Path(__file__).parent.parent / "docs"
+    monkeypatch.syspath_prepend(docs / "examples")
+    rows = json.loads((docs / "examples" / "baselines.json").read_text())["rows"]
+    assert [row["method"] for row in rows] == list(import_module("baselines").methods(both_signs(turned(0))))
+    lines = (docs / "baselines.md").read_text().splitlines()
+    found = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")][2:]
+    for cells, row in zip(found, rows, strict=True):
+        assert cells[:3] == [row["method"], row["swapped"], f"{row['iia']:.3f}"]
+        assert row["ci_low"] <= row["iia"] <= row["ci_high"]
