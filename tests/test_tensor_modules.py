@@ -1,8 +1,10 @@
 """Modules that take tensors: every row against a hooked run of the plain module, alone and without pads."""
 
+import runpy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -414,3 +416,13 @@ def test_classes_are_named_as_the_model_names_them() -> None:
 def test_a_list_of_layers_with_a_path_around_is_run_whole() -> None:
     site = ca.Site(seeded(Skipping), "layers.1", inputs=torch.randn(3, 5))
     assert "runs the whole module for every swap" in repr(site)
+
+
+def test_two_known_variables_are_found_in_their_directions() -> None:
+    """Hierarchical equality with weights written by hand: the blocks are the directions that the weights name."""
+    path = Path(__file__).parent.parent / "docs/examples/hierarchical_equality.py"
+    found = runpy.run_path(str(path))["scores"](seed=1)
+    assert found["iia"].tolist() == [1.0, 1.0]
+    assert found["rows"].tolist() == [2048, 2048]
+    assert (found["angle"] < 3).all()  # degrees; any two directions of 16 are at 75 or so
+    assert (found["no_swap"] < 0.6).all()

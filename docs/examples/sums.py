@@ -150,8 +150,8 @@ def main() -> None:
         interval = f"{row.iia:.3f} | {row.ci_low:.3f} to {row.ci_high:.3f}"
         lines.append(f"| {row.source} | {row.target} | {interval} | {scores} |\n")
     page = PAGE.read_text()
-    start, stop = page.index(BEGIN) + len(BEGIN), page.index(END)
-    PAGE.write_text(page[:start] + "".join(lines) + page[stop:])
+    start = page.index(BEGIN) + len(BEGIN)
+    PAGE.write_text(page[:start] + "".join(lines) + page[page.index(END, start) :])
 
 
 if __name__ == "__main__":
