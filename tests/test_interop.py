@@ -135,11 +135,13 @@ def test_layers_of_families_that_have_one_go_to_their_adapter() -> None:
 def test_encoders_are_refused_by_name() -> None:
     sizes = {**SIZES, "num_hidden_layers": 1, "intermediate_size": 16}
     for kind, message in (
-        ("ForMaskedLM", r"BertForMaskedLM change by .* with later tokens \(is it an encoder\?\)"),
-        ("Model", "BertModel returns BaseModelOutput.*; expected logits"),
+        ("ForMaskedLM", "BertForMaskedLM reads its input as a whole, and a task is of ids .*: leave task out"),
+        ("Model", "BertModel reads its input as a whole, and a task is of ids .*: leave task out"),
     ):
         with pytest.raises(ca.CausalignError, match=message):
-            ca.Site(transformers_model("Bert", sizes, kind), "bert.encoder", task=TASK, tokens=TOKENS)
+            ca.Site(transformers_model("Bert", sizes, kind), "encoder", task=TASK, tokens=TOKENS)
+    with pytest.raises(ca.CausalignError, match="BertModel returns BaseModelOutput.*; expected logits"):
+        ca.Site(transformers_model("Bert", sizes, "Model"), "encoder")
 
 
 @pytest.fixture(scope="module")

@@ -101,7 +101,6 @@ def opened(reference: str, with_task: bool = True) -> Site:
 def test_any_submodule_of_a_model_is_a_site_behind_the_prompt(stepwise: bool) -> None:
     site = opened(f"hf:{LLAMA}@model.layers.0.mlp")
     assert isinstance(site, ModuleSite)
-    assert isinstance(site.network, ModuleNetwork)
     assert len(site.network.prompt) > 3
     assert (site.name, site.task.name) == (f"hf:{LLAMA}@model.layers.0.mlp", "in-context")
     require_exact(site, whole_model(), "model.layers.0.mlp", stepwise)
@@ -128,7 +127,6 @@ def test_layers_by_their_paths_go_to_the_adapter_of_the_family() -> None:
     ("at", "path"),
     [
         ("layer.2", "transformer.h.1"),
-        ("embedding", "transformer.word_embeddings"),
         ("transformer.h.0.mlp", "transformer.h.0.mlp"),
     ],
 )
@@ -162,7 +160,9 @@ def test_ambiguous_layers_have_no_names() -> None:
             logits: Tensor = self.out(states)
             return logits
 
-    with pytest.raises(ca.CausalignError, match=r"unknown site of Twice 'layer.1'"):
+    with pytest.raises(
+        ca.CausalignError, match=r"Twice has no place layer.1: no list of decoder layers was found in it"
+    ):
         ca.Site(Twice().eval(), "layer.1")
     ca.Site(Twice().eval(), "b.1")
 

@@ -308,9 +308,9 @@ def _compact(column: Num[np.ndarray, "rows ..."]) -> Num[np.ndarray, "rows ..."]
 
 
 def _places(
-    positions: Int[np.ndarray, "rows swaps"], trial: Int[np.ndarray, " rows"] | None = None
-) -> tuple[Int[np.ndarray, "rows ..."], Int[np.ndarray, "rows ..."]]:
-    """Return the trial and the position of each swap of each row; one-dimensional where each row has one."""
+    positions: Int[np.ndarray, "rows swaps"], trial: Int[np.ndarray, " chosen"] | None = None
+) -> tuple[Int[np.ndarray, "_ ..."], Int[np.ndarray, "_ ..."]]:
+    """Return the trial and the position of each swap of some rows; one-dimensional where each row has one."""
     trial = np.arange(len(positions)) if trial is None else trial
     if positions.shape[1] == 1:
         return trial, positions[trial, 0]

@@ -48,7 +48,10 @@ def open_place(
         if inputs is not None or output is not None or whole or reads_whole_inputs(module):
             if task is not None:
                 require_decoder(getattr(module, "config", None), name or type(module).__name__)
-                raise InvalidArgument("a task is of ids that are read from left to right: leave inputs or task out")
+                raise InvalidArgument(
+                    f"{name or type(module).__name__} reads its input as a whole, and a task is of ids that are read from "
+                    "left to right: leave task out"
+                )
             site = TensorModule(module, inputs, output=output, name=name, whole=whole).site(at)
             site.tolerance = site.tolerance if tolerance is None else tolerance
         elif is_supported(module):
