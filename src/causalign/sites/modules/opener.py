@@ -47,10 +47,11 @@ def open_place(
     try:
         if inputs is not None or output is not None or whole or reads_whole_inputs(module):
             if task is not None:
-                require_decoder(getattr(module, "config", None), name or type(module).__name__)
+                called = name or type(module).__name__
+                require_decoder(getattr(module, "config", None), called)
                 raise InvalidArgument(
-                    f"{name or type(module).__name__} reads its input as a whole, and a task is of ids that are read from "
-                    "left to right: leave task out"
+                    f"{called} reads its input as a whole, and a task is of ids that are read from left to right: "
+                    "leave task out"
                 )
             site = TensorModule(module, inputs, output=output, name=name, whole=whole).site(at)
             site.tolerance = site.tolerance if tolerance is None else tolerance
