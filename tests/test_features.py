@@ -288,10 +288,10 @@ def test_the_random_control_swaps_as_many_features(zoo_pair: tuple[ca.networks.G
     assert set(found.controls["steps"]) == {0, 60}
 
 
-def test_estimates_are_of_gated_searches(zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
+def test_estimates_are_of_gated_searches(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
     fields: dict[str, Any] = {"n_train": 64, "n_validation": 32, "n_test": 32}
     for chosen in (fields | {"method": "dbm"}, fields | {"method": "das", "rank": "boundary"}):
-        assert ca.estimate(zoo_pair[0].site("hidden"), **chosen).step > 0
+        assert ca.estimate(tiny_pair[0].site("hidden"), **chosen).step > 0
 
 
 def test_a_boundary_rank_is_a_word_a_table_and_an_object() -> None:
