@@ -17,6 +17,7 @@ from causalign.counterfactuals.direction import Direction
 from causalign.counterfactuals.interventions import interchange
 from causalign.engine.run import run_interventions
 from causalign.maps.base import AlignmentMap, random_frame
+from causalign.report.page import write_report
 from test_counterfactuals import QUICK, all_rows, seeded
 
 transformers = pytest.importorskip("transformers")
@@ -239,7 +240,7 @@ def test_every_row_is_a_hooked_run_of_the_plain_module(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_everything_takes_such_data(name: str) -> None:
+def test_everything_takes_such_data(name: str, tmp_path: Path) -> None:
     _, given, site = dataset(CASES[name])
     given["no_swap_labels"] = given["labels"]
     data = ca.Counterfactuals.from_arrays(site, **given)
@@ -249,6 +250,9 @@ def test_everything_takes_such_data(name: str) -> None:
     table = found.score(data, metrics=["iia", "probability", "kl"])
     assert table["iia"].tolist() == [found.worst_iia]
     assert ca.estimate(data, rank=2, method="das") is not None
+    folder = found.save(tmp_path)
+    assert ca.load_alignment(folder).with_sites([site]).score(data)["iia"].tolist() == [found.worst_iia]
+    assert write_report(folder).exists()
 
 
 def test_two_kinds_of_network_are_aligned() -> None:

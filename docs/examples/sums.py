@@ -133,7 +133,7 @@ def table(cnn: nn.Module, bert: nn.Module, rng: np.random.Generator) -> pd.DataF
         for control, scores in found.controls.groupby("control"):  # in the order of the directions
             line[control] = scores["iia"].to_numpy()
         parts.append(line)
-        print(f"{parts[-1].to_string()}\naccuracy: {found.record.accuracy}", flush=True)
+        print(f"{parts[-1].to_string()}\naccuracy: {[site.accuracy for site in found.record.sites]}", flush=True)
     return pd.concat(parts)
 
 

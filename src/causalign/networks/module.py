@@ -66,6 +66,7 @@ class ModuleNetwork(Network):
         self.name = name
         self.tolerance, self.prompt = tolerance, tuple(prompt)
         require_sound(module, self.name)
+        require_decoder(getattr(module, "config", None), self.name)
         task.vocabulary.within(ids, whose=self.name)
         self._ids, self.module = ids, module
         self.prompt = tuple(prompt)
@@ -174,18 +175,17 @@ def run(module: nn.Module, tokens: Int[Tensor, "trials time"], name: str) -> Any
 
 
 def require_sound(module: nn.Module, name: str) -> None:
-    """Check that a module is in evaluation mode and decodes alone, and that gradients can flow through it.
+    """Check that a module is in evaluation mode, and that gradients can flow through it on one device.
 
     Args:
         module: The module.
         name: The name of the module in the error message.
 
     Raises:
-        InvalidArgument: The module is quantized, is an encoder-decoder, is in training mode, is compiled by
+        InvalidArgument: The module is quantized, is in training mode, is compiled by
             `torch.jit`, has no weights, or is on several devices or on the meta device.
     """
     require_unquantized(module, name)
-    require_decoder(getattr(module, "config", None), name)
     training = [path or type(module).__name__ for path, each in module.named_modules() if each.training]
     if training:
         raise InvalidArgument(f"{name} is in training mode ({training[0]}); call its .eval() first")
@@ -215,6 +215,6 @@ def require_decoder(config: Any, name: str) -> None:
     """
     if getattr(config, "is_encoder_decoder", False):
         raise InvalidArgument(
-            f"{name} is an encoder-decoder: its decoder reads an encoded text beside its ids; "
-            "a site is a place in a module that predicts next tokens from token ids alone"
+            f"{name} is an encoder-decoder: its decoder reads an encoded text beside its ids, and tasks and loaders of "
+            "causal models have ids alone: open Site(model, at), and give it rows by from_arrays"
         )
