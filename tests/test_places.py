@@ -136,7 +136,9 @@ def test_the_input_is_the_first_tensor_argument_in_the_order_of_the_signature() 
 
 
 @pytest.mark.parametrize(("rnn", "layers"), [(nn.GRU, 1), (nn.LSTM, 2), (nn.RNN, 2)])
-def test_a_slice_of_what_a_recurrence_carries_leaves_the_rest_as_it_is(rnn: type[nn.RNNBase], layers: int) -> None:
+def test_a_slice_of_what_a_recurrence_carries_leaves_the_rest_as_it_is(
+    rnn: Callable[..., nn.RNNBase], layers: int
+) -> None:
     class Plain(nn.Module):
         def __init__(self) -> None:
             super().__init__()

@@ -84,8 +84,8 @@ class ModuleNetwork(Network):
         embeddings: list[nn.Embedding] = []
         tokens = few_tokens(self.module)
 
-        def same(ids: Tensor) -> bool:
-            return ids.shape == tokens.shape and torch.equal(ids.to(tokens), tokens)
+        def same(ids: Any) -> bool:
+            return isinstance(ids, Tensor) and ids.shape == tokens.shape and torch.equal(ids.to(tokens), tokens)
 
         hooks = [
             each.register_forward_hook(
@@ -105,6 +105,8 @@ class ModuleNetwork(Network):
                 "expected logits [trials, time, vocabulary]"
             )
         known = logits.shape[2]
+        named = getattr(self.module, "get_input_embeddings", lambda: None)()  # as models of Hugging Face have it
+        embeddings = [named] if isinstance(named, nn.Embedding) else embeddings
         inputs = max((each.num_embeddings for each in embeddings), default=known)
         return head, known, inputs
 

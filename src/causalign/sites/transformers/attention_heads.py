@@ -52,6 +52,9 @@ def heads_of(config: Any, there: Mapping[str, nn.Module], attention: str, layer:
     text = getattr(config, "get_text_config", lambda: config)()
     count = _first(_COUNTS, [*owners, *(getattr(each, "config", None) for each in owners), text])
     of_one = _first(_WIDTHS, owners)
+    own_count = _first(_COUNTS, owners)
+    if of_one is None and own_count is not None and width % own_count == 0:
+        of_one = width // own_count  # as in GPT, which divides the width by the number of heads
     if count is None or of_one is None:
         raise InvalidArgument(f"{attention} does not say how many heads it has, or how wide they are")
     if count * of_one != width:

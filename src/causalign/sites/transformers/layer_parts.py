@@ -14,7 +14,10 @@ from causalign.sites.transformers.layer_trace import LayerTrace, PartTrace
 _ATTENTION = re.compile(r"att(entio)?n", re.IGNORECASE), re.compile(r"(Attention|Attn)$")
 _MLP = re.compile(r"mlp|ffn|^ff$|feed_?forward|moe|experts", re.IGNORECASE), re.compile(r"(MLP|FeedForward|Mo[eE])$")
 """The names of parts of a kind, and those of their classes, which count where no part has such a name."""
-_NEITHER = re.compile(r"norm|dropout|^ln|gate$|router|act(ivation)?_?fn", re.IGNORECASE)
+_NEITHER = (
+    re.compile(r"norm|dropout|^ln|gate$|router|act(ivation)?_?fn|_hc$", re.IGNORECASE),
+    re.compile(r"(Norm|NormGated|Dropout|Router|Gate|Activation)$"),
+)
 _TOLERANCE = 1e-3
 """The largest part of what a layer adds that its parts may leave unexplained, beside rounding."""
 
@@ -57,7 +60,8 @@ def parts_of(layer: LayerTrace) -> LayerParts:
 
 def _is_neither(path: str, part: PartTrace) -> bool:
     """Whether a part is a norm, an activation or the like, or returns no state of every position."""
-    return bool(_NEITHER.search(path) or _NEITHER.search(type(part.module).__name__) or part.returned is None)
+    name, of_class = _NEITHER
+    return bool(name.search(path) or of_class.search(type(part.module).__name__) or part.returned is None)
 
 
 def _of_kind(kind: tuple[re.Pattern[str], re.Pattern[str]], children: dict[str, PartTrace]) -> dict[str, PartTrace]:

@@ -51,7 +51,7 @@ def traced(model: nn.Module) -> list[LayerTrace]:
     below = tuple(f"{path}." for path in lists)
     with _recording({path: each for path, each in there.items() if path.startswith(below)}, calls), torch.no_grad():
         run(model, _few_distinct_tokens(model), type(model).__name__)
-    found = {path: [f"{path}.{n}" for n in range(len(each))] for path, each in lists.items()}
+    found = {path: [f"{path}.{n}" for n, _ in enumerate(each.children())] for path, each in lists.items()}
     found = {path: layers for path, layers in found.items() if all(_is_run_once(calls.get(at, [])) for at in layers)}
     if len(found) != 1:
         raise InvalidArgument(
@@ -63,7 +63,8 @@ def traced(model: nn.Module) -> list[LayerTrace]:
 
 def _may_be_layers(path: str, module: nn.Module, there: Mapping[str, nn.Module]) -> bool:
     """Whether a module is a list of modules with parts, and not within another one."""
-    if not isinstance(module, nn.ModuleList) or not len(module) or not all(any(each.children()) for each in module):
+    entries = list(module.children()) if isinstance(module, nn.ModuleList) else []
+    if not entries or not all(any(each.children()) for each in entries):
         return False
     parents = [path[:end] for end, letter in enumerate(path) if letter == "."]
     return not any(isinstance(there[parent], nn.ModuleList) for parent in parents)
