@@ -219,7 +219,7 @@ def test_an_encoder_decoder_is_refused_as_one(kind: str, sizes: dict[str, Any]) 
     ends = {"decoder_start_token_id": 0, "pad_token_id": 0, "bos_token_id": None, "eos_token_id": None}
     config = getattr(transformers, f"{kind}Config")(**sizes, **ends)
     model = made(getattr(transformers, f"{kind}ForConditionalGeneration"), config)
-    by_task = {"task": TASK, "tokens": TOKENS}
+    by_task: Any = {"task": TASK, "tokens": TOKENS}
     for open_one in (lambda: ca.Site(model, "decoder", **by_task), lambda: ca.networks.HuggingFace(model)):
         with pytest.raises(ca.CausalignError, match=f"{kind}ForConditionalGeneration is an encoder-decoder: "):
             open_one()
