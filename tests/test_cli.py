@@ -307,7 +307,7 @@ def test_help_is_there_for_every_command(run: Run) -> None:
         (["align", "--rankk", "3"], "error: No such option"),
         (
             ["align", *PAIR, "--rank", "eight", "--out", "x"],
-            "error: rank is a whole number, several such as [16, 32], one for each variable such as {'answer': 8}, 'auto', ",
+            "error: rank is a whole number, several such as [16, 32], one for each variable such as {'answer': 8}, ",
         ),
         (["alin"], "error: No such command 'alin'."),
     ],
