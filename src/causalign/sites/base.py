@@ -344,8 +344,7 @@ class Site(Readable, metaclass=SiteType):
             InvalidArgument: The site cannot be swapped at several positions.
         """
         raise InvalidArgument(
-            f"{self.name} cannot be swapped at several positions: each state replaces all that earlier states carried; "
-            "swap it at one position"
+            f"{self.name} cannot be swapped at several positions; swap it at one, or take the output of a submodule"
         )
 
     feeds: bool = False
