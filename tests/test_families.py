@@ -294,10 +294,11 @@ def test_parts_that_a_model_does_not_have_are_refused_with_the_reason(family: st
 
 def test_the_list_of_places_has_the_names_of_parts_and_reasons() -> None:
     listed = ca.sites_of(small("Falcon", FAMILIES["Falcon"][1])).set_index("at")
-    assert listed.loc["layer.2.head.3", ["module", "width", "state"]].tolist() == [
-        *("transformer.h.1.self_attention.dense:input[24:32]", 8, "input")
-    ]
-    assert listed.loc["layer.3.mlp", ["module", "width", "state"]].tolist() == ["transformer.h.2.mlp", 32, "output"]
-    assert listed.loc["transformer.h.2.mlp", ["width", "input_width"]].tolist() == [32, 32]
+    lines = listed.to_dict("index")
+    head, mlp, path = (lines[at] for at in ("layer.2.head.3", "layer.3.mlp", "transformer.h.2.mlp"))
+    assert head["module"] == "transformer.h.1.self_attention.dense:input[24:32]"
+    assert (head["width"], head["state"]) == (8, "input")
+    assert (mlp["module"], mlp["width"], mlp["state"]) == ("transformer.h.2.mlp", 32, "output")
+    assert (path["width"], path["input_width"]) == (32, 32)
     mamba = ca.sites_of(small("Mamba", FAMILIES["Mamba"][1])).set_index("at")
     assert str(mamba.loc["layer.1.head", "state"]).startswith("none: backbone.layers.0 has no attention of its own")

@@ -45,6 +45,7 @@ def sites_of(module: Any) -> pd.DataFrame:
             return None, f"none: {error}"
         return place.width, "carried" if place.carries else name.side
 
+    rows: list[tuple[str, str, int | None, str, int | None]]
     rows = [(at, str(name), *state(name), None) for at, name in parts.places.items()]
     rows += [(at, "", None, f"none: {reason}", None) for at, reason in parts.missing.items()]
     for path, each in paths.items():
