@@ -157,6 +157,49 @@ def test_states_are_what_a_hook_sees_and_the_site_is_sound(name: str, prompt: tu
     check(of.site("layer.2"), stepwise=True)
 
 
+PARTS = {
+    ("llama", "layer.2.mlp"): ("model.layers.1.mlp", slice(None)),
+    ("llama", "layer.2.head.1"): ("model.layers.1.self_attn.o_proj", slice(8, 16)),
+    ("gpt2", "layer.2.attention"): ("transformer.h.1.attn.c_proj", slice(None)),
+    ("gpt2", "layer.2.head.1"): ("transformer.h.1.attn.c_proj", slice(8, 16)),
+}
+
+
+@pytest.mark.parametrize("stepwise", [False, True])
+@pytest.mark.parametrize(("name", "at"), PARTS)
+def test_parts_of_layers_are_swapped_after_a_prompt(name: str, at: str, stepwise: bool) -> None:
+    of, (path, part) = network(name, PROMPT), PARTS[name, at]
+    site = of.site(at)
+    assert site.network is of
+    tokens, places, continuation = swaps(site)
+    own = site.read(tokens)
+    shape = (*tokens.shape, site.width) if stepwise else (len(tokens), site.width)
+    states = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * own.std()
+    prefix = site.prefix(tokens, stepwise=stepwise)
+    found = (site.resume_steps if stepwise else site.resume)(prefix, places, states, continuation)
+    is_head, logits, before = ".head." in at, [], len(PROMPT)
+    for trial, position, state in zip(places.trial, (places.position + before).tolist(), states, strict=True):
+
+        def edited(value: Tensor, position: int = position, state: Tensor = state) -> Tensor:
+            value = value.clone()
+            if stepwise:
+                value[0, before : position + 1, part] = state[: position + 1 - before]
+            else:
+                value[0, position, part] = state
+            return value
+
+        submodule = of.model.get_submodule(path)
+        if is_head:
+            hook = submodule.register_forward_pre_hook(lambda _, args, edited=edited: (edited(args[0]),))
+        else:
+            hook = submodule.register_forward_hook(lambda _, __, out, edited=edited: edited(out))
+        logits.append(of(tokens[trial][None])[0])
+        hook.remove()
+    expected = torch.stack(logits)[continuation.trial, places.position[continuation.trial] + continuation.step]
+    assert_alike(found, expected)
+    check(site, stepwise=stepwise)
+
+
 @pytest.mark.parametrize("name", ["llama", "gpt2", "gemma2"])
 def test_the_gradient_is_that_of_the_hooked_model_and_reaches_only_the_state(name: str) -> None:
     site = network(name).site("layer.1")

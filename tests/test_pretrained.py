@@ -20,7 +20,7 @@ from causalign.networks.tokenization import spell
 from causalign.networks.training import Recipe
 from causalign.sites.base import Site, require_site
 from causalign.sites.checks import check
-from causalign.sites.uri import open_site
+from causalign.sites.uri import describe_site, open_site
 from causalign.tasks.counting import MultiObject
 from causalign.tasks.in_context import InContext
 
@@ -114,6 +114,9 @@ def test_references_name_the_sites_of_a_language_model(tmp_path: Path) -> None:
     site = opened(f"hf:{LLAMA}@embeddings")
     assert site.name == f"hf:{LLAMA}@embedding"
     assert open_site(f"hf:{LLAMA}").at == "embedding"
+    mlp, head = opened(f"hf:{LLAMA}@layer.2.mlp"), opened(f"hf:{LLAMA}@layer.2.head.0[0:4]")
+    assert (mlp.at, mlp.width, head.width) == ("layer.2.mlp", mlp.network.width, 4)
+    assert describe_site(f"hf:{LLAMA}@layer.2.mlp") is None  # a shallow model does not stand in for it
     deep = opened(f"hf:{LLAMA},dtype=bfloat16,counts=1..3,trust_remote_code=no@layer.2")
     assert (deep.at, deep.dtype) == ("layer.2", torch.bfloat16)
     assert isinstance(deep.task, InContext)

@@ -1,7 +1,6 @@
 """The inventory of the places in a module, found in one run of it."""
 
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Any
 
 import pandas as pd
@@ -16,37 +15,42 @@ from causalign.sites.modules.place_name import INPUT, PlaceName
 from causalign.sites.modules.recurrent_place import RecurrentPlace, is_recurrence
 from causalign.sites.modules.tensor_place import Call
 from causalign.sites.modules.token_place import TokenPlace
+from causalign.sites.transformers.decoder_parts import decoder_parts
 
 
 def sites_of(module: Any) -> pd.DataFrame:
-    """List the submodules of a module and the states that can be swapped there, found in one run of the module.
+    """List the places of a module and the states that can be swapped there, found in one run of the module.
 
     Args:
         module: A module from token ids to logits.
 
     Returns:
-        One row for each submodule. `at` is its path, as `Site` takes it, and `module` its class. `width` is the width
-        of its state, missing where nothing can be swapped. `state` is `output` for the submodule's output, `carried`
-        for the state that a recurrence carries, or `none` and the reason. `input_width` is the width of its input, the
-        state at `PATH:input`, missing where that cannot be swapped.
+        One row for each part of a causal language model of Hugging Face by its uniform name, such as `layer.2.mlp`, and
+        one for each submodule. `at` is the name, as `Site` takes it. `module` is the class of a submodule, or the place
+        that a uniform name stands for. `width` is the width of the state, missing where nothing can be swapped. `state`
+        is `output` or `input` for the side of the call, `carried` for the state that a recurrence carries, or `none`
+        and the reason. `input_width` is the width of a submodule's input, the state at `PATH:input`, missing where that
+        cannot be swapped.
 
     Raises:
         InvalidArgument: `module` is not a module, or cannot be run on token ids.
     """
     module = unwrap(module)
-    paths = submodules(module)
-    rows = []
-    for path, calls in _calls(module, paths, type(module).__name__).items():
-        width: int | None = None
-        input_width: int | None = None
+    paths, parts = submodules(module), decoder_parts(module)
+    calls = _calls(module, paths, type(module).__name__)
+
+    def state(name: PlaceName) -> tuple[int | None, str]:
         try:
-            place = _place(PlaceName(path), paths[path], calls)
-            width, state = place.width, "carried" if place.carries else "output"
+            place = _place(name, paths[name.path], calls[name.path])
         except CausalignError as error:
-            state = f"none: {error}"
-        with suppress(CausalignError):
-            input_width = _place(PlaceName(path, INPUT), paths[path], calls).width
-        rows.append((path, type(paths[path]).__name__, width, state, input_width))
+            return None, f"none: {error}"
+        return place.width, "carried" if place.carries else name.side
+
+    rows: list[tuple[str, str, int | None, str, int | None]]
+    rows = [(at, str(name), *state(name), None) for at, name in parts.places.items()]
+    rows += [(at, "", None, f"none: {reason}", None) for at, reason in parts.missing.items()]
+    for path, each in paths.items():
+        rows.append((path, type(each).__name__, *state(PlaceName(path)), state(PlaceName(path, INPUT))[0]))
     columns = ["at", "module", "width", "state", "input_width"]
     return pd.DataFrame(rows, columns=columns).astype({"width": "Int64", "input_width": "Int64"})
 

@@ -13,6 +13,7 @@ normalise what a module returns before it is added. Which outputs are added is t
 difference between the layer's output and its input.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,8 @@ from causalign.sites.transformers.attention_heads import heads_of
 from causalign.sites.transformers.layer_parts import PartMissing, parts_of
 from causalign.sites.transformers.layer_trace import LayerTrace, traced
 
+_RECURRENT = re.compile(r"mamba|rwkv|recurrent|mlstm|xlstm|deltanet|lightning", re.IGNORECASE)
+"""The classes of modules that carry a state from token to token."""
 _KNOWN: "WeakKeyDictionary[nn.Module, DecoderParts]" = WeakKeyDictionary()
 
 
@@ -83,6 +86,12 @@ def _found(model: nn.Module) -> DecoderParts:
 def _name_parts(model: Any, name: str, layer: LayerTrace, into: tuple[dict[str, PlaceName], dict[str, str]]) -> None:
     """Name the parts of one layer, or say why it does not have them."""
     places, missing = into
+    carrying = [each.path for each in layer.parts.values() if _RECURRENT.search(type(each.module).__name__)]
+    if carrying and "state" not in layer.parts:
+        missing[f"{name}.state"] = (
+            f"{carrying[-1]} carries its state from token to token within one call, where no hook reaches it; "
+            f"swap its output, or {name}"
+        )
     parts = parts_of(layer)
     for part, found in (("attention", parts.attention), ("mlp", parts.mlp)):
         if isinstance(found, PartMissing):

@@ -42,20 +42,27 @@ class LayerParts:
 def parts_of(layer: LayerTrace) -> LayerParts:
     """Return the parts of a layer.
 
-    Where the layer adds up its parts, each part is what is added. Elsewhere, as where the sum is normalised, it is the
-    output of the part's last linear layer.
+    Where the layer adds up its parts, each part is what is added. Elsewhere it is the output of the part's module or,
+    where the module adds the residual stream by itself and normalises the sum, as in BERT, of its last linear layer.
     """
-    children = {path: each for path, each in layer.parts.items() if "." not in path}
+    children = {path: each for path, each in layer.parts.items() if _is_child(path, layer)}
     attention = _of_kind(_ATTENTION, children)
     left = {path: each for path, each in children.items() if path not in attention and not _is_neither(path, each)}
     mlps = _of_kind(_MLP, left) or _without_module(children)
-    others = {path: each for path, each in left.items() if path not in mlps and not isinstance(each.module, nn.Linear)}
+    others = {path: each for path, each in left.items() if path not in mlps and _may_be_added(each, layer)}
     added = _added(layer, [*attention.values(), *mlps.values(), *others.values()])
     return LayerParts(
         _part("attention", attention, children, layer, added),
         _part("MLP", mlps, children, layer, added),
         next(iter(attention.values())).path if len(attention) == 1 else None,
     )
+
+
+def _may_be_added(part: PartTrace, layer: LayerTrace) -> bool:
+    """Whether a part of another kind returns a state of the layer's shape, and is more than a linear layer."""
+    assert part.returned is not None
+    assert layer.returned is not None
+    return part.returned.shape == layer.returned.shape and not isinstance(part.module, nn.Linear)
 
 
 def _is_neither(path: str, part: PartTrace) -> bool:
@@ -93,13 +100,22 @@ def _part(
         return PartMissing(f"{layer.path} has several ({', '.join(found)}); name one by its path")
     (part,) = found.values()
     if any(_MLP[0].search(each.path.removeprefix(part.path)) for each in _within(part, layer)) and what != "MLP":
-        return PartMissing(f"{part.path} is a layer by itself, with an MLP in it")
+        return PartMissing(f"{part.path} has an MLP or experts in it, so that it is no attention by itself")
     if added is not None:
         return added[part.path]
-    projections = [each for each in _within(part, layer) if is_projection(each)]
-    if not projections and _same(part.returned, layer.returned):
+    within = _within(part, layer)
+    last = max((n for n, each in enumerate(within) if is_projection(each)), default=len(within))
+    if any(type(each.module).__name__.endswith("Norm") for each in within[last + 1 :]):
+        return within[last].path
+    if _same(part.returned, layer.returned):
         return PartMissing(f"{part.path} returns the residual stream, and not what is added to it")
-    return projections[-1].path if projections else part.path
+    return part.path
+
+
+def _is_child(path: str, layer: LayerTrace) -> bool:
+    """Whether a part is a child of the layer, or an entry of a list that is one."""
+    parent = path.rpartition(".")[0]
+    return not parent or ("." not in parent and isinstance(layer.module.get_submodule(parent), nn.ModuleList))
 
 
 def _within(part: PartTrace, layer: LayerTrace) -> list[PartTrace]:
@@ -145,7 +161,7 @@ def _outputs(part: PartTrace, layer: LayerTrace) -> Iterator[PartTrace]:
     yield part
     own = part.returned
     for path, other in layer.parts.items():
-        is_sibling = "." not in path and other is not part and own is not None
+        is_sibling = _is_child(path, layer) and other is not part and own is not None
         if is_sibling and any(_same(each, own) for each in other.received) and not _same(other.returned, own):
             yield other
     yield from [each for each in _within(part, layer) if is_projection(each)][-1:]
