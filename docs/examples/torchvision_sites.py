@@ -1,4 +1,4 @@
-"""Swaps in networks of torchvision against hooked runs, an image at a time: `python docs/examples/torchvision_sites.py`.
+"""Swaps in networks of torchvision against hooked runs: `python docs/examples/torchvision_sites.py`.
 
 It needs torchvision (`pip install torchvision`), and prints for each network the largest difference between the logits
 of a swap and those of the plain network with a hook, as a share of the largest logit.
