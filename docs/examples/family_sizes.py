@@ -74,6 +74,8 @@ SMALL: dict[str, Any] = {
     "chunk_size": 8,
     "lru_width": 32,
     "attention_hidden_size": 32,
+    "linear_num_heads": 2,
+    "linear_head_dim": 8,
     "linear_num_key_heads": 2,
     "linear_num_value_heads": 4,
     "linear_key_head_dim": 8,

@@ -130,11 +130,12 @@ class Site(Readable, metaclass=SiteType):
         module: A module in evaluation mode. It is frozen (its weights take no gradient from now on) and checked on a
             few inputs.
         at: The path of a submodule, such as `"rnn"` or `"blocks.1"`. `sites_of(module)` lists them. The state is the
-            output of the submodule, `[rows, time, width]`, alone or within a tuple or a dict. In a module that reads
-            its input as a whole, a state of another number of dimensions is flattened, and swapped whole. The state of
-            an `nn.GRU`, `nn.LSTM` or `nn.RNN` that predicts next tokens is everything it carries, `[h ; c]` of all
-            layers. Causal language models of Hugging Face also have `"embedding"`, `"layer.1"`, ... `PATH:input` is
-            the input of a submodule, and `PATH[0:16]` or `PATH:input[0:16]` a slice.
+            output of the submodule, `[rows, time, width]`, alone or within a tuple or a dict; `"blocks.1:input"` is its
+            first tensor argument, and `"blocks.1[0:16]"` a slice, the other coordinates staying as they are. In a
+            module that reads its input as a whole, a state of another number of dimensions is flattened, and swapped
+            whole. The state of an `nn.GRU`, `nn.LSTM` or `nn.RNN` that predicts next tokens is everything it carries,
+            `[h ; c]` of all layers. Causal language models of Hugging Face also have `"embedding"`, `"layer.2"`,
+            `"layer.2.mlp"`, `"layer.2.attention"` and `"layer.2.head.3"`.
 
     Other Arguments:
         task: A task, or the name of one, whose trials the site reads. Without a task, a counterfactual dataset supplies
