@@ -280,7 +280,7 @@ def single_row(sites: tuple[Site, Site], ids: tuple[Any, Any], positions: tuple[
         InvalidArgument: An id is not in a vocabulary, or a position is not in its input.
     """
     inputs = tuple(
-        inputs_of(site, SuppliedInputs(end, row, at, label_positions=at if _has_places(site) else None))
+        inputs_of(site, SuppliedInputs(end, row, at, label_positions=at if _has_label_positions(site) else None))
         for site, end, row, at in zip(sites, ("source", "target"), ids, positions, strict=True)
     )
     label = Labels.checked(sites[1], [0], None)
@@ -288,10 +288,8 @@ def single_row(sites: tuple[Site, Site], ids: tuple[Any, Any], positions: tuple[
     return ArrayRows(sites, dict.fromkeys(SPLITS, row), (0,), loss_on_scored=True)
 
 
-def _has_places(site: Site) -> bool:
-    """Whether labels are read at named positions of the output."""
-    network = site.network
-    return isinstance(network, TensorModule) and network.per_position and not network.decodes
+def _has_label_positions(site: Site) -> bool:
+    return isinstance(site.network, TensorModule) and site.network.has_label_positions
 
 
 def _require_each_variable(rows: SplitRows, variables: Sequence[str], split: str) -> None:

@@ -133,9 +133,7 @@ class TensorInputs(Inputs):
         some = np.unique(np.concatenate([ends[: _CHECKED // 2], ends[-_CHECKED // 2 :]]))
         some = some[np.argsort(-labels.lengths[some], kind="stable")]
         few, network = self.take(some), _tensor_site(site).network
-        if (
-            self.label_positions is None and network.per_position and not network.decodes
-        ):  # source inputs have no labels
+        if self.label_positions is None and network.has_label_positions:  # source inputs have no labels
             few = replace(few, label_positions=np.repeat(few.positions[:, :1], int(labels.lengths.max()), axis=1))
         rows = torch.arange(len(some), device=site.device)
         places = Places(rows, torch.from_numpy(few.first).to(site.device))
@@ -271,7 +269,7 @@ def _label_positions(site: Site, supplied: SuppliedInputs, tensors: Tensors) -> 
         InvalidArgument: They are missing, or there is no output at them.
     """
     network, given = _tensor_site(site).network, supplied.label_positions
-    if network.decodes or not network.per_position:
+    if not network.has_label_positions:
         if given is not None:
             what = "its decoder writes the labels in turn" if network.decodes else "it has one output for each row"
             raise InvalidArgument(f"label_positions do not apply to {network.name}: {what}")

@@ -117,6 +117,11 @@ class TensorModule(Network):
         return DECODER_IDS in self.example
 
     @property
+    def has_label_positions(self) -> bool:
+        """Whether labels are read at named positions of the output."""
+        return self.per_position and not self.decodes
+
+    @property
     def config(self) -> Any:
         """The configuration of a model of Hugging Face; `None` for other modules."""
         return getattr(self.module, "config", None)

@@ -204,7 +204,7 @@ class TensorSite(Site):
         prefix = self.prefix(example)
         rows = len(prefix.starts)
         steps = self.network.known if self.network.regression else 1
-        if self.network.per_position and not self.network.decodes:
+        if self.network.has_label_positions:
             positions = torch.zeros(rows, 1, dtype=torch.long, device=prefix.starts.device)
             prefix = self.prefix({**example, LABEL_POSITIONS: positions})
         tokens = torch.zeros(rows, steps, dtype=torch.long, device=prefix.starts.device)
