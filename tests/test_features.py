@@ -249,7 +249,7 @@ def test_a_map_of_features_is_saved_and_loaded(kind: str, tmp_path: Path) -> Non
     if kind == "features":
         with pytest.raises(ca.InvalidArgument, match="no weights of the features [0-9a-f]{16} that are not swapped"):
             ca.align(data, loaded.record.config)
-        with pytest.raises(ca.InvalidArgument, match="has no encoder, and the map has one: FeatureMap"):
+        with pytest.raises(ca.InvalidArgument, match="the features of an encoder are no subspace"):
             found.to_pyvene(0)
 
 
