@@ -68,7 +68,7 @@ def align(
     if chosen.controls:
         require_controllable(request)
     timer = Timer()
-    with _callback(progress, callbacks) as callback, _within_memory(chosen.search.batch_size):
+    with open_callbacks(progress, callbacks) as callback, _within_memory(chosen.search.batch_size):
         context = request.context(timer, callback)
         splits = request.rows(context)
         with timer("search"):
@@ -129,7 +129,7 @@ def _search(request: Request, splits: Splits, context: RunContext) -> tuple[Sear
 
 
 @contextmanager
-def _callback(progress: bool, callbacks: Sequence[Callback]) -> Iterator[Callback]:
+def open_callbacks(progress: bool, callbacks: Sequence[Callback]) -> Iterator[Callback]:
     """One callback that tells all of them, and draws progress bars if asked to."""
     if callable(callbacks):
         raise InvalidArgument("callbacks is a list of functions, found a function: give it as callbacks=[function]")

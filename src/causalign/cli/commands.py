@@ -22,6 +22,7 @@ from causalign.benchmarks.measurement import threads
 from causalign.benchmarks.row import MissingError, Row, save_rows
 from causalign.cli import COMMANDS
 from causalign.cli.options import overrides, with_options
+from causalign.cli.sweep import sweep
 from causalign.cli.tables import (
     console,
     errors,
@@ -93,6 +94,9 @@ def quickstart(out: Out = Path("runs/quickstart"), seed: Seed = 0) -> None:
 def align(out: Out, spec: Spec = None, **options: Any) -> None:
     """Align networks: find subspaces that can be interchanged, and score every direction."""
     _run(_spec(spec, options), out)
+
+
+app.command(help=COMMANDS["sweep"])(sweep)
 
 
 @app.command(help=COMMANDS["estimate"])
