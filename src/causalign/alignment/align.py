@@ -17,7 +17,6 @@ from causalign.alignment.controls import control_scores, require_controllable
 from causalign.alignment.fit import Splits, rank_searches
 from causalign.alignment.request import Request
 from causalign.alignment.result import Alignment
-from causalign.alignment.schema import ControlScore
 from causalign.alignment.scoring import alignment_scores
 from causalign.alignment.summary import Findings, summarize
 from causalign.callbacks import Callback, chain
@@ -91,22 +90,6 @@ def align(
     if doubts := score_caveats(summary):
         warnings.warn(" ".join(doubts), SearchWarning, stacklevel=2)
     return Alignment(found.maps, summary, scores.outcomes, request.preprocessing, request.sites)
-
-
-def controls_of(
-    data: Counterfactuals | Sequence[Readable] | Readable,
-    config: AlignmentConfig,
-    steps: int,
-    callback: Callback,
-) -> tuple[ControlScore, ...]:
-    """Score the controls of an alignment with this configuration whose search took so many steps.
-
-    Raises:
-        InvalidArgument: As `align`.
-    """
-    request = Request.checked(data, config)
-    require_controllable(request)
-    return tuple(control_scores(request, steps, request.context(Timer(), callback)))
 
 
 def config_of(config: AlignmentConfig | None, fields: dict[str, Any]) -> AlignmentConfig:

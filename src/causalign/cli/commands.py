@@ -39,7 +39,7 @@ from causalign.files import output_folder, write_text
 from causalign.planning.shallow_models import estimate_of_spec
 from causalign.progress import progress_bars
 from causalign.report.page import FIGURES, PAGE, SIMILARITY, save_similarity, write_report
-from causalign.reproduction.reproduce import COMPARISONS, STUDIES, TABLE
+from causalign.reproduction.reproduce import STUDIES, TABLE
 from causalign.reproduction.reproduce import reproduce as run_studies
 from causalign.reproduction.study import BUDGETS, Protocol
 from causalign.scoring.comparison import compare as compare_sites
@@ -232,9 +232,7 @@ def reproduce(
         with progress_bars() as callback:
             found = run_studies(names, out, protocol, workers, callback)
     except KeyboardInterrupt:
-        errors.print(
-            f"stopped; repeat the command to continue after the comparisons in {out / COMPARISONS}", soft_wrap=True
-        )
+        errors.print(f"stopped; repeat the command to go on after the comparisons in {out}", soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
     show_verdicts(found.verdicts)
     console.print(f"\nThe table is in {out / TABLE}.\nOpen {found.page} in a browser.", soft_wrap=True)

@@ -24,7 +24,7 @@ from causalign.sites.readable import Readable
 from causalign.sites.site_cache import SITES
 from causalign.source_hash import source_hash
 
-MEASURES = "similarity.json"
+MEASURES, SPEC = "similarity.json", "spec.json"
 
 
 class Point(ABC):
@@ -78,6 +78,7 @@ class AlignmentPoint(Point):
     def run(self, folder: Path, callback: Callback = silent) -> None:
         """Align the sites, and save the alignment."""
         sites = on_one_device([SITES.open(each, with_task=self.spec.data is None) for each in self.spec.sites])
+        write_text(folder / SPEC, self.spec.model_dump_json(indent=1) + "\n")  # by which the point can be run alone
         align(self.spec.dataset(sites), self.spec.config, callbacks=[callback]).save(folder)
 
 
