@@ -23,12 +23,8 @@ GRID = "grid"
 SOME_FAILED, INTERRUPTED = 3, 130
 _COLUMNS = {
     "iia": "IIA",
-    "ci_low": "from",
-    "ci_high": "to",
     "no_swap": "no swap",
     "control_untrained": "untrained",
-    "control_shuffled": "shuffled",
-    "control_random": "random",
     "latent_distance": "latent distance",
 }
 

@@ -5,9 +5,9 @@ points --those without a finished folder--> workers --one folder each--> finishe
 
 import traceback
 import warnings
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from pathlib import Path
 
 from causalign.callbacks import Callback, ProgressUpdate, silent
@@ -17,7 +17,7 @@ from causalign.sweep.folder import Failure, SweepFolder
 from causalign.sweep.point import Point
 from causalign.sweep.workers import Workers
 
-_TRIES = 2  # a point whose worker was killed so many times has failed
+_KILLED = "its worker was killed, most likely because memory ran out: use fewer workers"
 
 
 def run_points(points: Mapping[str, Point], folder: SweepFolder, workers: Workers, callback: Callback = silent) -> None:
@@ -36,26 +36,12 @@ def run_points(points: Mapping[str, Point], folder: SweepFolder, workers: Worker
     left = deque(key for key in points if folder.outcome(key) is None)
     progress = _Progress(len(points) - len(left), len(points), callback)
     progress.show()
-    killed = Counter[str]()
     while left:
-        running: dict[Future[Failure | None], str] = {}
-        try:
-            with workers.open() as executor:
-                _drain(left, running, (executor, workers.in_flight), (points, folder), progress)
-        except BrokenExecutor:
-            if not workers.restarts:
-                raise InvalidArgument(
-                    f"the executor broke with {len(left) + len(running)} points left; finished points are kept in "
-                    f"{folder.path}: repeat the call with a new one to go on"
-                ) from None
-            killed.update(running.values())
-            for key in running.values():
-                if killed[key] < _TRIES:
-                    left.appendleft(key)
-                else:
-                    message = "its worker was killed, most likely because memory ran out: use fewer workers"
-                    folder.fail(key, Failure(message))
-                    progress.step()
+        suspects = _drain(left, (points, folder), workers, progress)
+        for key in suspects:  # the one that ended its worker is found by running each alone
+            if _drain(deque([key]), (points, folder), workers, progress):
+                folder.fail(key, Failure(_KILLED))
+                progress.step()
 
 
 class _Progress:
@@ -73,24 +59,35 @@ class _Progress:
 
 
 def _drain(
-    left: deque[str],
-    running: dict[Future[Failure | None], str],
-    where: tuple[Executor, int | None],
-    what: tuple[Mapping[str, Point], SweepFolder],
-    progress: _Progress,
-) -> None:
-    """Submit points until none is left, and wait for them."""
-    (executor, most), (points, folder) = where, what
-    while left or running:
-        while left and (most is None or len(running) < most):
-            running[executor.submit(run_point, points[left[0]], left[0], folder.path)] = left[0]
-            left.popleft()
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
-            failure = future.result()
-            key = running.pop(future)
-            if failure is not None:
-                folder.fail(key, failure)
-            progress.step()
+    left: deque[str], what: tuple[Mapping[str, Point], SweepFolder], workers: Workers, progress: _Progress
+) -> list[str]:
+    """Submit points until none is left, and wait for them.
+
+    Returns:
+        The points that were running when a worker was killed; those that were not submitted are left.
+    """
+    points, folder = what
+    running: dict[Future[Failure | None], str] = {}
+    try:
+        with workers.open() as executor:
+            while left or running:
+                while left and (workers.in_flight is None or len(running) < workers.in_flight):
+                    running[executor.submit(run_point, points[left[0]], left[0], folder.path)] = left[0]
+                    left.popleft()
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    failure = future.result()
+                    key = running.pop(future)
+                    if failure is not None:
+                        folder.fail(key, failure)
+                    progress.step()
+    except BrokenExecutor:
+        if not workers.restarts:
+            raise InvalidArgument(
+                f"the executor broke with {len(left) + len(running)} points left; finished points are kept in "
+                f"{folder.path}: repeat the call with a new one to go on"
+            ) from None
+        return list(running.values())
+    return []
 
 
 def run_point(point: Point, key: str, path: Path) -> Failure | None:
