@@ -12,7 +12,7 @@ class SignalDelay:
     """A context in which Ctrl-C (SIGINT) and SIGTERM wait until `release`, or until the context ends.
 
     A signal that waited is then raised again, and does what it did before the context. A second signal does so at once.
-    Signals that are ignored stay ignored. Python delivers signals to the main thread only: elsewhere nothing is delayed.
+    Signals that are ignored stay ignored. Python delivers signals to the main thread only: in others nothing waits.
     """
 
     def __init__(self) -> None:

@@ -346,9 +346,9 @@ def _interruption(out: Path, saved: bool) -> str:
 
 
 def _holds(folder: Path, sites: Sequence[str]) -> bool:
-    """Return whether a folder holds an alignment of these sites."""
+    """Return whether a folder holds an alignment of these sites of the zoo."""
     try:
-        return [f"{site.network}@{site.at}" for site in read_record(folder).sites] == [*sites]
+        return [f"zoo:{site.network}@{site.at}" for site in read_record(folder).sites] == [*sites]
     except FileFormatError:
         return False
 

@@ -17,7 +17,7 @@ class Termination(KeyboardInterrupt):
 def termination() -> Iterator[None]:
     """A context in which SIGTERM raises `Termination`."""
 
-    def terminate(number: int, frame: FrameType | None) -> None:
+    def terminate(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (every handler is called so)
         raise Termination
 
     before = signal.signal(signal.SIGTERM, terminate)
