@@ -40,6 +40,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_temporaries(path: Path) -> None:
+    """Delete what `atomic_write` leaves beside a path where the program is killed within it."""
+    for temporary in path.parent.glob(f".{path.name}.*"):
+        temporary.unlink(missing_ok=True)
+
+
 def current_umask() -> int:
     """Return the permission bits that new files lack."""
     mask = os.umask(0)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from causalign.alignment.alignment_files import (
+    MAPS,
     RESULT,
     description,
     read_record,
@@ -16,7 +17,9 @@ from causalign.alignment.alignment_files import (
     require_no_alignment,
 )
 from causalign.alignment.request import Request
+from causalign.alignment.row_outcomes import ROWS
 from causalign.errors import FileFormatError, InvalidArgument
+from causalign.files import remove_temporaries
 from causalign.journal import Journal, place
 from causalign.source_hash import source_hash
 
@@ -48,6 +51,8 @@ def open_journal(request: Request, folder: Path, overwrite: bool) -> Journal:
         if not overwrite:
             raise FileFormatError(f"{error}; overwrite=True (--overwrite) deletes it and begins anew") from None
         own = False
+    for name in (RESULT, MAPS, ROWS) if own else ():
+        remove_temporaries(folder / name)
     if not own:
         journal.remove()
     if not (own and _free_of_others(request, folder)):  # saving it may have been cut short
