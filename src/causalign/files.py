@@ -30,7 +30,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open("rb") as file:
+        with temporary.open("r+b") as file:
             os.fsync(file.fileno())  # after a power cut, too, the file is whole
         temporary.chmod(0o666 & ~current_umask())  # mkstemp's files are private, but results are meant to be shared
         temporary.replace(path)
