@@ -238,6 +238,19 @@ def test_the_second_signal_stops_at_once(data: ca.Counterfactuals, tmp_path: Pat
         ca.align(data, out=tmp_path, callbacks=[send], **SMALL)
 
 
+def test_a_signal_of_another_kind_waits_as_well(data: ca.Counterfactuals, tmp_path: Path) -> None:
+    """As where Ctrl-C reaches a program and its workers, which the program then terminates."""
+
+    def send(update: ProgressUpdate) -> None:
+        if update.stage == "search" and update.step == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        ca.align(data, out=tmp_path, callbacks=[send], **SMALL)
+    assert journal.place(tmp_path / "checkpoint") == (1, 4)
+
+
 def test_signals_that_are_ignored_stay_so_and_other_threads_have_none() -> None:
     with SignalDelay() as signals:
         os.kill(os.getpid(), signal.SIGTERM)

@@ -50,6 +50,8 @@ from .similarity.rsa import rsa
 from .sites.base import Site
 from .sites.modules.inventory import sites_of
 from .sites.recordings.recording import Recording
+from .sweep.result import Sweep, load_sweep
+from .sweep.sweep import sweep
 from .version import __version__
 
 __all__ = [
@@ -92,6 +94,7 @@ __all__ = [
     "SmallestRank",
     "Stitch",
     "StopReason",
+    "Sweep",
     "TextPosition",
     "__version__",
     "align",
@@ -101,6 +104,7 @@ __all__ = [
     "interchange",
     "load_alignment",
     "load_network",
+    "load_sweep",
     "networks",
     "procrustes",
     "recording_controls",
@@ -110,6 +114,7 @@ __all__ = [
     "score",
     "sites",
     "sites_of",
+    "sweep",
     "tasks",
     "train",
     "zoo",

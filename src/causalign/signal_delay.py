@@ -11,13 +11,16 @@ _ENDING = (signal.SIGINT, signal.SIGTERM)
 class SignalDelay:
     """A context in which Ctrl-C (SIGINT) and SIGTERM wait until `release`, or until the context ends.
 
-    A signal that waited is then raised again, and does what it did before the context. A second signal does so at once.
+    A signal that waited is then raised again, and does what it did before the context. The same signal does so at once
+    when it comes for the second time. Another one waits as well: where Ctrl-C reaches a program and its workers, the
+    program may go on to terminate them.
     Signals that are ignored stay ignored. Python delivers signals to the main thread only: in others nothing waits.
     """
 
     def __init__(self) -> None:
         self.waiting: int | None = None
         """The number of the signal that waits."""
+        self._received: set[int] = set()
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "SignalDelay":
@@ -35,6 +38,7 @@ class SignalDelay:
         if self.waiting is None:
             return
         number, self.waiting = self.waiting, None
+        self._received.clear()
         self._restore()
         signal.raise_signal(number)
         self._install()
@@ -50,8 +54,9 @@ class SignalDelay:
             signal.signal(*self._before.popitem())
 
     def _receive(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 (every handler is called so)
-        if self.waiting is None:
-            self.waiting = number
+        if number not in self._received:
+            self._received.add(number)
+            self.waiting = self.waiting or number
             return
         self.waiting = None
         self._restore()

@@ -21,7 +21,6 @@ from causalign.alignment.output import open_journal, resumption
 from causalign.alignment.request import Request
 from causalign.alignment.result import Alignment
 from causalign.alignment.row_outcomes import ROWS
-from causalign.alignment.schema import ControlScore
 from causalign.alignment.scoring import alignment_scores
 from causalign.alignment.summary import Findings, summarize
 from causalign.callbacks import Callback, chain
@@ -83,7 +82,7 @@ def align(
     if chosen.controls:
         require_controllable(request)
     journal = Journal() if folder is None else open_journal(request, folder, overwrite)
-    with _callback(progress, callbacks) as callback, _within_memory(chosen.search.batch_size), resumption(journal):
+    with open_callbacks(progress, callbacks) as callback, _within_memory(chosen.search.batch_size), resumption(journal):
         alignment = _aligned(request, replace(request.context(Timer(), callback), journal=journal))
     if folder is not None:
         alignment.save(folder, overwrite=True)
@@ -98,22 +97,6 @@ def align(
     if doubts := score_caveats(record):
         warnings.warn(" ".join(doubts), SearchWarning, stacklevel=2)
     return alignment
-
-
-def controls_of(
-    data: Counterfactuals | Sequence[Readable] | Readable,
-    config: AlignmentConfig,
-    steps: int,
-    callback: Callback,
-) -> tuple[ControlScore, ...]:
-    """Score the controls of an alignment with this configuration whose search took so many steps.
-
-    Raises:
-        InvalidArgument: As `align`.
-    """
-    request = Request.checked(data, config)
-    require_controllable(request)
-    return tuple(control_scores(request, steps, request.context(Timer(), callback)))
 
 
 def config_of(config: AlignmentConfig | None, fields: dict[str, Any]) -> AlignmentConfig:
@@ -161,7 +144,7 @@ def _search(request: Request, splits: Splits, context: RunContext) -> tuple[Sear
 
 
 @contextmanager
-def _callback(progress: bool, callbacks: Sequence[Callback]) -> Iterator[Callback]:
+def open_callbacks(progress: bool, callbacks: Sequence[Callback]) -> Iterator[Callback]:
     """One callback that tells all of them, and draws progress bars if asked to."""
     if callable(callbacks):
         raise InvalidArgument("callbacks is a list of functions, found a function: give it as callbacks=[function]")
