@@ -1,4 +1,4 @@
-"""The context of one call: its random streams, its store of tables, its callback and its timer."""
+"""The context of one call: its random streams, its store of tables, its callback, its timer and its journal."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from causalign.callbacks import Callback, ProgressUpdate, silent
+from causalign.journal import Journal
 from causalign.random_streams import numpy_stream, torch_stream
 from causalign.storage import Store
 from causalign.timer import Timer
@@ -22,12 +23,14 @@ class RunContext:
         store: The store of tables.
         callback: The callback that receives progress updates.
         timer: The timer of the stages.
+        journal: The journal of the searches. By default it keeps nothing.
     """
 
     seed: int = 0
     store: Store = field(default_factory=Store)
     callback: Callback = silent
     timer: Timer = field(default_factory=Timer)
+    journal: Journal = field(default_factory=Journal)
 
     def numpy(self, *name: str | int) -> np.random.Generator:
         """Return the numpy generator of a named stream."""

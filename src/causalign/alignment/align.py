@@ -7,22 +7,28 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from causalign.alignment.alignment_files import MAPS, RESULT
 from causalign.alignment.caveats import score_caveats
 from causalign.alignment.config import AlignmentConfig
 from causalign.alignment.controls import control_scores, require_controllable
 from causalign.alignment.fit import Splits, rank_searches
+from causalign.alignment.output import open_journal, resumption
 from causalign.alignment.request import Request
 from causalign.alignment.result import Alignment
+from causalign.alignment.row_outcomes import ROWS
 from causalign.alignment.scoring import alignment_scores
 from causalign.alignment.summary import Findings, summarize
 from causalign.callbacks import Callback, chain
 from causalign.config_model import with_fields
 from causalign.counterfactuals.dataset import Counterfactuals
 from causalign.errors import InvalidArgument, OutOfMemory, SearchWarning
+from causalign.files import output_folder
+from causalign.journal import Journal
 from causalign.progress import progress_bars
 from causalign.run_context import RunContext
 from causalign.search.rank_selection import RankTrial
@@ -37,6 +43,8 @@ def align(
     data: Counterfactuals | Sequence[Readable] | Readable,
     config: AlignmentConfig | None = None,
     *,
+    out: Path | str | None = None,
+    overwrite: bool = False,
     progress: bool = False,
     callbacks: Sequence[Callback] = (),
     **fields: Any,
@@ -46,6 +54,9 @@ def align(
     Args:
         data: A counterfactual dataset; or sites, for which one is drawn from their tasks. Widths may differ.
         config: The configuration. By default one of the fields below, which change it where both are given.
+        out: The folder to save the alignment in. While it is searched, a checkpoint is written there every half minute,
+            and after the step in hand when Ctrl-C or SIGTERM comes. The same call goes on from the checkpoint.
+        overwrite: Whether an alignment in `out`, or the checkpoint of another one, is replaced.
         progress: Whether to draw progress bars.
         callbacks: Functions that are told of every step: each is called with a `ProgressUpdate`.
         **fields: The fields of `AlignmentConfig`.
@@ -54,42 +65,38 @@ def align(
         The alignment. Its IIA is that of the test rows.
 
     Warns:
-        SearchWarning: The search was interrupted or diverged; a network fails the task; or a score does not exceed the
+        SearchWarning: The search diverged; a network fails the task; or a score does not exceed the
             baseline. `Alignment.caveats` has the sentences.
 
     Raises:
         InvalidArgument: An argument is unknown or wrong; sites, variables, method and rank do not fit each other; or a
-            site fails its checks. All of it is checked before the search.
+            site fails its checks; or `out` holds an alignment or the checkpoint of another one. All of it is checked
+            before the search.
+        FileFormatError: `out` cannot be written, or its checkpoint is not whole.
         OutOfMemory: A batch does not fit into memory.
+        KeyboardInterrupt: Ctrl-C came. With `out` it is raised after the checkpoint has been written, and says so.
     """
+    folder = _folder(out, overwrite)
     chosen = config_of(config, fields)
     request = Request.checked(data, chosen)
     if chosen.controls:
         require_controllable(request)
-    timer = Timer()
-    with open_callbacks(progress, callbacks) as callback, _within_memory(chosen.search.batch_size):
-        context = request.context(timer, callback)
-        splits = request.rows(context)
-        with timer("search"):
-            found, ranks = _search(request, splits, context)
-        request = replace(request, rank=request.rank.settled(found.maps[0].rank))
-        with timer("evaluate"):
-            scores = alignment_scores(request, found.maps, splits)
-            accuracy = request.data.accuracy(context)
-        with timer("controls"):
-            wanted = chosen.controls and found.stopped.complete
-            controls = tuple(control_scores(request, found.steps, context)) if wanted else ()
-    if not found.stopped.complete:
+    journal = Journal() if folder is None else open_journal(request, folder, overwrite)
+    with open_callbacks(progress, callbacks) as callback, _within_memory(chosen.search.batch_size), resumption(journal):
+        alignment = _aligned(request, replace(request.context(Timer(), callback), journal=journal))
+    if folder is not None:
+        alignment.save(folder, overwrite=True)
+        journal.remove()
+    record = alignment.record
+    if not record.stopped.complete:
         warnings.warn(
-            f"the search {found.stopped.message} at step {found.steps}; this is its best until then",
+            f"the search {record.stopped.message} at step {record.steps}; this is its best until then",
             SearchWarning,
             stacklevel=2,
         )
-    findings = Findings(found, tuple(ranks), scores, controls, tuple(accuracy))
-    summary = summarize(request, findings, splits, timer)
-    if doubts := score_caveats(summary):
+    if doubts := score_caveats(record):
         warnings.warn(" ".join(doubts), SearchWarning, stacklevel=2)
-    return Alignment(found.maps, summary, scores.outcomes, request.preprocessing, request.sites)
+    return alignment
 
 
 def config_of(config: AlignmentConfig | None, fields: dict[str, Any]) -> AlignmentConfig:
@@ -103,6 +110,31 @@ def config_of(config: AlignmentConfig | None, fields: dict[str, Any]) -> Alignme
             f"config is an AlignmentConfig, found {type(config).__name__}: give its fields as keyword arguments"
         )
     return AlignmentConfig(**fields) if config is None else config.replace(**fields)
+
+
+def _folder(out: Path | str | None, overwrite: bool) -> Path | None:
+    """Return the output folder, once it is found that it can be written."""
+    if out is None and overwrite:
+        raise InvalidArgument("overwrite=True replaces the alignment in out, and there is no out: out=FOLDER names it")
+    return None if out is None else output_folder(Path(out), RESULT, MAPS, ROWS)
+
+
+def _aligned(request: Request, context: RunContext) -> Alignment:
+    """Read the rows, search, and score what was found on test rows."""
+    timer = context.timer
+    splits = request.rows(context)
+    with timer("search"):
+        found, ranks = _search(request, splits, context)
+    request = replace(request, rank=request.rank.settled(found.maps[0].rank))
+    with timer("evaluate"):
+        scores = alignment_scores(request, found.maps, splits)
+        accuracy = request.data.accuracy(context)
+    with timer("controls"):
+        wanted = request.config.controls and found.stopped.complete
+        controls = tuple(control_scores(request, found.steps, context)) if wanted else ()
+    findings = Findings(found, tuple(ranks), scores, controls, tuple(accuracy))
+    summary = summarize(request, findings, splits, timer)
+    return Alignment(found.maps, summary, scores.outcomes, request.preprocessing, request.sites)
 
 
 def _search(request: Request, splits: Splits, context: RunContext) -> tuple[SearchResult, list[RankTrial]]:

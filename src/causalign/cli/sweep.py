@@ -11,6 +11,7 @@ from rich.table import Table
 from causalign.alignment.spec import override, read_spec
 from causalign.cli.options import overrides, value_of, with_options
 from causalign.cli.tables import console, errors
+from causalign.cli.termination import INTERRUPTED
 from causalign.errors import InvalidArgument
 from causalign.progress import progress_bars
 from causalign.sweep.folder import TABLE, Shard
@@ -20,7 +21,7 @@ from causalign.sweep.sweep import sweep as run_sweep
 from causalign.sweep.table import FAILED, FINISHED
 
 GRID = "grid"
-SOME_FAILED, INTERRUPTED = 3, 130
+SOME_FAILED = 3
 _COLUMNS = {
     "iia": "IIA",
     "no_swap": "no swap",

@@ -79,7 +79,7 @@ class AlignmentPoint(Point):
         """Align the sites, and save the alignment."""
         sites = on_one_device([SITES.open(each, with_task=self.spec.data is None) for each in self.spec.sites])
         write_text(folder / SPEC, self.spec.model_dump_json(indent=1) + "\n")  # by which the point can be run alone
-        align(self.spec.dataset(sites), self.spec.config, callbacks=[callback]).save(folder)
+        align(self.spec.dataset(sites), self.spec.config, out=folder, overwrite=True, callbacks=[callback])
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +110,7 @@ class LivePoint(Point):
 
     def run(self, folder: Path, callback: Callback = silent) -> None:
         """Align the sites, and save the alignment."""
-        align(self.data, self.config, callbacks=[callback]).save(folder)
+        align(self.data, self.config, out=folder, overwrite=True, callbacks=[callback])
 
 
 class SimilarityMeasures(BaseModel):
