@@ -63,7 +63,7 @@ def test_align_from_options_and_from_a_file_are_the_same(run: Run, tmp_path: Pat
     )
     code, out, _ = run("align", "--spec", spec, "--variable", "count", "--max-steps", 2, "--out", tmp_path / "b")
     assert code == 0
-    assert "The search used up max_steps before validation stopped improving" in out
+    assert "The search ran out of steps at step 2, before validation stopped improving" in out.replace("\n", " ")
     maps = [(tmp_path / folder / "maps.safetensors").read_bytes() for folder in "ab"]
     assert maps[0] == maps[1]
     as_json = tmp_path / "spec.json"
@@ -169,7 +169,7 @@ def interrupting() -> Iterator[Callback]:
 def test_ctrl_c_in_a_search_keeps_the_best_and_says_where(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("causalign.alignment.align.progress_bars", interrupting)
+    monkeypatch.setattr("causalign.alignment.align.progress_display", interrupting)
     code, _, err = run("align", *PAIR, "--rank", 4, "--out", tmp_path)
     assert code == 130
     assert f"interrupted at step 3: the best alignment so far is in {tmp_path}" in err.replace("\n", "")
@@ -189,7 +189,7 @@ def test_ctrl_c_in_a_training_says_how_to_go_on(run: Run, tmp_path: Path, monkey
 
         yield listen
 
-    monkeypatch.setattr(commands, "progress_bars", callback)
+    monkeypatch.setattr(commands, "progress_display", callback)
     code, _, err = run("train", "multi-object", "gru", "--width", 4, "--out", tmp_path)
     assert code == 130
     assert "repeat the command to resume" in err

@@ -5,13 +5,13 @@ dataset --read--> rows --search--> maps --score on test rows--> alignment
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
 import torch
 
-from causalign.alignment.caveats import score_caveats
+from causalign.alignment.caveats import out_of_steps, score_caveats
 from causalign.alignment.config import AlignmentConfig
 from causalign.alignment.controls import control_scores, require_controllable
 from causalign.alignment.fit import Splits, rank_searches
@@ -19,12 +19,12 @@ from causalign.alignment.request import Request
 from causalign.alignment.result import Alignment
 from causalign.alignment.schema import ControlScore
 from causalign.alignment.scoring import alignment_scores
-from causalign.alignment.summary import Findings, summarize
-from causalign.callbacks import Callback, chain
+from causalign.alignment.summary import Findings, final_figures, summarize
+from causalign.callbacks import Callback, LogTracker, chain, progress_display, silent, tracker_runs
+from causalign.callbacks.tracker import Conclude
 from causalign.config_model import with_fields
 from causalign.counterfactuals.dataset import Counterfactuals
 from causalign.errors import InvalidArgument, OutOfMemory, SearchWarning
-from causalign.progress import progress_bars
 from causalign.run_context import RunContext
 from causalign.search.rank_selection import RankTrial
 from causalign.search.search import SearchResult
@@ -47,16 +47,18 @@ def align(
     Args:
         data: A counterfactual dataset; or sites, for which one is drawn from their tasks. Widths may differ.
         config: The configuration. By default one of the fields below, which change it where both are given.
-        progress: Whether to draw progress bars.
-        callbacks: Functions that are told of every step: each is called with a `ProgressUpdate`.
+        progress: Whether to show progress: as lines of HTML in a notebook, as bars in a terminal, and elsewhere as a
+            line on the standard error now and then.
+        callbacks: Functions that are called with a `ProgressUpdate` at every step. A `Tracker` among them also gets the
+            configuration and the scores. The logger `causalign` always does.
         **fields: The fields of `AlignmentConfig`.
 
     Returns:
         The alignment. Its IIA is that of the test rows.
 
     Warns:
-        SearchWarning: The search was interrupted or diverged; a network fails the task; or a score does not exceed the
-            baseline. `Alignment.caveats` has the sentences.
+        SearchWarning: The search was interrupted, diverged or ran out of steps; a network fails the task; or a score
+            does not exceed the baseline. `Alignment.caveats` has the sentences.
 
     Raises:
         InvalidArgument: An argument is unknown or wrong; sites, variables, method and rank do not fit each other; or a
@@ -68,7 +70,10 @@ def align(
     if chosen.controls:
         require_controllable(request)
     timer = Timer()
-    with _callback(progress, callbacks) as callback, _within_memory(chosen.search.batch_size):
+    with (
+        _callback(progress, callbacks, request) as (callback, conclude),
+        _within_memory(chosen.search.batch_size),
+    ):
         context = request.context(timer, callback)
         splits = request.rows(context)
         with timer("search"):
@@ -80,14 +85,17 @@ def align(
         with timer("controls"):
             wanted = chosen.controls and found.stopped.complete
             controls = tuple(control_scores(request, found.steps, context)) if wanted else ()
+        findings = Findings(found, tuple(ranks), scores, controls, tuple(accuracy))
+        summary = summarize(request, findings, splits, timer)
+        conclude(final_figures(summary), summary.stopped)
     if not found.stopped.complete:
         warnings.warn(
             f"the search {found.stopped.message} at step {found.steps}; this is its best until then",
             SearchWarning,
             stacklevel=2,
         )
-    findings = Findings(found, tuple(ranks), scores, controls, tuple(accuracy))
-    summary = summarize(request, findings, splits, timer)
+    if unfinished := out_of_steps(summary):
+        warnings.warn(unfinished, SearchWarning, stacklevel=2)
     if doubts := score_caveats(summary):
         warnings.warn(" ".join(doubts), SearchWarning, stacklevel=2)
     return Alignment(found.maps, summary, scores.outcomes, request.preprocessing, request.sites)
@@ -129,15 +137,15 @@ def _search(request: Request, splits: Splits, context: RunContext) -> tuple[Sear
 
 
 @contextmanager
-def _callback(progress: bool, callbacks: Sequence[Callback]) -> Iterator[Callback]:
-    """One callback that tells all of them, and draws progress bars if asked to."""
+def _callback(progress: bool, callbacks: Sequence[Callback], request: Request) -> Iterator[tuple[Callback, Conclude]]:
+    """Yield one callback for the display, the log and the callbacks, and a function that takes the final scores."""
     if callable(callbacks):
         raise InvalidArgument("callbacks is a list of functions, found a function: give it as callbacks=[function]")
-    if progress:
-        with progress_bars() as bars:
-            yield chain([bars, *callbacks])
-    else:
-        yield chain(callbacks)
+    everyone = [LogTracker(), *callbacks]
+    configuration = {"sites": request.names, **request.config.model_dump(mode="json")}
+    shown = progress_display() if progress else nullcontext(silent)
+    with tracker_runs(everyone, configuration) as conclude, shown as display:
+        yield chain([display, *everyone]), conclude
 
 
 @contextmanager

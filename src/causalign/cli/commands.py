@@ -20,6 +20,7 @@ from causalign.alignment.table_spec import TableSpec
 from causalign.benchmarks import BENCHMARKS
 from causalign.benchmarks.measurement import threads
 from causalign.benchmarks.row import MissingError, Row, save_rows
+from causalign.callbacks import Callback, progress_display, tracker_of
 from causalign.cli import COMMANDS
 from causalign.cli.options import overrides, with_options
 from causalign.cli.tables import (
@@ -36,7 +37,6 @@ from causalign.cli.tables import (
 from causalign.errors import InvalidArgument, SearchWarning, lookup
 from causalign.files import output_folder, write_text
 from causalign.planning.shallow_models import estimate_of_spec
-from causalign.progress import progress_bars
 from causalign.report.page import FIGURES, PAGE, SIMILARITY, save_similarity, write_report
 from causalign.reproduction.reproduce import COMPARISONS, STUDIES, TABLE
 from causalign.reproduction.reproduce import reproduce as run_studies
@@ -65,6 +65,13 @@ Sites = Annotated[
         "the .toml file of a recording. Repeat the option for each site.",
     ),
 ]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="An experiment tracker to log to: wandb[:PROJECT], mlflow[:URI] or tensorboard[:FOLDER]. Repeat the "
+        "option for several."
+    ),
+]
 
 INTERRUPTED = 130
 
@@ -90,9 +97,10 @@ def quickstart(out: Out = Path("runs/quickstart"), seed: Seed = 0) -> None:
 
 @app.command(help=COMMANDS["align"])
 @with_options
-def align(out: Out, spec: Spec = None, **options: Any) -> None:
+def align(out: Out, spec: Spec = None, track: Track = None, **options: Any) -> None:
     """Align networks: find subspaces that can be interchanged, and score every direction."""
-    _run(_spec(spec, options), out)
+    trackers = [tracker_of(reference) for reference in track or []]
+    _run(_spec(spec, options), out, trackers)
 
 
 @app.command(help=COMMANDS["estimate"])
@@ -182,7 +190,7 @@ def train(
 ) -> None:
     """Train a network until it makes no mistakes. Repeat the command to resume a stopped training."""
     try:
-        with progress_bars() as callback:
+        with progress_display() as callback:
             network, card = networks.train(task, architecture, seed, out, width=width, callback=callback)
     except KeyboardInterrupt:
         errors.print(f"stopped; repeat the command to resume from the checkpoint in {out}", soft_wrap=True)
@@ -225,7 +233,7 @@ def reproduce(
         controls=controls, budget=lookup("budget", budget, BUDGETS), language_model=_available(language_model)
     )
     try:
-        with progress_bars() as callback:
+        with progress_display() as callback:
             found = run_studies(names, out, protocol, workers, callback)
     except KeyboardInterrupt:
         errors.print(
@@ -289,7 +297,7 @@ def _spec(path: Path | None, options: Mapping[str, Any]) -> AlignmentSpec:
     return AlignmentSpec.read(fields, "the command line" if path is None else str(path))
 
 
-def _run(spec: AlignmentSpec, out: Path) -> None:
+def _run(spec: AlignmentSpec, out: Path, callbacks: Sequence[Callback] = ()) -> None:
     """Align, save, compare and report: the steps of every command that aligns."""
     output_folder(out, RESULT, MAPS, ROWS, SIMILARITY, PAGE, *FIGURES)
     saved = False
@@ -297,7 +305,7 @@ def _run(spec: AlignmentSpec, out: Path) -> None:
         sites = spec.open_sites()
         data = spec.dataset(sites)
         with warnings.catch_warnings(action="ignore", category=SearchWarning):
-            alignment = run_alignment(data, spec.config, progress=True)
+            alignment = run_alignment(data, spec.config, progress=True, callbacks=callbacks)
         alignment.save(out)
         saved = True
         show_alignment(alignment)

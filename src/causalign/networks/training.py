@@ -1,7 +1,7 @@
 """Training of a network on a task until it makes no mistake (A.1)."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from causalign import tasks
-from causalign.callbacks import Callback, ProgressUpdate, silent
+from causalign.callbacks import Callback, LogTracker, ProgressUpdate, chain, silent, tracker_runs
 from causalign.errors import InvalidArgument
 from causalign.files import output_folder, read_tensors, write_tensors
 from causalign.networks.accuracy import accuracy
@@ -88,7 +88,8 @@ def train(
         out: The folder of the network.
         width: The width of the states.
         recipe: The configuration of the training. By default that of the task in `RECIPES`, or `Recipe()`.
-        callback: A function that is called after every step.
+        callback: A function that is called with a `ProgressUpdate` after every step. A `Tracker` also gets the
+            configuration and the accuracy. The logger `causalign` always does.
 
     Returns:
         The frozen network and its card. If `recipe.max_steps` did not suffice, `card.accuracy` is the accuracy that was
@@ -108,8 +109,13 @@ def train(
         return _finished(out, about, task)
     run = _Run(network, task, seed, recipe, file=out / UNFINISHED, about=about | {"recipe": recipe.how})
     run.resume()
-    while run.step < recipe.max_steps and run.streak < recipe.checks:
-        run.advance(callback)
+    everyone = [LogTracker(), callback]
+    with tracker_runs(everyone, about | asdict(recipe)) as conclude:
+        while run.step < recipe.max_steps and run.streak < recipe.checks:
+            run.advance(chain(everyone))
+        conclude(
+            {"accuracy": run.accuracy, "steps": run.step}, "perfect" if run.streak >= recipe.checks else "max_steps"
+        )
     card = Card(
         task=task.name,
         architecture=architecture,
