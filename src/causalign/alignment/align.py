@@ -87,7 +87,7 @@ def align(
             controls = tuple(control_scores(request, found.steps, context)) if wanted else ()
         findings = Findings(found, tuple(ranks), scores, controls, tuple(accuracy))
         summary = summarize(request, findings, splits, timer)
-        conclude(final_figures(summary), summary.stopped)
+        conclude(final_figures(summary), summary.stopped.value)
     if not found.stopped.complete:
         warnings.warn(
             f"the search {found.stopped.message} at step {found.steps}; this is its best until then",
