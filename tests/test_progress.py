@@ -1,7 +1,6 @@
 """Being told: bars, notebooks, plain lines, logging, trackers, and searches that run out of steps."""
 
 import io
-import itertools
 import logging
 import re
 import sqlite3
@@ -115,9 +114,8 @@ def test_the_display_suits_where_the_program_runs(monkeypatch: pytest.MonkeyPatc
 
 def test_plain_lines_are_few_and_say_how_long_it_takes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A search of 100 steps of 10 s each, after which a control is stopped by an exception."""
-    now = itertools.count(0.0, 10.0)
-    monkeypatch.setattr(time, "monotonic", lambda: clock)
-    clock, log = next(now), tmp_path / "log"
+    clock, log = [0.0], tmp_path / "log"
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
 
     def stages() -> Iterator[ProgressUpdate]:
         yield from (ProgressUpdate("search", step, 100, {"loss": 1 / step}) for step in range(1, 11))
@@ -126,7 +124,7 @@ def test_plain_lines_are_few_and_say_how_long_it_takes(monkeypatch: pytest.Monke
 
     with pytest.raises(ZeroDivisionError), log.open("w") as file, plain_lines(file, every=45.0) as show:  # noqa: PT012
         for update in stages():
-            clock = next(now)
+            clock[0] += 10
             show(update)
         raise ZeroDivisionError
     assert log.read_text().splitlines() == [
@@ -311,7 +309,8 @@ def test_wandb_offline(monkeypatch: pytest.MonkeyPatch, tiny_pair: Pair, tmp_pat
     assert '"max_steps":3' in entries(run.config.update)["search"].replace(" ", "")
     history = [entries(record.history.item) for record in records if record.HasField("history")]
     losses = [(int(each["search/step"]), float(each["search/loss"])) for each in history if "search/loss" in each]
-    assert losses == [(step, pytest.approx(loss)) for step, loss in enumerate(notes.losses, start=1)]
+    assert [step for step, _ in losses] == [1, 2, 3]
+    assert [loss for _, loss in losses] == pytest.approx(notes.losses)
     summary: dict[str, str] = {}
     for record in records:
         if record.HasField("summary"):
@@ -345,7 +344,8 @@ def test_mlflow_in_sqlite(monkeypatch: pytest.MonkeyPatch, tiny_pair: Pair, tmp_
     assert [status for _, status in ids] == ["FINISHED", "FAILED"]
     assert (params["search.max_steps"], params["rank"], tags["stopped"]) == ("3", "2", "max_steps")
     losses = [(step, value) for key, step, value in logged if key == "search/loss"]
-    assert losses == [(step, pytest.approx(notes.losses[step - 1])) for step in (1, 2, 3)]
+    assert [step for step, _ in losses] == [1, 2, 3]
+    assert [loss for _, loss in losses] == pytest.approx(notes.losses)
     final = {key: value for key, _, value in logged if key.startswith("final/")}
     assert final["final/worst_IIA"] == pytest.approx(found.worst_iia)
     assert len([key for key in final if key.startswith("final/IIA_untrained_multi-object/gru")]) == 4
@@ -360,8 +360,9 @@ def test_event_files_of_tensorboard(tiny_pair: Pair, tmp_path: Path) -> None:
         found = ca.align(sites_of(tiny_pair), callbacks=[tracker, notes], **SMALL)
     assert sorted(folder.name for folder in tmp_path.iterdir()) == ["run-1", "run-2"]
     events = EventAccumulator(str(tmp_path / "run-2")).Reload()
-    losses = [(event.step, event.value) for event in events.Scalars("search/loss")]
-    assert losses == [(step, pytest.approx(loss)) for step, loss in enumerate(notes.losses[3:], start=1)]
+    losses = events.Scalars("search/loss")
+    assert [event.step for event in losses] == [1, 2, 3]
+    assert [event.value for event in losses] == pytest.approx(notes.losses[3:])
     (final,) = events.Scalars("final/worst_IIA")
     assert final.value == pytest.approx(found.worst_iia)
     (text,) = events.Tensors("configuration/text_summary")
@@ -411,3 +412,19 @@ def test_a_search_that_was_to_take_its_steps_or_stopped_itself_does_not(
         found = ca.align(sites_of(tiny_pair), **SMALL | {"search": search})
     said = [*(str(each.message) for each in heard), *found.caveats]
     assert not any("steps" in sentence for sentence in said), said
+
+
+def test_the_guide_s_examples_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tiny_pair: Pair, tmp_path: Path
+) -> None:
+    guide = Path(__file__).parent.parent / "docs" / "tracking.md"
+    monkeypatch.chdir(tmp_path)
+    align = ca.align
+    monkeypatch.setattr(ca, "align", lambda data, **more: align(data, **SMALL, **more), raising=False)
+    names: dict[str, Any] = {"ca": ca, "data": sites_of(tiny_pair)}
+    for block in re.findall(r"```python\n(.*?)```", guide.read_text(), re.DOTALL):
+        exec(block, names)
+    assert "search: 3 of 3" in (tmp_path / "progress.txt").read_text()
+    capsys.readouterr()
+    align(sites_of(tiny_pair), callbacks=[names["Table"]()], **SMALL)
+    assert capsys.readouterr().out.startswith("max_steps 0.")

@@ -141,7 +141,7 @@ def _callback(progress: bool, callbacks: Sequence[Callback], request: Request) -
     """Yield one callback for the display, the log and the callbacks, and a function that takes the final scores."""
     if callable(callbacks):
         raise InvalidArgument("callbacks is a list of functions, found a function: give it as callbacks=[function]")
-    everyone = [LogTracker(), *callbacks]
+    everyone: list[Callback] = [LogTracker(), *callbacks]
     configuration = {"sites": request.names, **request.config.model_dump(mode="json")}
     shown = progress_display() if progress else nullcontext(silent)
     with tracker_runs(everyone, configuration) as conclude, shown as display:

@@ -32,7 +32,7 @@ class TensorBoardTracker(Tracker):
         from torch.utils.tensorboard import SummaryWriter
 
         runs = (self._folder / f"run-{number}" for number in count(1))
-        self._writer = SummaryWriter(next(run for run in runs if not run.exists()))  # type: ignore[no-untyped-call]
+        self._writer = SummaryWriter(next(run for run in runs if not run.exists()))
         self._writer.add_text("configuration", f"```json\n{json.dumps(dict(configuration), indent=2)}\n```")
 
     def __call__(self, update: ProgressUpdate) -> None:
@@ -43,7 +43,7 @@ class TensorBoardTracker(Tracker):
         """Write the scores, and close the file."""
         self._scalars(final_metrics(figures), 0)
         self._writer.add_text("stopped", stopped)
-        self._writer.close()  # type: ignore[no-untyped-call]
+        self._writer.close()
 
     def _scalars(self, metrics: Mapping[str, float], step: int) -> None:
         for name, value in metrics.items():

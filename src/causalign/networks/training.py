@@ -109,7 +109,7 @@ def train(
         return _finished(out, about, task)
     run = _Run(network, task, seed, recipe, file=out / UNFINISHED, about=about | {"recipe": recipe.how})
     run.resume()
-    everyone = [LogTracker(), callback]
+    everyone: list[Callback] = [LogTracker(), callback]
     with tracker_runs(everyone, about | asdict(recipe)) as conclude:
         while run.step < recipe.max_steps and run.streak < recipe.checks:
             run.advance(chain(everyone))
