@@ -428,3 +428,13 @@ def test_the_guide_s_examples_run(
     capsys.readouterr()
     align(sites_of(tiny_pair), callbacks=[names["Table"]()], **SMALL)
     assert capsys.readouterr().out.startswith("max_steps 0.")
+
+
+def test_a_sweep_is_one_run_of_a_tracker(tiny_pair: Pair, tmp_path: Path) -> None:
+    notes = Notes()
+    few = {name: value for name, value in SMALL.items() if name != "rank"} | {"method": "das"}
+    swept = ca.sweep(sites_of(tiny_pair)[:1], {"rank": [2, 99]}, out=tmp_path, callbacks=[notes], **few)
+    assert notes.configuration["axes"]["rank"] == [2, 99]
+    assert [(update.stage, update.step) for update in notes.updates] == [("points", step) for step in range(3)]
+    assert len(swept.failures) == 1
+    assert notes.end == ({"finished points": 1.0, "failed points": 1.0}, "finished")

@@ -5,7 +5,7 @@ dataset --read--> rows --search--> maps --score on test rows--> alignment
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -17,11 +17,9 @@ from causalign.alignment.controls import control_scores, require_controllable
 from causalign.alignment.fit import Splits, rank_searches
 from causalign.alignment.request import Request
 from causalign.alignment.result import Alignment
-from causalign.alignment.schema import ControlScore
 from causalign.alignment.scoring import alignment_scores
 from causalign.alignment.summary import Findings, final_figures, summarize
-from causalign.callbacks import Callback, LogTracker, chain, progress_display, silent, tracker_runs
-from causalign.callbacks.tracker import Conclude
+from causalign.callbacks import Callback, open_callbacks
 from causalign.config_model import with_fields
 from causalign.counterfactuals.dataset import Counterfactuals
 from causalign.errors import InvalidArgument, OutOfMemory, SearchWarning
@@ -70,8 +68,9 @@ def align(
     if chosen.controls:
         require_controllable(request)
     timer = Timer()
+    configuration = {"sites": request.names, **chosen.model_dump(mode="json")}
     with (
-        _callback(progress, callbacks, request) as (callback, conclude),
+        open_callbacks(progress, callbacks, configuration) as (callback, conclude),
         _within_memory(chosen.search.batch_size),
     ):
         context = request.context(timer, callback)
@@ -101,22 +100,6 @@ def align(
     return Alignment(found.maps, summary, scores.outcomes, request.preprocessing, request.sites)
 
 
-def controls_of(
-    data: Counterfactuals | Sequence[Readable] | Readable,
-    config: AlignmentConfig,
-    steps: int,
-    callback: Callback,
-) -> tuple[ControlScore, ...]:
-    """Score the controls of an alignment with this configuration whose search took so many steps.
-
-    Raises:
-        InvalidArgument: As `align`.
-    """
-    request = Request.checked(data, config)
-    require_controllable(request)
-    return tuple(control_scores(request, steps, request.context(Timer(), callback)))
-
-
 def config_of(config: AlignmentConfig | None, fields: dict[str, Any]) -> AlignmentConfig:
     """Return the configuration with these fields changed.
 
@@ -134,18 +117,6 @@ def _search(request: Request, splits: Splits, context: RunContext) -> tuple[Sear
     """Search at the rank, or ranks, that the configuration asks for."""
     found, ranks = request.rank.find(rank_searches(request, splits, context))
     return found if request.method.searches else replace(found, stopped=StopReason.CLOSED_FORM), ranks
-
-
-@contextmanager
-def _callback(progress: bool, callbacks: Sequence[Callback], request: Request) -> Iterator[tuple[Callback, Conclude]]:
-    """Yield one callback for the display, the log and the callbacks, and a function that takes the final scores."""
-    if callable(callbacks):
-        raise InvalidArgument("callbacks is a list of functions, found a function: give it as callbacks=[function]")
-    everyone: list[Callback] = [LogTracker(), *callbacks]
-    configuration = {"sites": request.names, **request.config.model_dump(mode="json")}
-    shown = progress_display() if progress else nullcontext(silent)
-    with tracker_runs(everyone, configuration) as conclude, shown as display:
-        yield chain([display, *everyone]), conclude
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Callbacks: how far a call is, in a terminal, a notebook, a log or an experiment tracker."""
 
+from causalign.callbacks.callback_session import open_callbacks
 from causalign.callbacks.log import LogTracker
 from causalign.callbacks.mlflow_tracker import MLflowTracker
 from causalign.callbacks.notebook_lines import notebook_lines
@@ -7,7 +8,7 @@ from causalign.callbacks.plain_lines import plain_lines
 from causalign.callbacks.progress_bars import progress_bars
 from causalign.callbacks.progress_display import progress_display
 from causalign.callbacks.tensorboard_tracker import TensorBoardTracker
-from causalign.callbacks.tracker import Tracker, tracker_runs
+from causalign.callbacks.tracker import Tracker
 from causalign.callbacks.tracker_registry import TRACKERS, tracker_of
 from causalign.callbacks.update import Callback, ProgressUpdate, chain, silent
 from causalign.callbacks.wandb_tracker import WandbTracker
@@ -23,10 +24,10 @@ __all__ = [
     "WandbTracker",
     "chain",
     "notebook_lines",
+    "open_callbacks",
     "plain_lines",
     "progress_bars",
     "progress_display",
     "silent",
     "tracker_of",
-    "tracker_runs",
 ]

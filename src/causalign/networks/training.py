@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from causalign import tasks
-from causalign.callbacks import Callback, LogTracker, ProgressUpdate, chain, silent, tracker_runs
+from causalign.callbacks import Callback, ProgressUpdate, open_callbacks, silent
 from causalign.errors import InvalidArgument
 from causalign.files import output_folder, read_tensors, write_tensors
 from causalign.networks.accuracy import accuracy
@@ -109,12 +109,12 @@ def train(
         return _finished(out, about, task)
     run = _Run(network, task, seed, recipe, file=out / UNFINISHED, about=about | {"recipe": recipe.how})
     run.resume()
-    everyone: list[Callback] = [LogTracker(), callback]
-    with tracker_runs(everyone, about | asdict(recipe)) as conclude:
+    with open_callbacks(False, [callback], about | asdict(recipe)) as (everyone, conclude):
         while run.step < recipe.max_steps and run.streak < recipe.checks:
-            run.advance(chain(everyone))
+            run.advance(everyone)
         conclude(
-            {"accuracy": run.accuracy, "steps": run.step}, "perfect" if run.streak >= recipe.checks else "max_steps"
+            {"accuracy": run.accuracy, "steps": float(run.step)},
+            "perfect" if run.streak >= recipe.checks else "max_steps",
         )
     card = Card(
         task=task.name,
