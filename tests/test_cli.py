@@ -169,7 +169,7 @@ def interrupting() -> Iterator[Callback]:
 def test_ctrl_c_in_a_search_keeps_the_best_and_says_where(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("causalign.alignment.align.progress_display", interrupting)
+    monkeypatch.setattr("causalign.callbacks.callback_session.progress_display", interrupting)
     code, _, err = run("align", *PAIR, "--rank", 4, "--out", tmp_path)
     assert code == 130
     assert f"interrupted at step 3: the best alignment so far is in {tmp_path}" in err.replace("\n", "")

@@ -112,10 +112,8 @@ def train(
     with open_callbacks(False, [callback], about | asdict(recipe)) as (everyone, conclude):
         while run.step < recipe.max_steps and run.streak < recipe.checks:
             run.advance(everyone)
-        conclude(
-            {"accuracy": run.accuracy, "steps": float(run.step)},
-            "perfect" if run.streak >= recipe.checks else "max_steps",
-        )
+        stopped = "perfect" if run.streak >= recipe.checks else "max_steps"
+        conclude({"accuracy": run.accuracy, "steps": float(run.step)}, stopped)
     card = Card(
         task=task.name,
         architecture=architecture,
