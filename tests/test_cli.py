@@ -189,7 +189,7 @@ def test_ctrl_c_in_a_training_says_how_to_go_on(run: Run, tmp_path: Path, monkey
 
         yield listen
 
-    monkeypatch.setattr(commands, "progress_display", callback)
+    monkeypatch.setattr("causalign.callbacks.callback_session.progress_display", callback)
     code, _, err = run("train", "multi-object", "gru", "--width", 4, "--out", tmp_path)
     assert code == 130
     assert "repeat the command to resume" in err

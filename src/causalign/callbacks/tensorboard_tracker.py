@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,7 @@ class TensorBoardTracker(Tracker):
         """Open the event file of a new run, and write the configuration."""
         from torch.utils.tensorboard import SummaryWriter
 
-        runs = (self._folder / f"run-{number}" for number in count(1))
-        self._writer = SummaryWriter(next(run for run in runs if not run.exists()))
+        self._writer = SummaryWriter(self._new_folder())
         self._writer.add_text("configuration", f"```json\n{json.dumps(dict(configuration), indent=2)}\n```")
 
     def __call__(self, update: ProgressUpdate) -> None:
@@ -44,6 +44,14 @@ class TensorBoardTracker(Tracker):
         self._scalars(final_metrics(figures), 0)
         self._writer.add_text("stopped", stopped)
         self._writer.close()
+
+    def _new_folder(self) -> Path:
+        """Make the folder of a run. No other process makes the same."""
+        for number in count(1):
+            with suppress(FileExistsError):
+                (folder := self._folder / f"run-{number}").mkdir(parents=True)
+                break
+        return folder
 
     def _scalars(self, metrics: Mapping[str, float], step: int) -> None:
         for name, value in metrics.items():

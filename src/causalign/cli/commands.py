@@ -20,7 +20,7 @@ from causalign.alignment.table_spec import TableSpec
 from causalign.benchmarks import BENCHMARKS
 from causalign.benchmarks.measurement import threads
 from causalign.benchmarks.row import MissingError, Row, save_rows
-from causalign.callbacks import Callback, progress_display, tracker_of
+from causalign.callbacks import Callback, Tracker, progress_display, tracker_of
 from causalign.cli import COMMANDS
 from causalign.cli.options import overrides, with_options
 from causalign.cli.sweep import sweep
@@ -100,8 +100,7 @@ def quickstart(out: Out = Path("runs/quickstart"), seed: Seed = 0) -> None:
 @with_options
 def align(out: Out, spec: Spec = None, track: Track = None, **options: Any) -> None:
     """Align networks: find subspaces that can be interchanged, and score every direction."""
-    trackers = [tracker_of(reference) for reference in track or []]
-    _run(_spec(spec, options), out, trackers)
+    _run(_spec(spec, options), out, _trackers(track))
 
 
 app.command(help=COMMANDS["sweep"])(sweep)
@@ -191,11 +190,13 @@ def train(
     out: Out,
     seed: Seed = 0,
     width: Annotated[int, typer.Option(min=1, help="The width of the embeddings and of the hidden state.")] = 128,
+    track: Track = None,
 ) -> None:
     """Train a network until it makes no mistakes. Repeat the command to resume a stopped training."""
     try:
-        with progress_display() as callback:
-            network, card = networks.train(task, architecture, seed, out, width=width, callback=callback)
+        network, card = networks.train(
+            task, architecture, seed, out, width=width, progress=True, callbacks=_trackers(track)
+        )
     except KeyboardInterrupt:
         errors.print(f"stopped; repeat the command to resume from the checkpoint in {out}", soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
@@ -288,6 +289,11 @@ def _available(language_model: str) -> str:
         errors.print("the language model is left out, because it needs transformers: pip install 'causalign[hf]'")
         return ""
     return language_model
+
+
+def _trackers(references: Sequence[str] | None) -> list[Tracker]:
+    """Return the trackers that the option `--track` names."""
+    return [tracker_of(reference) for reference in references or ()]
 
 
 def _spec(path: Path | None, options: Mapping[str, Any]) -> AlignmentSpec:
