@@ -63,7 +63,7 @@ def test_align_from_options_and_from_a_file_are_the_same(run: Run, tmp_path: Pat
     )
     code, out, _ = run("align", "--spec", spec, "--variable", "count", "--max-steps", 2, "--out", tmp_path / "b")
     assert code == 0
-    assert "The search used up max_steps before validation stopped improving" in out
+    assert "The search ran out of steps at step 2, before validation stopped improving" in out.replace("\n", " ")
     maps = [(tmp_path / folder / "maps.safetensors").read_bytes() for folder in "ab"]
     assert maps[0] == maps[1]
     as_json = tmp_path / "spec.json"
@@ -164,7 +164,7 @@ def test_ctrl_c_in_a_training_says_how_to_go_on(run: Run, tmp_path: Path, monkey
 
         yield listen
 
-    monkeypatch.setattr(commands, "progress_bars", callback)
+    monkeypatch.setattr("causalign.callbacks.callback_session.progress_display", callback)
     code, _, err = run("train", "multi-object", "gru", "--width", 4, "--out", tmp_path)
     assert code == 130
     assert "repeat the command to resume" in err

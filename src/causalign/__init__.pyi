@@ -1,10 +1,12 @@
 """The public names, imported when they are first used. `__init__.py` reads this list, and type checkers do."""
 
-from . import networks, sites, tasks
+from . import callbacks, networks, sites, tasks
 from .alignment.align import align
 from .alignment.config import AlignmentConfig
 from .alignment.recording_controls import recording_controls
 from .alignment.result import Alignment, load_alignment, score
+from .callbacks.tracker import Tracker
+from .callbacks.update import ProgressUpdate
 from .counterfactuals.dataset import Counterfactuals
 from .counterfactuals.direction import Direction
 from .counterfactuals.from_table import TextPosition
@@ -85,6 +87,7 @@ __all__ = [
     "Preprocess",
     "Preprocessing",
     "Procrustes",
+    "ProgressUpdate",
     "Recording",
     "Regression",
     "RowOutputs",
@@ -96,8 +99,10 @@ __all__ = [
     "StopReason",
     "Sweep",
     "TextPosition",
+    "Tracker",
     "__version__",
     "align",
+    "callbacks",
     "cka",
     "compare",
     "estimate",

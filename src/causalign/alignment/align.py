@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from causalign.alignment.alignment_files import MAPS, RESULT
-from causalign.alignment.caveats import score_caveats
+from causalign.alignment.caveats import out_of_steps, score_caveats
 from causalign.alignment.config import AlignmentConfig
 from causalign.alignment.controls import control_scores, require_controllable
 from causalign.alignment.fit import Splits, rank_searches
@@ -22,14 +22,13 @@ from causalign.alignment.request import Request
 from causalign.alignment.result import Alignment
 from causalign.alignment.row_outcomes import ROWS
 from causalign.alignment.scoring import alignment_scores
-from causalign.alignment.summary import Findings, summarize
-from causalign.callbacks import Callback, chain
+from causalign.alignment.summary import Findings, final_figures, summarize
+from causalign.callbacks import Callback, open_callbacks
 from causalign.config_model import with_fields
 from causalign.counterfactuals.dataset import Counterfactuals
 from causalign.errors import InvalidArgument, OutOfMemory, SearchWarning
 from causalign.files import output_folder
 from causalign.journal import Journal
-from causalign.progress import progress_bars
 from causalign.run_context import RunContext
 from causalign.search.rank_selection import RankTrial
 from causalign.search.search import SearchResult
@@ -57,15 +56,17 @@ def align(
         out: The folder to save the alignment in. While it is searched, a checkpoint is written there every half minute,
             and after the step in hand when Ctrl-C or SIGTERM comes. The same call goes on from the checkpoint.
         overwrite: Whether an alignment in `out`, or the checkpoint of another one, is replaced.
-        progress: Whether to draw progress bars.
-        callbacks: Functions that are told of every step: each is called with a `ProgressUpdate`.
+        progress: Whether to show progress: as lines of HTML in a notebook, as bars in a terminal, and elsewhere as a
+            line on the standard error now and then.
+        callbacks: Functions that are called with a `ProgressUpdate` at every step. A `Tracker` among them also gets the
+            configuration and the scores. The logger `causalign` always does.
         **fields: The fields of `AlignmentConfig`.
 
     Returns:
         The alignment. Its IIA is that of the test rows.
 
     Warns:
-        SearchWarning: The search diverged; a network fails the task; or a score does not exceed the
+        SearchWarning: The search diverged or ran out of steps; a network fails the task; or a score does not exceed the
             baseline. `Alignment.caveats` has the sentences.
 
     Raises:
@@ -82,18 +83,26 @@ def align(
     if chosen.controls:
         require_controllable(request)
     journal = Journal() if folder is None else open_journal(request, folder, overwrite)
-    with open_callbacks(progress, callbacks) as callback, _within_memory(chosen.search.batch_size), resumption(journal):
+    configuration = {"sites": request.names, **chosen.model_dump(mode="json")}
+    with (
+        open_callbacks(progress, callbacks, configuration) as (callback, conclude),
+        _within_memory(chosen.search.batch_size),
+        resumption(journal),
+    ):
         alignment = _aligned(request, replace(request.context(Timer(), callback), journal=journal))
+        record = alignment.record
+        conclude(final_figures(record), record.stopped.value)
     if folder is not None:
         alignment.save(folder, overwrite=True)
         journal.remove()
-    record = alignment.record
     if not record.stopped.complete:
         warnings.warn(
             f"the search {record.stopped.message} at step {record.steps}; this is its best until then",
             SearchWarning,
             stacklevel=2,
         )
+    if unfinished := out_of_steps(record):
+        warnings.warn(unfinished, SearchWarning, stacklevel=2)
     if doubts := score_caveats(record):
         warnings.warn(" ".join(doubts), SearchWarning, stacklevel=2)
     return alignment
@@ -141,18 +150,6 @@ def _search(request: Request, splits: Splits, context: RunContext) -> tuple[Sear
     """Search at the rank, or ranks, that the configuration asks for."""
     found, ranks = request.rank.find(rank_searches(request, splits, context))
     return found if request.method.searches else replace(found, stopped=StopReason.CLOSED_FORM), ranks
-
-
-@contextmanager
-def open_callbacks(progress: bool, callbacks: Sequence[Callback]) -> Iterator[Callback]:
-    """One callback that tells all of them, and draws progress bars if asked to."""
-    if callable(callbacks):
-        raise InvalidArgument("callbacks is a list of functions, found a function: give it as callbacks=[function]")
-    if progress:
-        with progress_bars() as bars:
-            yield chain([bars, *callbacks])
-    else:
-        yield chain(callbacks)
 
 
 @contextmanager

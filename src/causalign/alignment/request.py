@@ -141,6 +141,7 @@ class Request:
         """
         latents = [direction for direction, objective in self.objectives.items() if objective.uses_latents]
         splits = {}
+        context.report("counterfactuals", 0, len(SPLITS))
         for done, split in enumerate(SPLITS, start=1):
             tested = split == "test"
             directions = [*self.scored, *self.only_read] if tested else [*self.objectives]

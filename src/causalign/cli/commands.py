@@ -21,7 +21,7 @@ from causalign.alignment.table_spec import TableSpec
 from causalign.benchmarks import BENCHMARKS
 from causalign.benchmarks.measurement import threads
 from causalign.benchmarks.row import MissingError, Row, save_rows
-from causalign.callbacks import Callback, ProgressUpdate
+from causalign.callbacks import Callback, ProgressUpdate, Tracker, progress_display, tracker_of
 from causalign.cli import COMMANDS
 from causalign.cli.options import overrides, with_options
 from causalign.cli.sweep import sweep
@@ -41,7 +41,6 @@ from causalign.errors import FileFormatError, InvalidArgument, SearchWarning, lo
 from causalign.files import output_folder, write_text
 from causalign.journal import place
 from causalign.planning.shallow_models import estimate_of_spec
-from causalign.progress import progress_bars
 from causalign.report.page import FIGURES, PAGE, SIMILARITY, save_similarity, write_report
 from causalign.reproduction.reproduce import STUDIES, TABLE
 from causalign.reproduction.reproduce import reproduce as run_studies
@@ -68,6 +67,13 @@ Sites = Annotated[
         "-s",
         help="A site: zoo:TASK/ARCHITECTURE[/SEED][@SITE], hf:PATH[@SITE], FOLDER[@SITE] of a trained network, or "
         "the .toml file of a recording. Repeat the option for each site.",
+    ),
+]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="An experiment tracker to log to: wandb[:PROJECT], mlflow[:URI] or tensorboard[:FOLDER]. Repeat the "
+        "option for several."
     ),
 ]
 
@@ -100,12 +106,12 @@ def quickstart(out: Out = Path("runs/quickstart"), seed: Seed = 0, *, overwrite:
 
 @app.command(help=COMMANDS["align"])
 @with_options
-def align(out: Out, spec: Spec = None, *, overwrite: Overwrite = False, **options: Any) -> None:
+def align(out: Out, spec: Spec = None, *, track: Track = None, overwrite: Overwrite = False, **options: Any) -> None:
     """Align networks: find subspaces that can be interchanged, and score every direction.
 
     A search that was stopped, however that was, goes on where it was when the command is repeated.
     """
-    _run(_spec(spec, options), out, overwrite)
+    _run(_spec(spec, options), out, overwrite, _trackers(track))
 
 
 app.command(help=COMMANDS["sweep"])(sweep)
@@ -195,11 +201,13 @@ def train(
     out: Out,
     seed: Seed = 0,
     width: Annotated[int, typer.Option(min=1, help="The width of the embeddings and of the hidden state.")] = 128,
+    track: Track = None,
 ) -> None:
     """Train a network until it makes no mistakes. Repeat the command to resume a stopped training."""
     try:
-        with progress_bars() as callback:
-            network, card = networks.train(task, architecture, seed, out, width=width, callback=callback)
+        network, card = networks.train(
+            task, architecture, seed, out, width=width, progress=True, callbacks=_trackers(track)
+        )
     except KeyboardInterrupt:
         errors.print(f"stopped; repeat the command to resume from the checkpoint in {out}", soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
@@ -241,7 +249,7 @@ def reproduce(
         controls=controls, budget=lookup("budget", budget, BUDGETS), language_model=_available(language_model)
     )
     try:
-        with progress_bars() as callback:
+        with progress_display() as callback:
             found = run_studies(names, out, protocol, workers, callback)
     except KeyboardInterrupt:
         errors.print(f"stopped; repeat the command to go on after the comparisons in {out}", soft_wrap=True)
@@ -294,6 +302,11 @@ def _available(language_model: str) -> str:
     return language_model
 
 
+def _trackers(references: Sequence[str] | None) -> list[Tracker]:
+    """Return the trackers that the option `--track` names."""
+    return [tracker_of(reference) for reference in references or ()]
+
+
 def _spec(path: Path | None, options: Mapping[str, Any]) -> AlignmentSpec:
     """Return the spec of a file, with the fields that options replace."""
     present = {name: value for name, value in options.items() if value is not None}
@@ -303,7 +316,7 @@ def _spec(path: Path | None, options: Mapping[str, Any]) -> AlignmentSpec:
     return AlignmentSpec.read(fields, "the command line" if path is None else str(path))
 
 
-def _run(spec: AlignmentSpec, out: Path, overwrite: bool) -> None:
+def _run(spec: AlignmentSpec, out: Path, overwrite: bool, trackers: Sequence[Callback] = ()) -> None:
     """Align, save, compare and report: the steps of every command that aligns."""
     output_folder(out, RESULT, MAPS, ROWS, SIMILARITY, PAGE, *FIGURES)
     saved = False
@@ -311,9 +324,10 @@ def _run(spec: AlignmentSpec, out: Path, overwrite: bool) -> None:
         with termination():
             sites = spec.open_sites()
             data = spec.dataset(sites)
+            callbacks = [_resumption(out), *trackers]
             with warnings.catch_warnings(action="ignore", category=SearchWarning):
                 alignment = run_alignment(
-                    data, spec.config, out=out, overwrite=overwrite, progress=True, callbacks=[_resumption(out)]
+                    data, spec.config, out=out, overwrite=overwrite, progress=True, callbacks=callbacks
                 )
             saved = True
             show_alignment(alignment)

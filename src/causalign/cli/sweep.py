@@ -11,9 +11,8 @@ from rich.table import Table
 from causalign.alignment.spec import override, read_spec
 from causalign.cli.options import overrides, value_of, with_options
 from causalign.cli.tables import console, errors
-from causalign.cli.termination import INTERRUPTED
+from causalign.cli.termination import exit_code, termination
 from causalign.errors import InvalidArgument
-from causalign.progress import progress_bars
 from causalign.sweep.folder import TABLE, Shard
 from causalign.sweep.heatmap import axis_labels, axis_title
 from causalign.sweep.result import Sweep
@@ -65,12 +64,12 @@ def sweep(
     present = {name: value for name, value in options.items() if value is not None}
     fields = override(base, overrides(present))
     try:
-        with progress_bars() as callback:
-            found = run_sweep(fields, axes, out=out, workers=workers, shard=shard, callbacks=[callback])
-        _conclude(found, shard)
-    except KeyboardInterrupt:
+        with termination():
+            found = run_sweep(fields, axes, out=out, workers=workers, shard=shard, progress=True)
+            _conclude(found, shard)
+    except KeyboardInterrupt as error:
         errors.print(f"stopped; repeat the command to go on after the points in {out}", soft_wrap=True)
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(exit_code(error)) from None
 
 
 def _axis(text: str) -> tuple[str, list[Any]]:

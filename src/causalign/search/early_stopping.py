@@ -35,10 +35,9 @@ class Evaluation:
 
     @property
     def figures(self) -> dict[str, float]:
-        """The score to show beside a progress bar."""
-        if self.worst_iia is not None:
-            return {"worst IIA": self.worst_iia}
-        return {} if self.validation_loss is None else {"validation": self.validation_loss}
+        """The scores to show beside a progress bar, the one that decides first."""
+        named = {"validation": self.validation_loss, "worst IIA": self.worst_iia, "mean IIA": self.mean_iia}
+        return {name: value for name, value in named.items() if value is not None}
 
     def better_than(self, other: "Evaluation") -> bool:
         """Whether the worst direction is better (on a tie, the mean), or the validation loss lower where it decides."""

@@ -28,7 +28,7 @@ class StopReason(StrEnum):
 _MESSAGES = {
     StopReason.EARLY_STOPPING: "stopped because validation no longer improved",
     StopReason.TARGET_IIA: "stopped because the worst direction reached target_iia on validation",
-    StopReason.MAX_STEPS: "used up max_steps before validation stopped improving; more steps may do better",
+    StopReason.MAX_STEPS: "took all max_steps",
     StopReason.DIVERGED: "diverged: the loss is no longer finite; try a lower learning_rate",
     StopReason.CLOSED_FORM: "took no steps: the maps are a closed form",
     StopReason.ANNEALED: "came to the end of its temperatures, where the mask decides what is swapped",
