@@ -9,6 +9,9 @@ import torch
 
 from causalign.callbacks import Callback, ProgressUpdate, silent
 from causalign.random_streams import numpy_stream, torch_stream
+from causalign.readings.reading import Packed, read_request
+from causalign.readings.request import ReadingRequest
+from causalign.sites.base import Site
 from causalign.storage import Store
 from causalign.timer import Timer
 
@@ -28,6 +31,14 @@ class RunContext:
     store: Store = field(default_factory=Store)
     callback: Callback = silent
     timer: Timer = field(default_factory=Timer)
+
+    def read(self, site: Site, request: ReadingRequest) -> Packed:
+        """Return the states and the prefix that a site reads.
+
+        Raises:
+            InvalidArgument: States are NaN or infinite.
+        """
+        return read_request(site, request, self.store)
 
     def numpy(self, *name: str | int) -> np.random.Generator:
         """Return the numpy generator of a named stream."""
