@@ -11,6 +11,7 @@ from causalign.callbacks import Callback, ProgressUpdate, silent
 from causalign.random_streams import numpy_stream, torch_stream
 from causalign.readings.reading import Packed, read_request
 from causalign.readings.request import ReadingRequest
+from causalign.readings.shared_readings import SharedReadings
 from causalign.sites.base import Site
 from causalign.storage import Store
 from causalign.timer import Timer
@@ -25,12 +26,14 @@ class RunContext:
         store: The store of tables.
         callback: The callback that receives progress updates.
         timer: The timer of the stages.
+        readings: The cache of activations that alignments share. By default, every call reads for itself.
     """
 
     seed: int = 0
     store: Store = field(default_factory=Store)
     callback: Callback = silent
     timer: Timer = field(default_factory=Timer)
+    readings: SharedReadings | None = None
 
     def read(self, site: Site, request: ReadingRequest) -> Packed:
         """Return the states and the prefix that a site reads.
@@ -38,6 +41,8 @@ class RunContext:
         Raises:
             InvalidArgument: States are NaN or infinite.
         """
+        if self.readings is not None:
+            return self.readings.read(site, request, self.store)
         return read_request(site, request, self.store)
 
     def numpy(self, *name: str | int) -> np.random.Generator:

@@ -25,6 +25,7 @@ from causalign.config_model import with_fields
 from causalign.counterfactuals.dataset import Counterfactuals
 from causalign.errors import InvalidArgument, OutOfMemory, SearchWarning
 from causalign.progress import progress_bars
+from causalign.readings.shared_readings import SharedReadings
 from causalign.run_context import RunContext
 from causalign.search.rank_selection import RankTrial
 from causalign.search.search import SearchResult
@@ -40,6 +41,7 @@ def align(
     *,
     progress: bool = False,
     callbacks: Sequence[Callback] = (),
+    readings: SharedReadings | None = None,
     **fields: Any,
 ) -> Alignment:
     """Find the maps under which the networks' states can be interchanged, and score them on held-out rows.
@@ -49,6 +51,8 @@ def align(
         config: The configuration. By default one of the fields below, which change it where both are given.
         progress: Whether to draw progress bars.
         callbacks: Functions that are told of every step: each is called with a `ProgressUpdate`.
+        readings: A cache of activations on disk, which several alignments of the same networks and inputs share. By
+            default every dataset reads its inputs for itself.
         **fields: The fields of `AlignmentConfig`.
 
     Returns:
@@ -61,7 +65,8 @@ def align(
     Raises:
         InvalidArgument: An argument is unknown or wrong; sites, variables, method and rank do not fit each other; or a
             site fails its checks. All of it is checked before the search.
-        OutOfMemory: A batch does not fit into memory.
+        OutOfMemory: A batch does not fit into memory, or readings do not fit on the disk.
+        FileFormatError: The folder of `readings` cannot be written.
     """
     chosen = config_of(config, fields)
     request = Request.checked(data, chosen)
@@ -69,7 +74,7 @@ def align(
         require_controllable(request)
     timer = Timer()
     with _callback(progress, callbacks) as callback, _within_memory(chosen.search.batch_size):
-        context = request.context(timer, callback)
+        context = request.context(timer, callback, readings)
         splits = request.rows(context)
         with timer("search"):
             found, ranks = _search(request, splits, context)
@@ -149,6 +154,8 @@ def _within_memory(batch_size: int) -> Iterator[None]:
     """
     try:
         yield
+    except OutOfMemory:  # which says itself what would fit
+        raise
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise

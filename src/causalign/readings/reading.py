@@ -82,7 +82,7 @@ def fill_tables(site: Readable, request: ReadingRequest, read: Read, store: Stor
     for chunk, time in request.chunks(request.step(site)):
         filling.add(chunk, read(chunk, time))
         forget_mapped_pages()
-    return filling.states[0], request_prefix(request, filling.prefixes[0], site.device)
+    return filling.states[0], request_prefix(request, filling.prefix(0), site.device)
 
 
 def request_prefix(request: ReadingRequest, tables: dict[str, Tensor], device: torch.device) -> Prefix:
@@ -103,11 +103,10 @@ class Filling:
     """
 
     def __init__(self, sites: Sequence[Readable], request: ReadingRequest, tables: Tables) -> None:
-        self._sites, self._request, self._tables = sites, request, tables
+        self.sites, self._request, self._tables = sites, request, tables
         self.states = [tables.states(site, request.states) for site in sites]
         """The table of the states of each site."""
-        self.prefixes: list[dict[str, Tensor]] = [{} for _ in sites]
-        """The tables of the prefix of each site, by name. Shared ones are those of the first site that has them."""
+        self._prefixes: dict[tuple[int | None, str], Tensor | None] = {}
         self.names: list[dict[str, None]] = [{} for _ in sites]
         """The names of the tables of the prefix of each site, shared ones included."""
         self.refused: dict[int, str] = {}
@@ -121,23 +120,36 @@ class Filling:
         """
         shared = set[str]()
         for index, (found, before) in enumerate(readings):
-            if index in self.refused:
-                continue
-            try:
-                finite(found, self._sites[index])
-            except InvalidArgument as error:
-                if index == 0:
-                    raise
-                self.refused[index] = str(error)
+            if index in self.refused or not self._is_finite(index, found):
                 continue
             self._add_states(index, chunk, found)
+            self.names[index].update(dict.fromkeys(before.tables))
             for name, part in before.tables.items():
-                self.names[index][name] = None
-                if getattr(self._sites[index], "shares_prefix", False):
-                    if name in shared:
-                        continue
-                    shared.add(name)
-                self._add_prefix(index, chunk, (name, part))
+                if name not in shared:
+                    self._add_prefix(index, chunk, (name, part))
+            if self._shares(index):
+                shared |= set(before.tables)
+
+    def prefix(self, index: int) -> dict[str, Tensor]:
+        """Return the tables of the prefix of a site that were filled, by name."""
+        tables = {name: self._prefixes[self._whose(index), name] for name in self.names[index]}
+        return {name: table for name, table in tables.items() if table is not None}
+
+    def _is_finite(self, index: int, found: Float[Tensor, "chunk time width"]) -> bool:
+        try:
+            finite(found, self.sites[index])
+        except InvalidArgument as error:
+            if index == 0:
+                raise
+            self.refused[index] = str(error)
+        return index not in self.refused
+
+    def _shares(self, index: int) -> bool:
+        site = self.sites[index]
+        return isinstance(site, Site) and site.shares_prefix
+
+    def _whose(self, index: int) -> int | None:
+        return None if self._shares(index) else index
 
     def _add_states(
         self, index: int, chunk: Int[np.ndarray, " chunk"], found: Float[Tensor, "chunk time width"]
@@ -147,13 +159,12 @@ class Filling:
         table[self._request.state_entries(chunk).to(table.device)] = chosen.to(table.device)
 
     def _add_prefix(self, index: int, chunk: Int[np.ndarray, " chunk"], entry: tuple[str, Tensor]) -> None:
-        (name, part), request, tables = entry, self._request, self.prefixes[index]
-        if name not in tables:
-            made = self._tables.prefix(self._sites[index], name, int(request.lengths.sum()), part)
-            if made is None:
-                return
-            tables[name] = made
+        (name, part), request, key = entry, self._request, (self._whose(index), entry[0])
+        if key not in self._prefixes:
+            self._prefixes[key] = self._tables.prefix(self.sites[index], name, int(request.lengths.sum()), part)
+        table = self._prefixes[key]
+        if table is None:
+            return
         lengths = request.lengths[chunk]
         here = torch.from_numpy((np.arange(int(lengths.max())) < lengths[:, None]).flatten())
-        entries = request.prefix_entries(chunk).to(tables[name].device)
-        tables[name][entries] = part[here.to(part.device)].to(tables[name].device)
+        table[request.prefix_entries(chunk).to(table.device)] = part[here.to(part.device)].to(table.device)
