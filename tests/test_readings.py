@@ -31,7 +31,7 @@ NAMES = ["embedding", *(f"layer.{n}" for n in range(1, DEPTH + 1))]
 QUICK = ca.SearchConfig(max_steps=2, eval_every=1, batch_size=8)
 
 
-def llama(seed: int = 0, depth: int = DEPTH, **changes: Any) -> nn.Module:
+def llama(seed: int = 0, depth: int = DEPTH, **changes: Any) -> Any:
     sizes = {"vocab_size": 60, "hidden_size": 32, "num_hidden_layers": depth, "num_attention_heads": 4}
     config = transformers.LlamaConfig(
         **{**sizes, "intermediate_size": 48, "num_key_value_heads": 2, "pad_token_id": 0, **changes}
@@ -113,13 +113,13 @@ def reads_of_rows(seen: Counter[tuple[int, ...]]) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def thirteen() -> tuple[nn.Module, list[Site]]:
+def thirteen() -> tuple[Any, list[Site]]:
     model = llama()
     return model, [ca.Site(model, at) for at in NAMES]
 
 
 def test_thirteen_sites_read_each_input_once(
-    thirteen: tuple[nn.Module, list[Site]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    thirteen: tuple[Any, list[Site]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, sites = thirteen
     readings = SharedReadings(tmp_path / "cache", sites)
@@ -149,7 +149,7 @@ def assert_same(a: ca.Alignment, b: ca.Alignment) -> None:
 
 
 def test_another_process_s_cache_is_read_and_a_site_that_was_not_declared_is_read_by_itself(
-    thirteen: tuple[nn.Module, list[Site]], tmp_path: Path
+    thirteen: tuple[Any, list[Site]], tmp_path: Path
 ) -> None:
     sites = thirteen[1]
     states_of(sites[3], SharedReadings(tmp_path, sites[3:5]))
@@ -164,9 +164,7 @@ def test_another_process_s_cache_is_read_and_a_site_that_was_not_declared_is_rea
 
 
 @pytest.mark.parametrize("stepwise", [False, True])
-def test_sites_read_together_have_the_values_of_each_alone(
-    thirteen: tuple[nn.Module, list[Site]], stepwise: bool
-) -> None:
+def test_sites_read_together_have_the_values_of_each_alone(thirteen: tuple[Any, list[Site]], stepwise: bool) -> None:
     model, streams = thirteen
     parts = [ca.Site(model, at) for at in ("layer.2.mlp", "model.layers.3.self_attn.o_proj:input[0:8]", "lm_head")]
     zoo = ca.zoo.load("multi-object/transformer", seed=0)
@@ -185,7 +183,7 @@ def test_sites_read_together_have_the_values_of_each_alone(
         torch.testing.assert_close(streams[index].read(tokens), hidden[index], atol=1e-5, rtol=1e-5)
 
 
-def test_the_keys_and_values_are_those_of_the_plain_module(thirteen: tuple[nn.Module, list[Site]]) -> None:
+def test_the_keys_and_values_are_those_of_the_plain_module(thirteen: tuple[Any, list[Site]]) -> None:
     model, sites = thirteen
     tokens = torch.randint(1, 60, (5, 7), generator=torch.Generator().manual_seed(1))
     ((_, prefix),) = read_together(sites[6:7], tokens)
@@ -242,7 +240,7 @@ def test_places_of_a_module_of_tensors_are_read_in_one_pass(tmp_path: Path) -> N
     seen, readings = Counter[int](), SharedReadings(tmp_path, sites)
 
     def data_of(site: Site) -> ca.Counterfactuals:
-        ends = {"source_inputs": inputs[:, 0], "target_inputs": inputs[:, 1], "source_positions": 0}
+        ends: dict[str, Any] = {"source_inputs": inputs[:, 0], "target_inputs": inputs[:, 1], "source_positions": 0}
         return ca.Counterfactuals.from_arrays(site, **ends, labels=labels[:, None].tolist(), target_positions=0)
 
     def align_at(site: Site, into: SharedReadings | None) -> ca.Alignment:
@@ -258,7 +256,7 @@ def test_places_of_a_module_of_tensors_are_read_in_one_pass(tmp_path: Path) -> N
 
 
 def test_a_broken_file_is_read_anew_with_one_line(
-    thirteen: tuple[nn.Module, list[Site]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    thirteen: tuple[Any, list[Site]], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     site = thirteen[1][2]
     plain = align([site], SharedReadings(tmp_path))
@@ -276,7 +274,7 @@ def test_a_broken_file_is_read_anew_with_one_line(
 
 
 def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(
-    thirteen: tuple[nn.Module, list[Site]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    thirteen: tuple[Any, list[Site]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = [0]
 
@@ -327,7 +325,7 @@ def test_changed_weights_are_read_anew(tmp_path: Path) -> None:
     assert not torch.equal(before, states_of(ca.Site(model, "layer.1"), readings))
 
 
-def test_tables_are_mapped_and_not_copied(thirteen: tuple[nn.Module, list[Site]], tmp_path: Path) -> None:
+def test_tables_are_mapped_and_not_copied(thirteen: tuple[Any, list[Site]], tmp_path: Path) -> None:
     path = tmp_path / "table.safetensors"
     made = table_file.TableFile(path, [1000, 64], torch.float32)
     made.table[:] = torch.arange(64_000).view(1000, 64)

@@ -51,6 +51,8 @@ from .similarity.rsa import rsa
 from .sites.base import Site
 from .sites.modules.inventory import sites_of
 from .sites.recordings.recording import Recording
+from .sweep.result import Sweep, load_sweep
+from .sweep.sweep import sweep
 from .version import __version__
 
 __all__ = [
@@ -94,6 +96,7 @@ __all__ = [
     "SmallestRank",
     "Stitch",
     "StopReason",
+    "Sweep",
     "TextPosition",
     "__version__",
     "align",
@@ -103,6 +106,7 @@ __all__ = [
     "interchange",
     "load_alignment",
     "load_network",
+    "load_sweep",
     "networks",
     "procrustes",
     "recording_controls",
@@ -112,6 +116,7 @@ __all__ = [
     "score",
     "sites",
     "sites_of",
+    "sweep",
     "tasks",
     "train",
     "zoo",

@@ -17,7 +17,6 @@ from causalign.alignment.controls import control_scores, require_controllable
 from causalign.alignment.fit import Splits, rank_searches
 from causalign.alignment.request import Request
 from causalign.alignment.result import Alignment
-from causalign.alignment.schema import ControlScore
 from causalign.alignment.scoring import alignment_scores
 from causalign.alignment.summary import Findings, summarize
 from causalign.callbacks import Callback, chain
@@ -73,7 +72,7 @@ def align(
     if chosen.controls:
         require_controllable(request)
     timer = Timer()
-    with _callback(progress, callbacks) as callback, _within_memory(chosen.search.batch_size):
+    with open_callbacks(progress, callbacks) as callback, _within_memory(chosen.search.batch_size):
         context = request.context(timer, callback, readings)
         splits = request.rows(context)
         with timer("search"):
@@ -98,22 +97,6 @@ def align(
     return Alignment(found.maps, summary, scores.outcomes, request.preprocessing, request.sites)
 
 
-def controls_of(
-    data: Counterfactuals | Sequence[Readable] | Readable,
-    config: AlignmentConfig,
-    steps: int,
-    callback: Callback,
-) -> tuple[ControlScore, ...]:
-    """Score the controls of an alignment with this configuration whose search took so many steps.
-
-    Raises:
-        InvalidArgument: As `align`.
-    """
-    request = Request.checked(data, config)
-    require_controllable(request)
-    return tuple(control_scores(request, steps, request.context(Timer(), callback)))
-
-
 def config_of(config: AlignmentConfig | None, fields: dict[str, Any]) -> AlignmentConfig:
     """Return the configuration with these fields changed.
 
@@ -134,7 +117,7 @@ def _search(request: Request, splits: Splits, context: RunContext) -> tuple[Sear
 
 
 @contextmanager
-def _callback(progress: bool, callbacks: Sequence[Callback]) -> Iterator[Callback]:
+def open_callbacks(progress: bool, callbacks: Sequence[Callback]) -> Iterator[Callback]:
     """One callback that tells all of them, and draws progress bars if asked to."""
     if callable(callbacks):
         raise InvalidArgument("callbacks is a list of functions, found a function: give it as callbacks=[function]")

@@ -14,6 +14,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS = {
     "quickstart": "Compare two shipped GRUs that learned to count: MAS, RSA and CKA, in the terminal and in a report.",
     "align": "Align networks: find subspaces that can be interchanged, and score every direction.",
+    "sweep": "Align over a grid of sites, ranks, seeds and methods, and go on after it was stopped.",
     "estimate": "Estimate the operations, memory, disk space and seconds of an alignment before it is run.",
     "score": "Score a saved alignment on other data, or on networks in the place of recordings.",
     "compare": "Compare two sites by RSA, CKA and Procrustes distance.",

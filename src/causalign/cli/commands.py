@@ -22,6 +22,7 @@ from causalign.benchmarks.measurement import threads
 from causalign.benchmarks.row import MissingError, Row, save_rows
 from causalign.cli import COMMANDS
 from causalign.cli.options import overrides, with_options
+from causalign.cli.sweep import sweep
 from causalign.cli.tables import (
     console,
     errors,
@@ -38,7 +39,7 @@ from causalign.files import output_folder, write_text
 from causalign.planning.shallow_models import estimate_of_spec
 from causalign.progress import progress_bars
 from causalign.report.page import FIGURES, PAGE, SIMILARITY, save_similarity, write_report
-from causalign.reproduction.reproduce import COMPARISONS, STUDIES, TABLE
+from causalign.reproduction.reproduce import STUDIES, TABLE
 from causalign.reproduction.reproduce import reproduce as run_studies
 from causalign.reproduction.study import BUDGETS, Protocol
 from causalign.scoring.comparison import compare as compare_sites
@@ -93,6 +94,9 @@ def quickstart(out: Out = Path("runs/quickstart"), seed: Seed = 0) -> None:
 def align(out: Out, spec: Spec = None, **options: Any) -> None:
     """Align networks: find subspaces that can be interchanged, and score every direction."""
     _run(_spec(spec, options), out)
+
+
+app.command(help=COMMANDS["sweep"])(sweep)
 
 
 @app.command(help=COMMANDS["estimate"])
@@ -228,9 +232,7 @@ def reproduce(
         with progress_bars() as callback:
             found = run_studies(names, out, protocol, workers, callback)
     except KeyboardInterrupt:
-        errors.print(
-            f"stopped; repeat the command to continue after the comparisons in {out / COMPARISONS}", soft_wrap=True
-        )
+        errors.print(f"stopped; repeat the command to go on after the comparisons in {out}", soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
     show_verdicts(found.verdicts)
     console.print(f"\nThe table is in {out / TABLE}.\nOpen {found.page} in a browser.", soft_wrap=True)
