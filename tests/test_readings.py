@@ -17,11 +17,15 @@ from torch import Tensor, nn
 
 import causalign as ca
 from causalign.engine.activation_cache import read_activations
+from causalign.networks.huggingface import HuggingFace
 from causalign.readings import table_file
 from causalign.readings.request import ReadingRequest
 from causalign.readings.shared_readings import SharedReadings
 from causalign.run_context import RunContext
-from causalign.sites.base import Site, read_together
+from causalign.sites.base import Site, read_together, reader_of
+from causalign.sites.recurrent.sites import HiddenState
+from causalign.sites.transformers.huggingface import HuggingFaceResidual
+from causalign.sites.transformers.residual_stream import ResidualStream
 from causalign.storage import Store
 
 transformers = pytest.importorskip("transformers")
@@ -255,6 +259,54 @@ def test_places_of_a_module_of_tensors_are_read_in_one_pass(tmp_path: Path) -> N
         assert_same(one, other)
 
 
+class Positions(nn.Module):
+    """Layers over vectors at four positions, and a readout of their sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Sequential(nn.Linear(6, 6), nn.Tanh()) for _ in range(3))
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(x.sum(1))
+
+
+def test_the_states_at_all_positions_are_shared_where_a_swap_needs_them(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    model, inputs = Positions().eval(), torch.randn(40, 2, 4, 6)
+    sites = [ca.Site(model, f"layers.{n}", inputs=inputs[:4, 0]) for n in range(3)]
+    assert [site.keeps_states for site in sites] == [True] * 3
+    readings = SharedReadings(tmp_path, sites)
+
+    def align_at(site: Site, into: SharedReadings | None) -> ca.Alignment:
+        ends: dict[str, Any] = {"source_inputs": inputs[:, 0], "target_inputs": inputs[:, 1]}
+        labels = [[0], [1], [2], [0]] * 10
+        data = ca.Counterfactuals.from_arrays(site, **ends, labels=labels, source_positions=1, target_positions=2)
+        return ca.align(data, method="das", rank=2, start="random", search=QUICK, readings=into)
+
+    for site in sites[::2]:
+        assert_same(align_at(site, readings), align_at(site, None))
+    assert readings.inputs_read == {"Positions": 2 * 40}
+
+
+class Shifted(HuggingFaceResidual):
+    """A user's residual stream, which reads its states in its own way."""
+
+    def read(self, tokens: Tensor) -> Tensor:
+        return super().read(tokens) + 1
+
+
+def test_a_class_that_overrides_read_is_read_by_it() -> None:
+    network = HuggingFace(llama(7, depth=2))
+    plain, shifted = (kind(network, network.task, at="layer.1", layer=1) for kind in (HuggingFaceResidual, Shifted))
+    tokens = torch.randint(1, 60, (3, 5))
+    assert reader_of(HuggingFaceResidual) is ResidualStream
+    ((one, _),), ((other, _),) = (read_together([site], tokens) for site in (plain, shifted))
+    assert torch.equal(one + 1, other)
+
+
 def test_a_broken_file_is_read_anew_with_one_line(
     thirteen: tuple[Any, list[Site]], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -373,7 +425,7 @@ def test_two_processes_at_once_read_once(tmp_path: Path) -> None:
         assert float(total) == pytest.approx(float(plain.states.double().sum()))
 
 
-class Doubled(type(ca.zoo.load("multi-object/gru", seed=0).site("hidden"))):  # type: ignore[misc]
+class Doubled(HiddenState):
     """A user's site, of which nothing is known but its code."""
 
     def read(self, tokens: Tensor) -> Tensor:
