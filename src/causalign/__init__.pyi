@@ -38,6 +38,7 @@ from .networks.checkpoint import load_network
 from .networks.regression import Regression
 from .networks.training import train
 from .planning.estimate import Estimate, estimate
+from .readings.shared_readings import SharedReadings
 from .recordings.preprocessing import Preprocess, Preprocessing
 from .scoring.comparison import compare
 from .scoring.metrics import RowOutputs
@@ -93,6 +94,7 @@ __all__ = [
     "RowOutputs",
     "SearchConfig",
     "SearchWarning",
+    "SharedReadings",
     "Site",
     "SmallestRank",
     "Stitch",

@@ -10,6 +10,10 @@ import torch
 from causalign.callbacks import Callback, ProgressUpdate, silent
 from causalign.journal import Journal
 from causalign.random_streams import numpy_stream, torch_stream
+from causalign.readings.reading import Packed, read_request
+from causalign.readings.request import ReadingRequest
+from causalign.readings.shared_readings import SharedReadings
+from causalign.sites.base import Site
 from causalign.storage import Store
 from causalign.timer import Timer
 
@@ -24,6 +28,7 @@ class RunContext:
         callback: The callback that receives progress updates.
         timer: The timer of the stages.
         journal: The journal of the searches. By default it keeps nothing.
+        readings: The cache of activations that alignments share. By default, every call reads for itself.
     """
 
     seed: int = 0
@@ -31,6 +36,17 @@ class RunContext:
     callback: Callback = silent
     timer: Timer = field(default_factory=Timer)
     journal: Journal = field(default_factory=Journal)
+    readings: SharedReadings | None = None
+
+    def read(self, site: Site, request: ReadingRequest) -> Packed:
+        """Return the states and the prefix that a site reads.
+
+        Raises:
+            InvalidArgument: States are NaN or infinite.
+        """
+        if self.readings is not None:
+            return self.readings.read(site, request, self.store)
+        return read_request(site, request, self.store)
 
     def numpy(self, *name: str | int) -> np.random.Generator:
         """Return the numpy generator of a named stream."""

@@ -29,6 +29,7 @@ from causalign.counterfactuals.dataset import Counterfactuals
 from causalign.errors import InvalidArgument, OutOfMemory, SearchWarning
 from causalign.files import output_folder
 from causalign.journal import Journal
+from causalign.readings.shared_readings import SharedReadings
 from causalign.run_context import RunContext
 from causalign.search.rank_selection import RankTrial
 from causalign.search.search import SearchResult
@@ -46,6 +47,7 @@ def align(
     overwrite: bool = False,
     progress: bool = False,
     callbacks: Sequence[Callback] = (),
+    readings: SharedReadings | None = None,
     **fields: Any,
 ) -> Alignment:
     """Find the maps under which the networks' states can be interchanged, and score them on held-out rows.
@@ -60,6 +62,8 @@ def align(
             line on the standard error now and then.
         callbacks: Functions that are called with a `ProgressUpdate` at every step. A `Tracker` among them also gets the
             configuration and the scores. The logger `causalign` always does.
+        readings: A cache of activations on disk, which several alignments of the same networks and inputs share. By
+            default every dataset reads its inputs for itself.
         **fields: The fields of `AlignmentConfig`.
 
     Returns:
@@ -73,8 +77,8 @@ def align(
         InvalidArgument: An argument is unknown or wrong; sites, variables, method and rank do not fit each other; or a
             site fails its checks; or `out` holds an alignment or the checkpoint of another one. All of it is checked
             before the search.
-        FileFormatError: `out` cannot be written, or its checkpoint is not whole.
-        OutOfMemory: A batch does not fit into memory.
+        FileFormatError: `out`, or the folder of `readings`, cannot be written, or a checkpoint is not whole.
+        OutOfMemory: A batch does not fit into memory, or readings do not fit on the disk.
         KeyboardInterrupt: Ctrl-C came. With `out` it is raised after the checkpoint has been written, and says so.
     """
     folder = _folder(out, overwrite)
@@ -89,7 +93,7 @@ def align(
         _within_memory(chosen.search.batch_size),
         resumption(journal),
     ):
-        alignment = _aligned(request, replace(request.context(Timer(), callback), journal=journal))
+        alignment = _aligned(request, replace(request.context(Timer(), callback, readings), journal=journal))
         record = alignment.record
         conclude(final_figures(record), record.stopped.value)
     if folder is not None:
@@ -161,6 +165,8 @@ def _within_memory(batch_size: int) -> Iterator[None]:
     """
     try:
         yield
+    except OutOfMemory:  # which says itself what would fit
+        raise
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise
