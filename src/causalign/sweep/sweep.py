@@ -15,7 +15,8 @@ from causalign.errors import InvalidArgument
 from causalign.files import write_text
 from causalign.sweep.declaration import declare
 from causalign.sweep.definition import Base, SweepDefinition, define
-from causalign.sweep.folder import TABLE, Shard, SweepFolder
+from causalign.sweep.folder import READINGS, TABLE, Shard, SweepFolder
+from causalign.sweep.point import SharedCache
 from causalign.sweep.result import Sweep
 from causalign.sweep.run import run_points
 from causalign.sweep.workers import Processes, Serial, Supplied, Workers, cores
@@ -71,7 +72,8 @@ def sweep(
     with folder.locked(part), open_callbacks(progress, callbacks, configuration) as (callback, conclude):
         declare(folder, declaration)
         keys = part.of(list(definition.points))
-        run_points({key: definition.points[key] for key in keys}, folder, chosen, callback)
+        cache = SharedCache(folder.path / READINGS, definition.references)
+        run_points({key: definition.points[key] for key in keys}, folder, chosen, callback, cache=cache)
         found = Sweep(folder, declaration.points)
         if part.count == 1:
             write_text(folder.path / TABLE, found.table.to_csv(index=False))
