@@ -330,7 +330,7 @@ def test_the_worst_direction_is_drawn(networks: Path, tmp_path: Path) -> None:
     (axes, bar) = found.heatmap().axes
     assert [text.get_text() for text in axes.texts] == [f"{score:.2f}" for score in worst]
     assert bar.get_ylabel() == "IIA of the worst direction"
-    assert axes.get_xlabel() == "site 2"
+    assert axes.get_xlabel() == "site 2: gru-0"
     assert {*found.worst["point"]} == {*found.points}
 
 
