@@ -4,8 +4,8 @@ It writes `a/`, `b/`, `prompts.csv` and `layers.toml` into the folder, in a minu
 
     causalign sweep --spec layers.toml --out layers
 
-aligns every layer of one with every layer of the other at the last word. Then `python layers.py FOLDER --write` writes the
-table and the figures of docs/sweeps.md.
+aligns every layer of one with every layer of the other at the last word. Then `python layers.py FOLDER --write` writes
+the table and the figures of docs/sweeps.md.
 """
 
 import sys
