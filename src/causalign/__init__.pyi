@@ -50,7 +50,9 @@ from .similarity.rsa import rsa
 from .sites.base import Site
 from .sites.modules.inventory import sites_of
 from .sites.recordings.recording import Recording
+from .sweep.ray_workers import RayWorkers
 from .sweep.result import Sweep, load_sweep
+from .sweep.slurm_workers import SlurmWorkers
 from .sweep.sweep import sweep
 from .version import __version__
 
@@ -85,12 +87,14 @@ __all__ = [
     "Preprocess",
     "Preprocessing",
     "Procrustes",
+    "RayWorkers",
     "Recording",
     "Regression",
     "RowOutputs",
     "SearchConfig",
     "SearchWarning",
     "Site",
+    "SlurmWorkers",
     "SmallestRank",
     "Stitch",
     "StopReason",

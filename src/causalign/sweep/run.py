@@ -3,20 +3,23 @@
 points --those without a finished folder--> workers --one folder each--> finished, or a failure in one line
 """
 
+import threading
 import traceback
 import warnings
 from collections import Counter, deque
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from pathlib import Path
+from socket import gethostname
 
 from causalign.callbacks import Callback, ProgressUpdate, silent
 from causalign.errors import CausalignError, InvalidArgument, SearchWarning
 from causalign.files import output_folder
 from causalign.sweep.folder import Failure, SweepFolder
 from causalign.sweep.point import Point
-from causalign.sweep.workers import Workers
+from causalign.sweep.workers import WorkerLoss, Workers
 
+_TURN = threading.Lock()  # points in threads of one process share its networks, whose hooks are one point's at a time
 _TRIES = 2  # a point whose worker was killed so many times has failed
 
 
@@ -40,7 +43,7 @@ def run_points(points: Mapping[str, Point], folder: SweepFolder, workers: Worker
     while left:
         running: dict[Future[Failure | None], str] = {}
         try:
-            with workers.open() as executor:
+            with workers.open(folder.path) as executor:
                 _drain(left, running, (executor, workers.in_flight), (points, folder), progress)
         except BrokenExecutor:
             if not workers.restarts:
@@ -83,10 +86,13 @@ def _drain(
     (executor, most), (points, folder) = where, what
     while left or running:
         while left and (most is None or len(running) < most):
-            running[executor.submit(run_point, points[left[0]], left[0], folder.path)] = left[0]
+            running[executor.submit(run_point, points[left[0]], left[0], folder.path.absolute())] = left[0]
             left.popleft()
         for future in wait(running, return_when=FIRST_COMPLETED).done:
-            failure = future.result()
+            try:
+                failure = future.result()
+            except WorkerLoss as loss:
+                failure = Failure(str(loss))
             key = running.pop(future)
             if failure is not None:
                 folder.fail(key, failure)
@@ -104,8 +110,13 @@ def run_point(point: Point, key: str, path: Path) -> Failure | None:
     folder = SweepFolder(path)
     try:
         if not path.exists():
-            raise InvalidArgument(f"{path} is not there on this worker: the folder must be shared by all machines")
-        with warnings.catch_warnings(action="ignore", category=SearchWarning):
+            raise InvalidArgument(f"{path} is not there on {gethostname()}: the folder must be shared by all machines")
+        if point.key != key:
+            raise InvalidArgument(
+                f"{gethostname()} has another causalign, or other networks or data under the same names, than the "
+                "machine that started the sweep: they must be the same on all"
+            )
+        with _TURN, warnings.catch_warnings(action="ignore", category=SearchWarning):
             point.run(output_folder(folder.unfinished(key)))
         folder.finish(key)
     except CausalignError as error:

@@ -48,7 +48,8 @@ def sweep(
         out: The folder of the sweep.
         workers: The number of processes. By default one for each core, or this process for a dataset or sites that
             exist in it. With more than one, a script must call this function under `if __name__ == "__main__":`.
-        executor: What runs the points in place of processes: any executor of `concurrent.futures`, or other workers.
+        executor: What runs the points in place of processes: `RayWorkers()`, `SlurmWorkers()`, or any executor of
+            `concurrent.futures`.
         shard: A part of the points, such as `"1/4"`, for array jobs. A call without it gathers them.
         progress: Whether to show progress.
         callbacks: Functions that are called after every point.
@@ -60,11 +61,12 @@ def sweep(
     Raises:
         InvalidArgument: A field or an axis is unknown or wrong, a pattern matches nothing, the folder has another
             sweep, or another process is at work in it.
+        MissingDependency: The package of the executor is not installed.
         FileFormatError: The folder cannot be written.
     """
     definition = define(base, grid or {}, fields)
     part = Shard() if shard is None else Shard.parse(shard)
-    chosen = _workers(workers, executor, definition)
+    chosen = _workers(workers, executor, definition).checked()
     folder = SweepFolder(out).create()
     with folder.locked(part), open_callbacks(progress, callbacks) as callback:
         declare(folder, definition.declaration)
