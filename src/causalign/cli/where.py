@@ -7,7 +7,7 @@ from typing import Any
 from causalign.cli.options import value_of
 from causalign.errors import InvalidArgument, lookup
 from causalign.sweep.ray_workers import RayWorkers
-from causalign.sweep.slurm_workers import SlurmWorkers
+from causalign.sweep.slurm_workers import CLUSTERS, SlurmWorkers
 from causalign.sweep.workers import Workers
 
 _SLURM = {field.name: field for field in dataclasses.fields(SlurmWorkers)}
@@ -39,8 +39,8 @@ class Where:
             return RayWorkers(self.ray, **present)  # type: ignore[arg-type]
         if self.slurm is None:
             return None
-        if gpus_per_point is not None and gpus_per_point == int(gpus_per_point):
-            present["gpus_per_point"] = int(gpus_per_point)
+        if gpus_per_point is not None:
+            present["gpus_per_point"] = _number("gpus_per_point", f"{gpus_per_point:g}")
         return SlurmWorkers(**{**_slurm_options(self.slurm), **present})
 
     def _check(self, needs: list[str]) -> None:
@@ -61,6 +61,17 @@ def _slurm_options(text: str) -> dict[str, Any]:
         name, equals, value = each.partition("=")
         if not equals or not value:
             raise InvalidArgument(f"options of SLURM are written NAME=VALUE,NAME=VALUE, found {each!r}")
-        field = lookup("option of SLURM", name.strip(), _SLURM)
-        options[field.name] = value.strip() if "str" in str(field.type) else value_of(value.strip())
+        kind = str(lookup("option of SLURM", name.strip(), _SLURM).type)
+        is_number = "int" in kind or "float" in kind
+        options[name.strip()] = _number(name.strip(), value.strip()) if is_number else value.strip()
+    lookup("cluster", options.get("cluster", "slurm"), dict.fromkeys(CLUSTERS))
     return options
+
+
+def _number(name: str, text: str) -> int | float:
+    """Return the value of a field of `SlurmWorkers` that is a number."""
+    value = value_of(text)
+    whole = "int" in str(_SLURM[name].type)
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        raise InvalidArgument(f"{name} of SLURM is a {'whole ' if whole else ''}number, found {text!r}")
+    return value

@@ -111,12 +111,12 @@ def run_point(point: Point, key: str, path: Path) -> Failure | None:
     try:
         if not path.exists():
             raise InvalidArgument(f"{path} is not there on {gethostname()}: the folder must be shared by all machines")
-        if point.key != key:
-            raise InvalidArgument(
-                f"{gethostname()} has another causalign, or other networks or data under the same names, than the "
-                "machine that started the sweep: they must be the same on all"
-            )
         with _TURN, warnings.catch_warnings(action="ignore", category=SearchWarning):
+            if point.key != key:
+                raise InvalidArgument(
+                    f"{gethostname()} has another causalign, or other networks or data under the same names, than the "
+                    "machine that started the sweep: they must be the same on all"
+                )
             point.run(output_folder(folder.unfinished(key)))
         folder.finish(key)
     except CausalignError as error:

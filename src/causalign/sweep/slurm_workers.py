@@ -16,6 +16,7 @@ from causalign.sweep.slurm_executor import SlurmExecutor
 from causalign.sweep.workers import Workers
 
 LOGS = "slurm"
+CLUSTERS = ("slurm", "local")
 _POLLS = {"slurm": 5.0, "local": 0.2}  # seconds between two looks at the files of the jobs
 _DELAY = 90  # seconds before its time limit at which a job is put into the queue again
 
@@ -63,7 +64,7 @@ class SlurmWorkers(Workers):
         memory = self.memory_gb
         if memory is not None and not (isinstance(memory, int | float) and memory > 0):
             raise InvalidArgument(f"memory_gb is a number of more than 0, found {memory!r}")
-        lookup("cluster", self.cluster, _POLLS)
+        lookup("cluster", self.cluster, dict.fromkeys(CLUSTERS))
 
     @property
     def in_flight(self) -> int:  # type: ignore[override]

@@ -64,9 +64,10 @@ def sweep(
         MissingDependency: The package of the executor is not installed.
         FileFormatError: The folder cannot be written.
     """
-    definition = define(base, grid or {}, fields)
     part = Shard() if shard is None else Shard.parse(shard)
-    chosen = _workers(workers, executor, definition).checked()
+    own = executor.checked() if isinstance(executor, Workers) else executor  # before networks are opened
+    definition = define(base, grid or {}, fields)
+    chosen = _workers(workers, own, definition)
     folder = SweepFolder(out).create()
     with folder.locked(part), open_callbacks(progress, callbacks) as callback:
         declare(folder, definition.declaration)
