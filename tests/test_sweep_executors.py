@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import causalign as ca
+from causalign.errors import lookup
 from causalign.sweep.folder import SweepFolder
 from causalign.sweep.ray_cluster import check_address
 from causalign.sweep.ray_executor import RayExecutor
@@ -22,6 +23,8 @@ from causalign.sweep.remote_call import RemoteCall
 from causalign.sweep.run import run_point
 from causalign.sweep.slurm_executor import SlurmExecutor
 from causalign.sweep.workers import WorkerLoss
+
+WORKERS = sys.modules[ca.SlurmWorkers.__module__]
 
 SITES = [f"zoo:multi-object/gru/{seed}@hidden" for seed in (0, 1)]
 SMALL: dict[str, Any] = {"n_train": 40, "n_validation": 20, "n_test": 30}
@@ -101,27 +104,29 @@ def test_a_ray_cluster_that_loses_a_machine_writes_the_bytes_of_a_local_run(
     assert contents(tmp_path / "sweep") == local
 
 
-def interrupt(folder: Path) -> None:
-    """Wait for a Ctrl-C, and write that it came."""
-    (folder / "began").touch()
-    try:
-        time.sleep(60)
-    except KeyboardInterrupt:
-        (folder / "interrupted").touch()
-        raise
-
-
 def test_exceptions_and_ctrl_c_travel_through_ray(cluster: Any, tmp_path: Path) -> None:
     import ray
 
     from causalign.sweep.ray_cluster import connection
 
+    def interrupt() -> None:  # workers cannot import this file, so that the function is sent to them
+        (tmp_path / "began").touch()
+        try:
+            time.sleep(60)
+        except KeyboardInterrupt:
+            (tmp_path / "interrupted").touch()
+            raise
+
     with connection(ray, cluster.address):
         executor = RayExecutor(ray, {"num_cpus": 1, "num_gpus": 0}, RemoteCall.of(1))
         assert executor.submit(os.environ.get, "OMP_NUM_THREADS").result(60) == "1"
-        with pytest.raises(ca.InvalidArgument, match="a shard is written"):
-            executor.submit(_shard, "x").result(60)
-        running, waiting = (executor.submit(interrupt, tmp_path) for _ in range(2))
+        with pytest.raises(ca.InvalidArgument, match="unknown method 'max'; did you mean 'mas'"):
+            executor.submit(lookup, "method", "max", {"mas": 1}).result(60)
+        with pytest.raises(ca.InvalidArgument, match="Ray cannot run points .*No module named 'test_sweep_executors'"):
+            executor.submit(contents, tmp_path).result(60)  # as where causalign is not installed
+        with pytest.raises(ca.InvalidArgument, match="cannot be sent to other machines: name the sites by reference"):
+            executor.submit(id, threading.Lock())
+        running, waiting = (executor.submit(interrupt) for _ in range(2))
         while not (tmp_path / "began").exists():
             time.sleep(0.01)
         executor.shutdown(cancel_futures=True)
@@ -132,12 +137,6 @@ def test_exceptions_and_ctrl_c_travel_through_ray(cluster: Any, tmp_path: Path) 
         too_large = ca.RayWorkers(cluster.address, cpus_per_point=3)
         with pytest.raises(ca.InvalidArgument, match="no machine of the Ray cluster has 3 CPUs.*largest has 1"):
             ca.sweep(SITES, out=tmp_path / "sweep", executor=too_large, search=SEARCH, **SMALL)
-
-
-def _shard(text: str) -> Any:
-    from causalign.sweep.folder import Shard
-
-    return Shard.parse(text)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +173,7 @@ def test_a_ray_address_that_does_not_answer_is_refused(
 def test_something_else_at_a_ray_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
 
-    monkeypatch.setattr(sys.modules["causalign.sweep.ray_cluster"], "_ANSWER", 3.0)
+    monkeypatch.setitem(vars(sys.modules["causalign.sweep.ray_cluster"]), "_ANSWER", 3.0)
     with socket.create_server(("127.0.0.1", 0)) as mute:  # it accepts connections, and says nothing
         address = f"127.0.0.1:{mute.getsockname()[1]}"
         with pytest.raises(ca.InvalidArgument, match=f"no Ray cluster answers at {address} .no answer in 3 seconds"):
@@ -258,7 +257,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (here / name).write_text(f"#!/bin/bash\nHERE={here}\n{script}\n")
         (here / name).chmod(stat.S_IRWXU)
     monkeypatch.setenv("PATH", f"{here}:{os.environ['PATH']}")
-    monkeypatch.setattr("causalign.sweep.slurm_workers._POLLS", {"slurm": 0.2, "local": 0.2})
+    monkeypatch.setitem(vars(WORKERS), "_POLLS", {"slurm": 0.2, "local": 0.2})
     return here
 
 
@@ -287,8 +286,10 @@ def test_a_job_that_is_lost_or_refused_is_said_in_one_line(slurm: Path, tmp_path
     with pytest.raises(WorkerLoss, match=r"^its job was lost \(.*\): see .*_log.err$") as lost:
         executor.submit(os._exit, 9).result(60)
     assert "\n" not in str(lost.value)
-    with pytest.raises(ca.InvalidArgument, match="a shard is written"):
-        executor.submit(_shard, "x").result(60)
+    with pytest.raises(ca.InvalidArgument, match="unknown method 'max'; did you mean 'mas'"):
+        executor.submit(lookup, "method", "max", {"mas": 1}).result(60)
+    with pytest.raises(ca.InvalidArgument, match="cannot be sent to other machines .*lock.* name the sites by ref"):
+        executor.submit(id, threading.Lock())
     running = executor.submit(time.sleep, 60)
     executor.shutdown(cancel_futures=True)
     with pytest.raises(CancelledError):

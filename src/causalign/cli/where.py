@@ -71,7 +71,7 @@ def _slurm_options(text: str) -> dict[str, Any]:
 def _number(name: str, text: str) -> int | float:
     """Return the value of a field of `SlurmWorkers` that is a number."""
     value = value_of(text)
-    whole = "int" in str(_SLURM[name].type)
+    whole = "float" not in str(_SLURM[name].type)
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
         raise InvalidArgument(f"{name} of SLURM is a {'whole ' if whole else ''}number, found {text!r}")
     return value

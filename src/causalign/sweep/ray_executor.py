@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping
 from concurrent import futures
 from concurrent.futures import CancelledError, Executor, Future
 from functools import partial
+from pickle import PicklingError
 from typing import Any
 
 from typing_extensions import override
 
-from causalign.sweep.remote_call import RemoteCall
+from causalign.errors import InvalidArgument
+from causalign.sweep.remote_call import RemoteCall, unsendable
 from causalign.sweep.workers import WorkerLoss
 
 _GRACE = 30.0  # seconds in which a task that is cancelled may write its checkpoint
@@ -24,7 +26,7 @@ class RayExecutor(Executor):
         call: How a function is called on another machine.
     """
 
-    def __init__(self, ray: Any, needs: Mapping[str, float], call: RemoteCall) -> None:
+    def __init__(self, ray: Any, needs: Mapping[str, int | float], call: RemoteCall) -> None:
         self._ray = ray
         self._task = ray.remote(max_retries=_RETRIES, **needs)(_run)
         self._call = ray.put(call)
@@ -34,7 +36,10 @@ class RayExecutor(Executor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
         future.set_running_or_notify_cancel()  # it is Ray's to say when it runs; only `shutdown` cancels it
-        task = self._tasks[future] = self._task.remote(self._call, fn, args, kwargs)
+        try:
+            task = self._tasks[future] = self._task.remote(self._call, fn, args, kwargs)
+        except (TypeError, PicklingError) as error:
+            raise unsendable(error) from None
         task.future().add_done_callback(partial(self._settle, future))
         return future
 
@@ -53,12 +58,16 @@ class RayExecutor(Executor):
         if isinstance(error, kinds.TaskCancelledError):
             return CancelledError()
         if isinstance(error, kinds.RayTaskError):
-            return getattr(error, "cause", None) or error
+            error = getattr(error, "cause", None) or error
+        if not isinstance(error, kinds.RayError) or isinstance(error, kinds.RayTaskError):
+            return error
+        first = str(error).strip().partition("\n")[0]
+        if isinstance(error, kinds.RaySystemError):
+            return InvalidArgument(f"Ray cannot run points ({first}): install the same causalign on all machines")
         if isinstance(error, kinds.OutOfMemoryError):
             return WorkerLoss(
                 "Ray ended its worker, because the memory of the machine ran out: use more cpus per point"
             )
-        first = str(error).strip().partition("\n")[0]
         return WorkerLoss(f"its worker was lost {_RETRIES + 1} times ({type(error).__name__}: {first})")
 
     @override

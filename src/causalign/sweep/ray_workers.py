@@ -36,7 +36,7 @@ class RayWorkers(Workers):
 
     address: str | None = None
     cpus_per_point: int = 1
-    gpus_per_point: float = 0
+    gpus_per_point: int | float = 0
 
     def __post_init__(self) -> None:
         if self.cpus_per_point < 1:

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from causalign.errors import InvalidArgument
+
 
 @dataclass(frozen=True)
 class RemoteCall:
@@ -33,3 +35,11 @@ class RemoteCall:
             os.chdir(self.folder)
         torch.set_num_threads(self.threads)
         return fn(*args, **kwargs)
+
+
+def unsendable(error: Exception) -> InvalidArgument:
+    """Return the error for a call that cannot be sent to another machine."""
+    cause = f" ({error})" if "\n" not in str(error) else ""  # Ray draws a tree of what it tried
+    return InvalidArgument(
+        f"the sites or the dataset cannot be sent to other machines{cause}: name the sites by reference"
+    )

@@ -6,12 +6,13 @@ from concurrent import futures
 from concurrent.futures import CancelledError, Executor, Future
 from contextlib import suppress
 from dataclasses import dataclass
+from pickle import PicklingError
 from typing import Any
 
 from typing_extensions import override
 
 from causalign.errors import InvalidArgument
-from causalign.sweep.remote_call import RemoteCall
+from causalign.sweep.remote_call import RemoteCall, unsendable
 from causalign.sweep.workers import WorkerLoss
 
 _GRACE = 40.0  # seconds in which jobs that are cancelled may end: SLURM kills them after 30
@@ -40,6 +41,8 @@ class SlurmExecutor(Executor):
         future.set_running_or_notify_cancel()  # it is SLURM's to say when it runs; only `shutdown` cancels it
         try:
             self._running[future] = self._submit(self._job, fn, *args, **kwargs)
+        except (TypeError, PicklingError) as error:
+            raise unsendable(error) from None
         except (RuntimeError, OSError) as error:
             raise InvalidArgument(f"the job was not accepted: {_first_line(error)}") from None
         return future

@@ -49,7 +49,7 @@ class SlurmWorkers(Workers):
     timeout_min: int = 240
     cpus_per_point: int = 1
     gpus_per_point: int = 0
-    memory_gb: float | None = None
+    memory_gb: int | float | None = None
     jobs: int = 100
     account: str | None = None
     qos: str | None = None
