@@ -64,7 +64,7 @@ def _slurm_options(text: str) -> dict[str, Any]:
         kind = str(lookup("option of SLURM", name.strip(), _SLURM).type)
         is_number = "int" in kind or "float" in kind
         options[name.strip()] = _number(name.strip(), value.strip()) if is_number else value.strip()
-    lookup("cluster", options.get("cluster", "slurm"), dict.fromkeys(CLUSTERS))
+    lookup("cluster", str(options.get("cluster", "slurm")), dict.fromkeys(CLUSTERS))
     return options
 
 

@@ -13,7 +13,7 @@ from typing_extensions import override
 from causalign.errors import InvalidArgument, MissingDependency, lookup
 from causalign.sweep.remote_call import RemoteCall
 from causalign.sweep.slurm_executor import SlurmExecutor
-from causalign.sweep.workers import Workers
+from causalign.sweep.workers import THREADS, Workers
 
 LOGS = "slurm"
 CLUSTERS = ("slurm", "local")
@@ -95,13 +95,14 @@ class SlurmWorkers(Workers):
             name="causalign",
             timeout_min=self.timeout_min,
             cpus_per_task=self.cpus_per_point,
-            gpus_per_node=self.gpus_per_point,
+            gpus_per_node=self.gpus_per_point or None,  # where there are no GPUs, not even none may be asked for
             mem_gb=self.memory_gb,
             slurm_partition=self.partition,
             slurm_account=self.account,
             slurm_qos=self.qos,
             slurm_constraint=self.constraint,
             slurm_signal_delay_s=_DELAY,
+            slurm_setup=[f"export {name}={self.cpus_per_point}" for name in THREADS],
         )
         executor = SlurmExecutor(jobs, RemoteCall.of(self.cpus_per_point), _POLLS[self.cluster])
         try:

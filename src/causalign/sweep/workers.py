@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from typing_extensions import override
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+THREADS = ("OMP_NUMTHREADS", "OPENBLAS_NUMTHREADS", "MKL_NUMTHREADS")
 _GRACE = 30.0  # seconds in which a worker whose parent has ended may write its checkpoint
 
 
@@ -113,7 +113,7 @@ class Processes(Workers):
         gpus: Any = context.Queue()  # each process takes the number of one
         for index in range(self.count):
             gpus.put(index % torch.cuda.device_count() if torch.cuda.is_available() else None)
-        with _environment(dict.fromkeys(_THREADS, str(share))):  # libraries other than torch read it when they start
+        with _environment(dict.fromkeys(THREADS, str(share))):
             pool = ProcessPoolExecutor(self.count, mp_context=context, initializer=_begin, initargs=(share, gpus))
             try:
                 yield pool
