@@ -1,10 +1,12 @@
 """The public names, imported when they are first used. `__init__.py` reads this list, and type checkers do."""
 
-from . import networks, sites, tasks
+from . import callbacks, networks, sites, tasks
 from .alignment.align import align
 from .alignment.config import AlignmentConfig
 from .alignment.recording_controls import recording_controls
 from .alignment.result import Alignment, load_alignment, score
+from .callbacks.tracker import Tracker
+from .callbacks.update import ProgressUpdate
 from .counterfactuals.dataset import Counterfactuals
 from .counterfactuals.direction import Direction
 from .counterfactuals.from_table import TextPosition
@@ -36,6 +38,7 @@ from .networks.checkpoint import load_network
 from .networks.regression import Regression
 from .networks.training import train
 from .planning.estimate import Estimate, estimate
+from .readings.shared_readings import SharedReadings
 from .recordings.preprocessing import Preprocess, Preprocessing
 from .scoring.comparison import compare
 from .scoring.metrics import RowOutputs
@@ -87,12 +90,14 @@ __all__ = [
     "Preprocess",
     "Preprocessing",
     "Procrustes",
+    "ProgressUpdate",
     "RayWorkers",
     "Recording",
     "Regression",
     "RowOutputs",
     "SearchConfig",
     "SearchWarning",
+    "SharedReadings",
     "Site",
     "SlurmWorkers",
     "SmallestRank",
@@ -100,8 +105,10 @@ __all__ = [
     "StopReason",
     "Sweep",
     "TextPosition",
+    "Tracker",
     "__version__",
     "align",
+    "callbacks",
     "cka",
     "compare",
     "estimate",

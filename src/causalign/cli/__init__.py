@@ -69,8 +69,9 @@ def _overview() -> int:
 def _run() -> int:
     import typer
 
-    from causalign.cli.commands import INTERRUPTED, app
+    from causalign.cli.commands import app
     from causalign.cli.tables import complain
+    from causalign.cli.termination import INTERRUPTED
     from causalign.errors import CausalignError
 
     try:

@@ -11,9 +11,9 @@ from rich.table import Table
 from causalign.alignment.spec import override, read_spec
 from causalign.cli.options import overrides, value_of, with_options
 from causalign.cli.tables import console, errors
+from causalign.cli.termination import exit_code, termination
 from causalign.cli.where import Where
 from causalign.errors import InvalidArgument
-from causalign.progress import progress_bars
 from causalign.sweep.folder import TABLE, Shard
 from causalign.sweep.heatmap import axis_labels, axis_title
 from causalign.sweep.result import Sweep
@@ -21,15 +21,11 @@ from causalign.sweep.sweep import sweep as run_sweep
 from causalign.sweep.table import FAILED, FINISHED
 
 GRID = "grid"
-SOME_FAILED, INTERRUPTED = 3, 130
+SOME_FAILED = 3
 _COLUMNS = {
     "iia": "IIA",
-    "ci_low": "from",
-    "ci_high": "to",
     "no_swap": "no swap",
     "control_untrained": "untrained",
-    "control_shuffled": "shuffled",
-    "control_random": "random",
     "latent_distance": "latent distance",
 }
 
@@ -87,12 +83,12 @@ def sweep(
     fields = override(base, overrides(present))
     where = Where(workers, shard, ray, slurm).executor(cpus_per_point, gpus_per_point)
     try:
-        with progress_bars() as callback:
-            found = run_sweep(fields, axes, out=out, workers=workers, executor=where, shard=shard, callbacks=[callback])
-        _conclude(found, shard)
-    except KeyboardInterrupt:
+        with termination():
+            found = run_sweep(fields, axes, out=out, workers=workers, executor=where, shard=shard, progress=True)
+            _conclude(found, shard)
+    except KeyboardInterrupt as error:
         errors.print(f"stopped; repeat the command to go on after the points in {out}", soft_wrap=True)
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(exit_code(error)) from None
 
 
 def _axis(text: str) -> tuple[str, list[Any]]:

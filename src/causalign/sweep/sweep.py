@@ -8,15 +8,15 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
-from causalign.alignment.align import open_callbacks
 from causalign.alignment.config import AlignmentConfig
-from causalign.callbacks import Callback
+from causalign.callbacks import Callback, open_callbacks
 from causalign.config_model import with_fields
 from causalign.errors import InvalidArgument
 from causalign.files import write_text
 from causalign.sweep.declaration import declare
 from causalign.sweep.definition import Base, SweepDefinition, define
-from causalign.sweep.folder import TABLE, Shard, SweepFolder
+from causalign.sweep.folder import READINGS, TABLE, Shard, SweepFolder
+from causalign.sweep.point import SharedCache
 from causalign.sweep.result import Sweep
 from causalign.sweep.run import run_points
 from causalign.sweep.workers import Processes, Serial, Supplied, Workers, cores
@@ -52,7 +52,8 @@ def sweep(
             `concurrent.futures`.
         shard: A part of the points, such as `"1/4"`, for array jobs. A call without it gathers them.
         progress: Whether to show progress.
-        callbacks: Functions that are called after every point.
+        callbacks: Functions that are called after every point. A `Tracker` also gets the declaration of the sweep, and
+            the numbers of finished and failed points.
         **fields: The fields of `AlignmentConfig`.
 
     Returns:
@@ -69,13 +70,18 @@ def sweep(
     definition = define(base, grid or {}, fields)
     chosen = _workers(workers, own, definition)
     folder = SweepFolder(out).create()
-    with folder.locked(part), open_callbacks(progress, callbacks) as callback:
-        declare(folder, definition.declaration)
+    declaration = definition.declaration
+    configuration = {"base": declaration.base, "axes": declaration.axes}
+    with folder.locked(part), open_callbacks(progress, callbacks, configuration) as (callback, conclude):
+        declare(folder, declaration)
         keys = part.of(list(definition.points))
-        run_points({key: definition.points[key] for key in keys}, folder, chosen, callback)
-        found = Sweep(folder, definition.declaration.points)
+        cache = SharedCache((folder.path / READINGS).absolute(), definition.references)
+        run_points({key: definition.points[key] for key in keys}, folder, chosen, callback, cache=cache)
+        found = Sweep(folder, declaration.points)
         if part.count == 1:
             write_text(folder.path / TABLE, found.table.to_csv(index=False))
+        mine = found if part.count == 1 else Sweep(folder, {key: declaration.points[key] for key in keys})
+        conclude({f"{status} points": float(count) for status, count in mine.counts.items()}, "finished")
     return found
 
 
