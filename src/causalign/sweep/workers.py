@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from typing_extensions import override
 
-THREADS = ("OMP_NUMTHREADS", "OPENBLAS_NUMTHREADS", "MKL_NUMTHREADS")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _GRACE = 30.0  # seconds in which a worker whose parent has ended may write its checkpoint
 
 
