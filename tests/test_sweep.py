@@ -131,6 +131,7 @@ def test_parameters_of_methods_and_of_the_search_are_axes(networks: Path, tmp_pa
     assert [(c.method.parameters["latent_weight"], c.search.learning_rate) for c in records] == list(
         product((0.5, 1.0), (1e-3, 1e-2))
     )
+    assert {config.search.max_steps for config in records} == {SEARCH.max_steps}  # the other fields of the search stay
 
 
 # Points
