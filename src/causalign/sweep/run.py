@@ -3,6 +3,7 @@
 points --those without a finished folder--> workers --one folder each--> finished, or a failure in one line
 """
 
+import threading
 import traceback
 import warnings
 from collections import deque
@@ -10,14 +11,16 @@ from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
+from socket import gethostname
 
 from causalign.callbacks import Callback, ProgressUpdate, silent
 from causalign.errors import CausalignError, InvalidArgument, SearchWarning
 from causalign.files import output_folder
 from causalign.sweep.folder import Failure, SweepFolder
 from causalign.sweep.point import Point, SharedCache
-from causalign.sweep.workers import Workers
+from causalign.sweep.workers import WorkerLoss, Workers
 
+_TURN = threading.Lock()  # points in threads of one process share its networks, whose hooks are one point's at a time
 _KILLED = "its worker was killed, most likely because memory ran out: use fewer workers"
 
 
@@ -77,7 +80,7 @@ class _Work:
     cache: SharedCache | None
 
     def submit(self, key: str, executor: Executor) -> Future[Failure | None]:
-        return executor.submit(run_point, self.points[key], key, self.folder.path, self.cache)
+        return executor.submit(run_point, self.points[key], key, self.folder.path.absolute(), self.cache)
 
 
 def _drain(left: deque[str], work: _Work, workers: Workers, progress: _Progress) -> list[str]:
@@ -88,13 +91,16 @@ def _drain(left: deque[str], work: _Work, workers: Workers, progress: _Progress)
     """
     running: dict[Future[Failure | None], str] = {}
     try:
-        with workers.open() as executor:
+        with workers.open(work.folder.path) as executor:
             while left or running:
                 while left and (workers.in_flight is None or len(running) < workers.in_flight):
                     running[work.submit(left[0], executor)] = left[0]
                     left.popleft()
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    failure = future.result()
+                    try:
+                        failure = future.result()
+                    except WorkerLoss as loss:
+                        failure = Failure(str(loss))
                     key = running.pop(future)
                     if failure is not None:
                         work.folder.fail(key, failure)
@@ -121,8 +127,13 @@ def run_point(point: Point, key: str, path: Path, cache: SharedCache | None = No
     folder = SweepFolder(path)
     try:
         if not path.exists():
-            raise InvalidArgument(f"{path} is not there on this worker: the folder must be shared by all machines")
-        with warnings.catch_warnings(action="ignore", category=SearchWarning):
+            raise InvalidArgument(f"{path} is not there on {gethostname()}: the folder must be shared by all machines")
+        with _TURN, warnings.catch_warnings(action="ignore", category=SearchWarning):
+            if point.key != key:
+                raise InvalidArgument(
+                    f"{gethostname()} has another causalign, or other networks or data under the same names, than the "
+                    "machine that started the sweep: they must be the same on all"
+                )
             point.run(output_folder(folder.unfinished(key)), cache=cache)
         folder.finish(key)
     except CausalignError as error:
