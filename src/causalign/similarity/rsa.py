@@ -1,10 +1,10 @@
 """Representational similarity analysis."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 from scipy.spatial.distance import pdist
-from torch import Tensor
 
 from causalign.errors import InvalidArgument, unknown
 from causalign.similarity.gram import overlaps, self_products
@@ -21,14 +21,14 @@ def rdm(samples: Samples) -> Float[np.ndarray, " pairs"]:
     return pdist(samples, "cosine")
 
 
-def rsa(x: ArrayLike | Tensor, y: ArrayLike | Tensor, correlation: str = "spearman") -> float:
+def rsa(x: Any, y: Any, correlation: str = "spearman") -> float:
     """Return the correlation of the RDMs of two representations of the same samples (A.3).
 
     Spearman's correlation takes 16 bytes for each pair of samples (3 GiB for 20,000 samples). Pearson's takes the
     memory of a few copies of the states.
 
     Args:
-        x: The states `[samples, width]`.
+        x: The states `[samples, width]`: an array of numpy, torch (of any precision), pandas, xarray, or a sparse one.
         y: The states of the same samples, row by row. The width may differ.
         correlation: `spearman` (of ranks, as in the paper) or `pearson`.
 
