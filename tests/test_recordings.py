@@ -41,7 +41,7 @@ def alignment(tiny_pair: Pair, brain: Brain) -> ca.Alignment:
 
 
 def recording_of(brain: Brain, **options: Any) -> ca.Recording:
-    asked: dict[str, Any] = {"task": ca.tasks.MultiObject(), "split": brain.split, "fewest": 1}
+    asked: dict[str, Any] = {"task": ca.tasks.MultiObject(), "split": brain.split, "fewest": 1, "unit_variance": False}
     return ca.Recording(brain.states, brain.table, **(asked | options))
 
 
@@ -152,11 +152,11 @@ def test_preprocessing_is_what_numpy_makes_of_the_training_trials_and_is_undone(
     kept = [0, 1, 3, 4] if asked.drop_silent else [0, 1, 2, 3, 4]
     expected = np.sqrt(states[..., kept]) if asked.sqrt else states[..., kept]
     train = expected[recording.splits["train"]].reshape(-1, len(kept))
-    if asked.fitted:
+    if asked.zscore or asked.pca:
         expected = expected - train.mean(axis=0)
     if asked.zscore:
         expected = expected / train.std(axis=0, ddof=1)
-    found = done.apply(torch.from_numpy(states))
+    found = done.apply(torch.from_numpy(states)) * done.unit
     if asked.pca:
         centred = (train - train.mean(axis=0)) / (train.std(axis=0, ddof=1) if asked.zscore else 1)
         _, _, axes = np.linalg.svd(centred, full_matrices=False)
@@ -294,7 +294,7 @@ def test_the_splits_share_no_trial() -> None:
     ("options", "message"),
     [
         ({"states": np.ones((4, 3))}, r"must be an array \[trials, time, units\], found the shape \[4, 3\]"),
-        ({"states": np.ones((0, 3, 2))}, "a recording of 0 trials, 3 samples and 2 units is empty"),
+        ({"states": np.ones((0, 3, 2))}, "a recording of 0 trials, 0 samples and 2 units is empty"),
         ({"table": pd.DataFrame({"side": [0, 1]})}, "has 2 rows for 30 trials"),
         ({"columns": ["sid"]}, "unknown variable 'sid'; did you mean 'side'"),
         (
@@ -306,7 +306,10 @@ def test_the_splits_share_no_trial() -> None:
             {"table": pd.DataFrame({"side": ["lift"] * 30}), "codes": {"side": {"left": 0}}},
             "unknown value of the column 'side' 'lift'; did you mean 'left'",
         ),
-        ({"table": pd.DataFrame({"trial": [0, 30], "time": [0, 0], "side": [1, 1]})}, "is of trial 30, sample 0; the"),
+        (
+            {"rows": "sample", "table": pd.DataFrame({"trial": [0, 30], "time": [0, 0], "side": [1, 1]})},
+            "is of trial 30, sample 0; the",
+        ),
         ({"table": pd.DataFrame({"trial": [0, 0], "time": [0, 0], "side": [1, 1]})}, "several rows of one sample"),
         ({"states": np.full((30, 3, 4), np.inf)}, "trial 0 of the recording has infinite states"),
         ({"states": np.full((30, 3, 4), -1.0), "preprocess": Preprocess(sqrt=True)}, "has negative states"),

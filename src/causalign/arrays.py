@@ -1,4 +1,4 @@
-"""Arrays as users hold them: numpy, torch, pandas, xarray, sparse, masked, lists. All become float64 arrays of numpy."""
+"""Arrays as users hold them (numpy, torch, pandas, xarray, sparse, masked, lists), read as float64 arrays of numpy."""
 
 from typing import Any
 
