@@ -185,7 +185,7 @@ def aside(file: Any) -> None:
         (no_trials, {"bin": 0.1}, "has no table of trials"),
         (
             jittered,
-            {"series": "rates", "max_left_out": 0},
+            {"series": "rates", "max_left_out": 0.0},
             "1 with samples of 'rates' that are not 0.01 s apart .see jitter. .the first is trial 4, at 4.5 s",
         ),
         (jittered, {"series": "rats"}, "unknown series of x.nwb 'rats'; did you mean 'rates'"),
@@ -194,7 +194,7 @@ def aside(file: Any) -> None:
         (
             aside,
             {"bin": 0.1, "align": "go", "window": (0.0, 0.5), "max_left_out": 0.1},
-            "1 of 6 trials cannot be used, more than max_left_out=0.1: 1 beyond the recording .0 to 6 s. .*trial 4, at 94",
+            "1 of 6 trials cannot be used, more than max_left_out=0.1: 1 beyond the recording .0 to 6 s. .*4, at 94",
         ),
         (aside, {"bin": 0.1, "align": "gone"}, "unknown column of the trials of x.nwb 'gone'; did you mean 'go'"),
         (aside, {"bin": 0.1, "columns": ["sied"]}, "unknown column of the trials of x.nwb 'sied'; did you mean 'side'"),

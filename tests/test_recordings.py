@@ -168,7 +168,7 @@ def test_preprocessing_is_what_numpy_makes_of_the_training_trials_and_is_undone(
     if asked.pca is None or asked.pca == 4:
         np.testing.assert_allclose(back.numpy(), states, atol=1e-8)
     recorded, _ = recording.states_and_prefix(recording.draw(5, "test", np.random.default_rng(0)), 3)
-    from_test = torch.from_numpy(states[recording.splits["test"][:5]])
+    from_test = torch.from_numpy(states[np.sort(recording.splits["test"][:5])])
     torch.testing.assert_close(recorded, done.apply(from_test).float(), atol=1e-5, rtol=1e-5)
 
 

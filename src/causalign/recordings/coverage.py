@@ -54,8 +54,8 @@ def covered(
         trial = layout.trial[places]
         classes, which = _classes([value[places] for value in values.values()])
         there = present[places]
-        pairs = np.unique(np.stack([which[there], trial[there]]), axis=1)
-        repeats = np.bincount(pairs[0], minlength=len(classes))
+        pairs = np.unique(which[there] * layout.trials + trial[there])
+        repeats = np.bincount(pairs // layout.trials, minlength=len(classes))
         enough = repeats >= fewest
         used[places] = there & enough[which]
         shortest, longest = np.full(len(classes), layout.time), np.zeros(len(classes), dtype=np.int64)

@@ -149,7 +149,7 @@ def _require_variation(deviation: Float[np.ndarray, " kept"], units: Sequence[st
     if constant:
         raise InvalidArgument(
             f"{len(constant)} units never vary in the training trials ({', '.join(constant[:3])}...) and have no "
-            "z-score; leave them out (drop_silent leaves out units that never fire)"
+            "z-score; leave them out (drop_silent leaves out units that never fire in any trial; units= chooses others)"
         )
 
 

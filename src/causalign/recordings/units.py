@@ -13,7 +13,7 @@ from causalign.recordings.conditions import Condition, column_of, is_ragged, row
 Units = Condition | Sequence[Any] | None
 """Which units: by a condition on their table, by their ids, or by a mask. `None` means all."""
 
-_NAME = "unit_name"
+_NAME, _PEAK = "unit_name", "peak_channel_id"
 _BULKY = {"spike_times", "spike_amplitudes", "waveforms", "waveform_mean", "waveform_sd", "obs_intervals"}
 
 
@@ -28,31 +28,40 @@ def unit_table(table: Any) -> pd.DataFrame:
     for name in table.colnames:
         if name not in _BULKY | ragged and np.ndim(table[name].data) <= 1:
             frame[name] = [getattr(entry, "name", entry) for entry in table[name][:]]
-    return _with_electrodes(frame, table)
+    return frame.assign(**_of_electrodes(frame, table))
 
 
 def _names(table: Any) -> list[str]:
     return [column.name for column in table.columns]
 
 
-def _with_electrodes(frame: pd.DataFrame, table: Any) -> pd.DataFrame:
-    if "electrodes" not in table.colnames or not len(frame):
-        return frame
-    column = table["electrodes"]
-    region = getattr(column, "target", column)  # the column itself is an index of the region, if it is ragged
-    of_units = region.table.to_dataframe()
-    if column is region:
-        first = np.asarray(region.data[:])
-    else:
+def _of_electrodes(frame: pd.DataFrame, table: Any) -> dict[str, list[Any]]:
+    """Return the entries of each unit's electrode in the columns that the units do not have themselves."""
+    electrodes, places = _electrode_of_units(frame, table)
+    names = [name for name in electrodes.columns if name not in frame.columns and not is_ragged(electrodes[name])]
+    entries = {name: [getattr(entry, "name", entry) for entry in electrodes[name]] for name in names}
+    return {name: [column[place] if place >= 0 else None for place in places] for name, column in entries.items()}
+
+
+def _electrode_of_units(frame: pd.DataFrame, table: Any) -> tuple[pd.DataFrame, Int[np.ndarray, " units"]]:
+    """Return the table of electrodes, and the place in it of the electrode of each unit, or -1 if it has none.
+
+    A unit's electrode is the first that it lists, or the one of its `peak_channel_id`. The table is empty if the units
+    have neither.
+    """
+    session = table.get_ancestor("NWBFile")
+    if "electrodes" in table.colnames:
+        column = table["electrodes"]
+        region = getattr(column, "target", column)  # the column itself is an index of the region, if it is ragged
         ends = np.asarray(column.data[:])
-        starts = np.append(0, ends[:-1])
-        if not (ends > starts).all():  # a unit without an electrode has no location
-            return frame
-        first = np.asarray(region.data[:])[starts]
-    for name in of_units.columns:
-        if name not in frame.columns and not is_ragged(of_units[name]):
-            frame[name] = [getattr(entry, "name", entry) for entry in of_units[name].iloc[first]]
-    return frame
+        starts = np.append(0, ends[:-1]) if column is not region else np.arange(len(ends))
+        index = np.append(np.asarray(region.data[:], dtype=np.int64), -1)
+        places = index[np.minimum(starts, len(index) - 1)]
+        return region.table.to_dataframe(), np.where(ends > starts, places, -1) if column is not region else places
+    if _PEAK in frame.columns and session is not None and session.electrodes is not None:
+        electrodes = session.electrodes.to_dataframe()
+        return electrodes, electrodes.index.get_indexer(frame[_PEAK]).astype(np.int64)
+    return pd.DataFrame(), np.empty(0, dtype=np.int64)
 
 
 def channel_table(series: Any) -> pd.DataFrame:
@@ -122,4 +131,4 @@ def names_of(
         own = table[_NAME] if _NAME in table.columns else [f"unit {each}" for each in table.index]
         return [str(name) for name in own]
     parts = [column_of(table, name, what) for name in ([columns] if isinstance(columns, str) else columns)]
-    return [" ".join(map(str, entries)) for entries in zip(*parts, strict=True)]
+    return [" ".join("?" if pd.isna(each) else str(each) for each in entries) for entries in zip(*parts, strict=True)]
