@@ -28,7 +28,7 @@ def read_xarray(array: Any, columns: Sequence[str] | None) -> tuple[Any, pd.Data
     """
     if hasattr(array, "data_vars"):
         raise InvalidArgument(
-            f"a Dataset of xarray has several arrays, {', '.join(map(str, array.data_vars)) or 'none'}: give one of them"
+            f"a Dataset of xarray has several arrays ({', '.join(map(str, array.data_vars))}): give one of them"
         )
     dims = [str(dim) for dim in getattr(array, "dims", ())]
     if sorted(dims) != sorted((TRIAL, TIME, UNIT)):

@@ -1,7 +1,7 @@
 """Recordings of systems that cannot be run, such as brains."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -126,7 +126,7 @@ class Recording(Readable):
         self._values, self._present, self._fingerprint = noted.variables, found.present, found.fingerprint
         self._by_trial = noted.rows == "trial"
         self._known = noted.within(found.present, self._layout, self._states.open_ended)
-        self._omissions = omissions
+        self.omissions = omissions
         self._source: NWBSource | None = None
         self.left_out = omissions.counts | _left_out(self._known, self._present, self._layout)
         self._account()
@@ -301,6 +301,8 @@ class Recording(Readable):
     """
     left_out: dict[str, int]
     """The number of trials that are left out, by reason, such as `no sample`."""
+    omissions: Omissions
+    """The intervals of a file that are left out."""
     levels: dict[str, tuple[Any, ...]]
     """The entry that each number stands for, for the columns in `levels`."""
     rows: Rows
@@ -311,7 +313,7 @@ class Recording(Readable):
     @property
     def left_out_trials(self) -> pd.DataFrame:
         """The intervals of a file that are left out: `trial` (their id), `start_time` (of the event) and `reason`."""
-        return self._omissions.table
+        return self.omissions.table
 
     def close(self) -> None:
         """Close the file that states are read from, if `from_nwb` opened it. The recording cannot be read after."""
@@ -351,6 +353,10 @@ class Recording(Readable):
     def every_trial(self) -> RecordedTrials:
         """Return all trials, in the order of the file, with every sample that is present and has a value."""
         return self._trials(np.arange(self._layout.trials), self._known & self._present)
+
+    def chunks(self) -> Iterator[Int[np.ndarray, " trials"]]:
+        """Yield the indices of all trials in order, in chunks that may be read at once."""
+        return self._states.chunks()
 
     def _trials(self, index: Int[np.ndarray, " trials"], used: Bool[np.ndarray, " samples"]) -> RecordedTrials:
         places = self._layout.places(index)
