@@ -265,7 +265,7 @@ def test_measures_are_those_of_the_mean_states_by_value(tiny_pair: Pair, brain: 
     of_network = pd.DataFrame(read).groupby(keys).mean()
     shared = of_brain.index.intersection(of_network.index)
     x, y = (side.loc[shared].to_numpy() for side in (of_brain, of_network))
-    for row in table.to_dict("records"):
+    for row in table.to_dict("records")[:-1]:  # the last one is cross-validated
         assert row["value"] == pytest.approx(MEASURES[row["measure"]](torch.tensor(x), torch.tensor(y)), abs=0.02)
         assert row["ci_low"] < row["value"] < row["ci_high"]
         assert row["samples"] == len(shared)
@@ -283,7 +283,7 @@ def test_noise_lowers_the_ceiling_and_widens_the_interval() -> None:
     first, second = (ca.compare(each, reference, resamples=40).to_dict("records") for each in (quiet, noisy))
     for of_quiet, of_noisy in zip(first, second, strict=True):
         if of_quiet["measure"] in ("RSA (Spearman)", "CKA (debiased)"):
-            assert of_quiet["ceiling"] > 0.95 > of_noisy["ceiling"]
+            assert of_quiet["ceiling_low"] > 0.95 > of_noisy["ceiling_high"]
             assert of_quiet["value"] > 0.97 > of_noisy["value"]
             assert of_quiet["ci_high"] - of_quiet["ci_low"] < of_noisy["ci_high"] - of_noisy["ci_low"]
 

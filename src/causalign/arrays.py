@@ -32,7 +32,7 @@ def float64(value: Any, what: str) -> Float[np.ndarray, "..."]:
     elif isinstance(value, np.ma.MaskedArray):
         if value.dtype.kind not in "biuf":
             raise InvalidArgument(f"{what} has entries of the type {value.dtype}, and must have real numbers")
-        return value.astype(np.float64).filled(np.nan)
+        return np.where(np.ma.getmaskarray(value), np.nan, value.data.astype(np.float64))
     else:
         array = _plain(value, what)
     if array.dtype.kind == "O":

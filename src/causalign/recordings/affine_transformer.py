@@ -64,7 +64,8 @@ class AffineTransformer:
             raise InvalidArgument(
                 f"{name}.inverse_transform returns {len(origin)} units, but {len(units)} were recorded"
             )
-        return cls(*(torch.from_numpy(each) for each in (forward, offset, backward, origin)))
+        tensors = [torch.from_numpy(each) for each in (forward, offset, backward, origin)]
+        return cls(tensors[0], tensors[1], tensors[2], tensors[3])
 
     @property
     def width(self) -> int:
@@ -103,8 +104,7 @@ class AffineTransformer:
     @classmethod
     def of_tensors(cls, saved: Mapping[str, Tensor]) -> "AffineTransformer":
         """Return the transformer whose tensors were saved."""
-        maps = (saved[name] for name in ("forward", "offset", "backward", "origin"))
-        return cls(*maps, unit=float(saved["unit"]))
+        return cls(saved["forward"], saved["offset"], saved["backward"], saved["origin"], unit=float(saved["unit"]))
 
 
 def _affine(

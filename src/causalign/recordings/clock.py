@@ -81,8 +81,8 @@ class Clock:
         """Return the samples of each trial, whether it has none, and whether they are unevenly spaced."""
         trials = len(windows.start)
         if self._times is None:
-            first = np.ceil((windows.start - self._start) / self.step - _AT_START).astype(np.int64)
-            cuts = [Cut(int(each), int(each + samples)) for each, samples in zip(first, windows.samples, strict=True)]
+            begins = np.ceil((windows.start - self._start) / self.step - _AT_START).astype(np.int64)
+            cuts = [Cut(int(each), int(each + samples)) for each, samples in zip(begins, windows.samples, strict=True)]
             return cuts, np.zeros(trials, bool), np.zeros(trials, bool)
         off = np.abs(np.diff(self._times, prepend=self._times[0] - self.step) / self.step - 1) > self._jitter
         total_off = np.append(0, np.cumsum(off))

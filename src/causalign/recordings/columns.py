@@ -17,7 +17,7 @@ Bins = Mapping[str, Sequence[float]]
 Numbers = tuple[Int[np.ndarray, " rows"], Bool[np.ndarray, " rows"]]
 """A column as whole numbers, and whether each row has one."""
 
-_LARGEST = 2**53  # whole numbers beyond it are not exact in double precision
+_LARGEST = 2**53  # larger whole numbers are not exact in double precision
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ def whole_numbers(name: str, column: pd.Series) -> Numbers:
             f"the column {name!r} holds {entry}; variables are whole numbers: give the edges of bins "
             f"(bins = {{{name!r}: [...]}}), or take each distinct value (levels = [{name!r}])"
         )
-    if (np.abs(numbers[there]) > _LARGEST).any():
-        raise InvalidArgument(f"the column {name!r} holds numbers beyond 2^53, which are not exact; use levels")
+    if (np.abs(numbers[there]) >= _LARGEST).any():
+        raise InvalidArgument(f"the column {name!r} holds numbers of 2^53 or more, which are not exact; use levels")
     return np.where(there, numbers, 0).astype(np.int64), there
 
 
@@ -118,9 +118,11 @@ def _coded(name: str, column: pd.Series, codes: Mapping[Any, int]) -> Numbers:
     index, distinct = _distinct(name, column)
     numbers, known = np.zeros(len(distinct) + 1, dtype=np.int64), np.zeros(len(distinct) + 1, dtype=bool)
     for place, entry in enumerate(distinct):
-        code = by_entry.get(entry, by_entry.get(_text(entry), by_entry))
-        if code is by_entry:
+        known_as = (entry, str(entry), _text(entry))
+        named = [each for each in known_as if each in by_entry]
+        if not named:
             raise unknown(f"value of the column {name!r}", str(entry), [str(each) for each in codes])
+        code = by_entry[named[0]]
         known[place] = not pd.isna(code)
         if known[place]:
             if int(code) != code:

@@ -76,7 +76,7 @@ def _entries_with(column: pd.Series, wanted: Any, what: str) -> Bool[np.ndarray,
     values = list(wanted) if isinstance(wanted, list | tuple | set | frozenset | np.ndarray | pd.Series) else [wanted]
     objects = any(hasattr(entry, "name") and not isinstance(entry, str) for entry in column)
     column = column.map(lambda entry: getattr(entry, "name", entry)) if objects else column  # electrode groups
-    chosen = column.isin(values).to_numpy(dtype=bool)
+    chosen = np.array(column.isin(values), dtype=bool)
     if any(isinstance(value, float) and np.isnan(value) for value in values):
         chosen |= column.isna().to_numpy(dtype=bool)
     if not chosen.any():

@@ -54,7 +54,9 @@ def named(what: str, name: str, known: Mapping[str, Thing]) -> Thing:
     if len(fitting) == 1:
         return known[fitting[0]]
     if fitting:
-        raise InvalidArgument(f"several {what}s have the name {name!r}; take one of {', '.join(sorted(fitting))}")
+        raise InvalidArgument(
+            f"{len(fitting)} objects have the name {name!r} ({what}); take one of {', '.join(sorted(fitting))}"
+        )
     raise unknown(what, name, short_names(known))
 
 

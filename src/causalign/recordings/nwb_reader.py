@@ -158,7 +158,7 @@ class _Reader:
                 "an event (intervals=pandas.DataFrame)"
             )
         if column.dtype.kind not in "iuf":
-            entry = column.dropna().iloc[0] if column.notna().any() else None
+            entry = column.dropna().tolist()[0] if column.notna().any() else None
             raise InvalidArgument(f"the column {name!r} of {self.what} holds {entry!r}, not times in seconds")
         times = column.to_numpy(dtype=np.float64)
         if not np.isfinite(times).any() and name == self.selection.align:
@@ -261,7 +261,7 @@ class _Reader:
             if len(entries) != samples:
                 raise FileFormatError(
                     f"{self.source.name}: the column {name!r} has {len(entries)} entries in trial {trial}, which has "
-                    f"{samples} samples; expected one entry a sample"
+                    f"{samples} samples; expected one entry a sample; choose the variables, columns=[...]"
                 )
         return np.concatenate([np.asarray(entries) for entries in column])
 

@@ -124,7 +124,7 @@ def fit(
         raise InvalidArgument(f"none of the {len(units)} units ever fires, so drop_silent leaves none")
     deviation = moments.relative_deviation[kept]
     if asked.zscore:
-        _require_variation(deviation, [units[unit] for unit in kept])
+        _require_variation(deviation, [units[int(unit)] for unit in kept])
     scale = deviation if asked.zscore else np.ones(len(kept))
     variances, components = np.square(deviation / scale), None
     if asked.pca is not None:

@@ -168,7 +168,7 @@ def _counted(table: pd.DataFrame, name: str) -> Int[np.ndarray, " rows"]:
     except InvalidArgument:
         raise InvalidArgument(
             f"the column {name!r} of a row a sample counts {name + 's' if name == TRIAL else 'samples'} from 0, and "
-            f"holds {column[column.notna()].iloc[0]!r}; convert it first, or say rows='trial'"
+            f"holds {column[column.notna()].tolist()[0]!r}; convert it first, or say rows='trial'"
         ) from None
     if not there.all():
         raise InvalidArgument(

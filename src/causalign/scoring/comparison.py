@@ -75,7 +75,7 @@ def compare(
     Raises:
         InvalidArgument: The sites have different tasks, a number is too small, or states are NaN or infinite.
     """
-    sites = [a, b] if isinstance(a, Readable) else [*a, *([] if b is None else [b])]
+    sites = [*([a] if isinstance(a, Readable) else a), *([] if b is None else [b])]
     for site in sites:
         if not isinstance(site, Readable):
             raise InvalidArgument(f"compare takes sites, such as network.site('hidden'); found {type(site).__name__}")
@@ -92,8 +92,10 @@ def compare(
             draw = _Draw(seed, draws, samples, trials_each)
             tables.append(_of_same_trials(first, second, draw))
         else:
-            options = {"variable": variable, "seed": seed, "resamples": resamples, "over": over}
-            tables.append(compare_averages(first, second, MEASURES, **options))
+            compared = compare_averages(
+                first, second, MEASURES, variable=variable, seed=seed, resamples=resamples, over=over
+            )
+            tables.append(compared)
     return pd.concat(tables, ignore_index=True)
 
 

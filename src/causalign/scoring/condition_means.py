@@ -16,7 +16,8 @@ from causalign.sites.readable import Readable, finite
 from causalign.sites.recordings.recording import Recording
 from causalign.storage import forget_mapped_pages
 
-Means = Float[np.ndarray, "values width"]
+Means = Float[np.ndarray, "values _"]
+"""The mean state of each condition. Sites differ in their width."""
 _PART = 2**14
 
 FEWEST = 4  # fewest shared conditions; the debiased CKA needs as many samples

@@ -11,10 +11,10 @@ from causalign.errors import CausalignError, InvalidArgument, lookup
 from causalign.random_streams import numpy_stream
 from causalign.scoring.comparison import MEASURES
 from causalign.scoring.condition_means import Means, condition_means
-from causalign.scoring.recording_comparison import require_same_levels
 from causalign.scoring.resampling import shared
 from causalign.similarity.rsa import rdm
 from causalign.sites.readable import Readable
+from causalign.sites.recordings.levels import require_same_levels
 from causalign.sites.recordings.recording import Recording
 from causalign.tasks.causal_model import require_settable
 from causalign.tasks.variable import FULL
@@ -59,7 +59,7 @@ def compare_models(
     score = lookup("measure", measure, MEASURES)
     for model in models:
         require_settable(recording.task, variable, model.task, variable)
-        require_same_levels(recording, model, variable)
+        require_same_levels(recording, variable, model, variable)
     sides, _, _ = condition_means([recording, *models], variable, seed)
     means = [side.means() for side in sides]
     values = [score(means[0], of_model) for of_model in means[1:]]

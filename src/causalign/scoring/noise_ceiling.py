@@ -13,7 +13,7 @@ from causalign.scoring.measure import Measure
 HALVINGS = 50
 _MOST = 0.95  # quantile of the halvings that the upper bound takes
 
-Halves = Sequence[tuple[Float[np.ndarray, "values width"], Float[np.ndarray, "values width"]]]
+Halves = Sequence[tuple[Float[np.ndarray, "_ _"], Float[np.ndarray, "_ _"]]]
 """The mean states over each half of the trials, for several halvings."""
 
 

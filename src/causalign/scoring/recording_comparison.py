@@ -22,6 +22,7 @@ from causalign.scoring.resampling import (
 )
 from causalign.similarity.rdm_correlation import rdm_correlation
 from causalign.sites.readable import Readable
+from causalign.sites.recordings.levels import require_same_levels
 from causalign.sites.recordings.recording import Recording
 from causalign.tasks.causal_model import require_settable
 
@@ -66,7 +67,7 @@ def compare_averages(
     """
     lookup("kind of interval", over, dict.fromkeys(OVER))
     require_settable(a.task, variable, b.task, variable)
-    require_same_levels(a, b, variable)
+    require_same_levels(a, variable, b, variable)
     sides, shared_values, left_out = condition_means([a, b], variable, seed)
     means = [side.means() for side in sides]
     halves = [halvings(side, seed) for side in sides if side.recorded]
@@ -140,7 +141,7 @@ def _crossnobis(sides: Sequence[ConditionMeans], means: Sequence[Means], halves:
             return row | {"value": np.nan, "note": "cross-validated distances need two trials of each value"}
         rdms.append(np.mean([_crossed(*pair) for pair in pairs], axis=0))
     try:
-        return row | {"value": rdm_correlation(*rdms, "pearson"), "note": "no interval"}
+        return row | {"value": rdm_correlation(rdms[0], rdms[1], "pearson"), "note": "no interval"}
     except InvalidArgument as error:
         return row | {"value": np.nan, "note": str(error)}
 
@@ -151,23 +152,3 @@ def _crossed(first: Means, second: Means) -> np.ndarray:
     own = kernel.diagonal()
     distances = own[:, None] + own - kernel - kernel.T
     return distances[np.triu_indices(len(first), 1)] / first.shape[1]
-
-
-def require_same_levels(a: Readable, b: Readable, variable: str) -> None:
-    """Check that each number of a variable stands for the same entry in both sites.
-
-    Raises:
-        InvalidArgument: A column of one recording is numbered by its distinct entries, and the other's is not or has
-            other entries.
-    """
-    keys = {name for site in (a, b) for name in site.task.keys(variable)}
-    levels = [
-        {name: each.levels.get(name) for name in keys} if isinstance(each, Recording) else None for each in (a, b)
-    ]
-    for name in sorted(keys):
-        found = [None if of_site is None else of_site[name] for of_site in levels]
-        if found[0] != found[1] and all(of_site is not None for of_site in levels):
-            raise InvalidArgument(
-                f"the numbers of {name!r} stand for {found[0]} in {a.name} and for {found[1]} in {b.name}; give codes, "
-                "the same for both"
-            )

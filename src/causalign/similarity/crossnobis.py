@@ -42,9 +42,9 @@ def crossnobis(
     if not counts.all():
         missing = np.argwhere(counts == 0)[0]
         raise InvalidArgument(f"condition {names[missing[1]]!r} does not occur in fold {fold_names[missing[0]]!r}")
-    sums = np.zeros((counts.size, samples.shape[1]))
-    np.add.at(sums, cell, samples)
-    sums = sums.reshape(*counts.shape, -1)
+    of_cells = np.zeros((counts.size, samples.shape[1]))
+    np.add.at(of_cells, cell, samples)
+    sums = of_cells.reshape(*counts.shape, -1)
     total, total_count = sums.sum(axis=0), counts.sum(axis=0)
     rdms = []
     for of_fold, count in zip(sums, counts, strict=True):

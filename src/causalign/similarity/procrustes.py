@@ -41,4 +41,4 @@ def _factor(samples: Samples, which: str) -> Float[np.ndarray, "small samples"]:
     if norm < 1e-12 * np.abs(samples).max():
         raise InvalidArgument(f"{which} does not vary over the samples: Procrustes is undefined")
     columns = (centred / norm).T
-    return np.linalg.qr(columns, mode="r") if len(columns) > columns.shape[1] else columns
+    return np.asarray(np.linalg.qr(columns, mode="r")) if len(columns) > columns.shape[1] else columns

@@ -222,7 +222,12 @@ class Recording(Readable):
         )
         session = read_nwb(path, selection)
         try:
-            named = {"name": session.source.name, "at": session.at, "rows": session.rows, "columns": session.columns}
+            named: dict[str, Any] = {
+                "name": session.source.name,
+                "at": session.at,
+                "rows": session.rows,
+                "columns": session.columns,
+            }
             named |= {"split": session.split, "omissions": session.omissions} | options
             recording = cls(session.states, session.table, task=task, **named)
         except BaseException:
