@@ -1,4 +1,4 @@
-"""A server of parts of the files in a folder, as those of archives are: `python range_server.py FOLDER` prints its port.
+"""A server of parts of files, as those of archives are: `python range_server.py FOLDER` prints its port.
 
 It is a process of its own. A thread would wait for a lock that h5py holds while it reads from the server.
 """

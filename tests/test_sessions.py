@@ -427,7 +427,7 @@ def test_an_address_gives_the_same(address: str, counts: np.ndarray) -> None:
 
 
 def test_a_file_is_closed_after_a_refusal(plain: Path) -> None:
-    for options in ({"bin": 0.25, "columns": ["sied"]}, {"series": "x"}, {"bin": 0.25, "fewest": 99}):
+    for options in ({"bin": 0.25, "columns": ["sied"]}, {"series": "x"}, {"bin": 0.25, "levels": ["sied"]}):
         with pytest.raises(ca.CausalignError):
             ca.Recording.from_nwb(plain, **options)
         with h5py.File(plain, "r+"):  # HDF5 refuses if the file is open for reading

@@ -21,6 +21,26 @@ class Coverage:
     table: pd.DataFrame
     """One row for every value in every split. `Recording.coverage` describes the columns."""
 
+    def require(self, split: str, trials: int, fewest: int) -> None:
+        """Check that a split has a value that enough trials have.
+
+        Args:
+            split: The split.
+            trials: The number of its trials.
+            fewest: The number of trials that must have the same values.
+
+        Raises:
+            InvalidArgument: It has none. The message says how many trials its most frequent value has.
+        """
+        rows = self.table[self.table["split"] == split]
+        if not rows["used"].any():
+            raise InvalidArgument(
+                f"the recording's split {split!r} ({trials} trials) has no value that at least {fewest} trials have "
+                f"(fewest), so nothing can be matched: its most frequent value has {max(rows['trials'], default=0)} "
+                f"trials, and {rows['missing'].sum():,} of its {rows[['samples', 'missing']].sum().sum():,} samples "
+                "are missing"
+            )
+
 
 def covered(
     values: Mapping[str, Int[np.ndarray, " samples"]],
@@ -42,9 +62,6 @@ def covered(
         layout: The number of samples of each trial.
         splits: The trials of each split.
         fewest: Number of trials of a split that must have the same values.
-
-    Raises:
-        InvalidArgument: A split has no value that enough trials have.
     """
     used, lengths = np.zeros_like(known), layout.last(known)
     tables = []
@@ -70,12 +87,6 @@ def covered(
             "longest": longest,
             "used": enough,
         }
-        if not enough.any():
-            raise InvalidArgument(
-                f"the recording's split {split!r} ({len(trials)} trials) has no value that at least {fewest} trials "
-                f"have (fewest), so nothing can be matched: its most frequent value has {repeats.max(initial=0)} "
-                f"trials, and {int((~there).sum()):,} of its {len(there):,} samples are missing"
-            )
         tables.append(pd.DataFrame(dict(zip(values, classes.T, strict=True)) | counts))
     return Coverage(used, pd.concat(tables, ignore_index=True))
 

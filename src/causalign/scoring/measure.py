@@ -31,11 +31,11 @@ class Measure:
         """Return the measure of two arrays `[samples, width]`."""
         return self.function(x, y)
 
-    def unbounded(self, values: Float[np.ndarray, " values"]) -> Float[np.ndarray, " values"]:
+    def unbounded(self, values: Float[np.ndarray, "*values"]) -> Float[np.ndarray, "*values"]:
         """Return values on a scale without bounds: the logit of the share of the range (2 z for correlations)."""
         share = np.clip((values - self.low) / (self.high - self.low), 1e-12, 1 - 1e-12)
         return np.log(share) - np.log1p(-share)
 
-    def bounded(self, scores: Float[np.ndarray, " values"]) -> Float[np.ndarray, " values"]:
+    def bounded(self, scores: Float[np.ndarray, "*values"]) -> Float[np.ndarray, "*values"]:
         """Return the values of scores on the scale without bounds."""
         return self.low + (self.high - self.low) / (1 + np.exp(-scores))

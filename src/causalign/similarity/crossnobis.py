@@ -41,7 +41,8 @@ def crossnobis(
     counts = np.bincount(cell, minlength=len(fold_names) * len(names)).reshape(len(fold_names), len(names))
     if not counts.all():
         missing = np.argwhere(counts == 0)[0]
-        raise InvalidArgument(f"condition {names[missing[1]]!r} does not occur in fold {fold_names[missing[0]]!r}")
+        condition_name, fold_name = names.tolist()[missing[1]], fold_names.tolist()[missing[0]]
+        raise InvalidArgument(f"condition {condition_name!r} does not occur in fold {fold_name!r}")
     of_cells = np.zeros((counts.size, samples.shape[1]))
     np.add.at(of_cells, cell, samples)
     sums = of_cells.reshape(*counts.shape, -1)

@@ -130,6 +130,11 @@ class Recording(Readable):
         self._source: NWBSource | None = None
         self.left_out = omissions.counts | _left_out(self._known, self._present, self._layout)
         self._account()
+        if not (self._known & self._present).any():
+            raise InvalidArgument(
+                f"{self.name}: no sample has a value of every unit and every variable ({int(self._present.sum()):,} of "
+                f"{self._layout.total:,} samples have all units, {int(self._known.sum()):,} all variables)"
+            )
         self.preprocessing: Preprocessing | AffineTransformer
         if linear is None:
             self.preprocessing = fit(preprocess, self.units, found.fired, found.moments, unit_variance=unit_variance)
@@ -295,7 +300,7 @@ class Recording(Readable):
     def _account(self) -> None:
         values = {name: self._values[name] for name in self.task.variables}
         counted = covered(values, self._known, self._present, self._layout, splits=self.splits, fewest=self.fewest)
-        self._used, self.coverage = counted.used, counted.table
+        self._counted, self._used, self.coverage = counted, counted.used, counted.table
 
     coverage: pd.DataFrame
     """The coverage of every combination of values, in every split.
@@ -352,7 +357,12 @@ class Recording(Readable):
 
     @override
     def draw(self, count: int, split: str, rng: np.random.Generator) -> RecordedTrials:
-        """Return the first `count` trials of the split, in the order of the file. The splits are fixed."""
+        """Return the first `count` trials of the split, in the order of the file. The splits are fixed.
+
+        Raises:
+            InvalidArgument: No value of the split occurs in `fewest` trials.
+        """
+        self._counted.require(split, len(self.splits[split]), self.fewest)
         return self._trials(np.sort(self.splits[split][:count]), self._used)
 
     def every_trial(self) -> RecordedTrials:
