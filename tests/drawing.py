@@ -18,7 +18,6 @@ from causalign.engine.activation_cache import Activations
 from causalign.run_context import RunContext
 from causalign.sites.base import Site
 from causalign.sites.readable import Readable
-from causalign.storage import Store
 from causalign.tasks.variable import Variable
 
 
@@ -49,7 +48,7 @@ def draw_rows(
 def record(site: Site, trials: int, rng: np.random.Generator) -> Activations:
     drawn = site.task.trials(trials, rng)
     places = site.swappable(drawn)
-    return activation_cache.read_trials(site, drawn, places, places, Store())
+    return activation_cache.read_trials(site, drawn, places, places, RunContext())
 
 
 def class_means(

@@ -14,7 +14,6 @@ import causalign as ca
 from causalign.callbacks import ProgressUpdate
 from causalign.counterfactuals.direction import Direction
 from causalign.counterfactuals.interventions import Swap, keep
-from causalign.errors import SearchWarning
 from causalign.files import read_tensors, write_tensors
 from causalign.methods.registry import SHORTHANDS
 from causalign.search.objectives import Objective
@@ -342,17 +341,6 @@ def test_align_works_where_gradients_are_off(tiny_pair: tuple[ca.networks.GRU, c
     with torch.no_grad():
         off = ca.align(sites, rank=2, **SMALL)
     assert off.record.iia == ca.align(sites, rank=2, **SMALL).record.iia
-
-
-def test_an_interrupted_search_warns_whoever_called(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
-    def interrupt(update: ProgressUpdate) -> None:
-        if update.stage == "search" and update.step == 1 and update.total != 1:
-            raise KeyboardInterrupt
-
-    sites = [network.site("hidden") for network in tiny_pair]
-    with pytest.warns(SearchWarning, match="was interrupted at step 1"):
-        alignment = ca.align(sites, rank=2, callbacks=[interrupt], **SMALL)
-    assert alignment.record.stopped == "interrupted"
 
 
 def test_a_task_without_anything_determined_cannot_be_scored() -> None:

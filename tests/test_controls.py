@@ -8,13 +8,15 @@ import torch
 from scipy.stats import energy_distance
 
 import causalign as ca
-from causalign.alignment.align import controls_of
+from causalign.alignment.controls import control_scores
+from causalign.alignment.request import Request
 from causalign.callbacks import silent
 from causalign.counterfactuals.direction import Direction
 from causalign.random_streams import numpy_stream
 from causalign.scoring.naturalness import energy, naturalness_of
 from causalign.storage import Store
 from causalign.tasks.variable import Variable
+from causalign.timer import Timer
 from drawing import draw_rows, read_activations
 
 Pair = tuple[ca.networks.GRU, ca.networks.GRU]
@@ -50,7 +52,8 @@ def test_controls_take_all_the_steps_of_the_score_though_they_have_long_settled(
     few: dict[str, Any] = {"n_train": 40, "n_validation": 20, "n_test": 30, "rank": 3}
     settings = ca.SearchConfig(eval_every=2, patience=1, batch_size=8, initial_batch_size=4, target_iia=0.01)
     config = ca.AlignmentConfig(search=settings, **few)
-    scores = controls_of([network.site("hidden") for network in tiny_pair], config, 12, silent)
+    request = Request.checked([network.site("hidden") for network in tiny_pair], config)
+    scores = list(control_scores(request, 12, request.context(Timer(), silent)))
     assert {score.control: score.steps for score in scores} == {"untrained": 12, "shuffled": 12, "random": 0}
 
 

@@ -399,28 +399,25 @@ def test_of_several_ranks_the_best_goes_on_as_if_there_were_no_other(
 class Scores(Search):
     """A search whose worst IIA depends on the rank as given."""
 
-    def __init__(self, maps: Sequence[AlignmentMap], scores: dict[int, float], stops: dict[int, ca.StopReason]) -> None:
-        self.maps, self.scores, self.stops = maps, scores, stops
+    def __init__(self, maps: Sequence[AlignmentMap], scores: dict[int, float]) -> None:
+        self.maps, self.scores = maps, scores
 
     def go_on(self, until: int, callback: object = None) -> SearchResult:
         rank = self.maps[0].rank
         known = max(r for r in self.scores if r <= rank)
-        stopped = self.stops.get(rank, ca.StopReason.EARLY_STOPPING)
         evaluation = Evaluation(5, None, self.scores[known], self.scores[known])
-        return SearchResult(tuple(self.maps), evaluation, (), 5, stopped)
+        return SearchResult(tuple(self.maps), evaluation, (), 5, ca.StopReason.EARLY_STOPPING)
 
 
-def smallest_rank(
-    scores: dict[int, float], stops: dict[int, ca.StopReason] | None = None
-) -> tuple[SearchResult, list[RankTrial]]:
+def smallest_rank(scores: dict[int, float]) -> tuple[SearchResult, list[RankTrial]]:
     searches = RankSearches(
-        lambda maps: Scores(maps, scores, stops or {}),
+        lambda maps: Scores(maps, scores),
         lambda rank: FULL_RANK,
         lambda: MEANS,
         16,
         SearchConfig(),
         silent,
-        lambda maps, gate, steps: Scores(maps, scores, stops or {}),
+        lambda maps, gate, steps: Scores(maps, scores),
     )
     return SmallestRank(0.03).find(searches)
 
@@ -437,17 +434,6 @@ def test_the_best_rank_need_not_be_the_full_one() -> None:
     assert [each.rank for each in tried] == [16, 8, 4, 2, 3]
     found, _ = smallest_rank({1: 0.9})
     assert found.maps[0].rank == 1
-
-
-def test_an_interrupted_rank_ends_the_search_for_the_least() -> None:
-    scores = {1: 0.2, 8: 0.95, 16: 0.96}
-    found, tried = smallest_rank(scores, {4: ca.StopReason.INTERRUPTED})
-    assert (found.maps[0].rank, found.stopped) == (8, "interrupted")
-    assert [(each.rank, each.stopped) for each in tried] == [
-        (16, "early_stopping"),
-        (8, "early_stopping"),
-        (4, "interrupted"),
-    ]
 
 
 def test_procrustes_of_a_network_with_itself_is_exact(zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:

@@ -76,11 +76,11 @@ def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train("multi-object", "gru", 3, tmp_path / "parts", width=8, recipe=QUICK, callback=stop)
+        train("multi-object", "gru", 3, tmp_path / "parts", width=8, recipe=QUICK, callbacks=[stop])
     assert [file.name for file in (tmp_path / "parts").iterdir()] == [training.UNFINISHED]
     steps = []
     parts, _ = train(
-        "multi-object", "gru", 3, tmp_path / "parts", width=8, recipe=QUICK, callback=lambda u: steps.append(u.step)
+        "multi-object", "gru", 3, tmp_path / "parts", width=8, recipe=QUICK, callbacks=[lambda u: steps.append(u.step)]
     )
     assert steps[0] == 6  # from the last check on
     assert parts.fingerprint == whole.fingerprint
@@ -96,7 +96,7 @@ def test_a_finished_training_is_not_done_again_nor_taken_for_another(tmp_path: P
         tmp_path,
         width=8,
         recipe=QUICK,
-        callback=lambda update: pytest.fail("it was trained again"),
+        callbacks=[lambda update: pytest.fail("it was trained again")],
     )
     assert again.fingerprint == first.fingerprint
     with pytest.raises(ca.CausalignError, match=r"holds another network .*seed 3.*, not the requested one .*seed 4"):
@@ -107,7 +107,13 @@ def test_training_learns(tmp_path: Path) -> None:
     losses: list[float] = []
     recipe = Recipe(batch=32, warm_up=10, eval_every=60, max_steps=60, validation_trials=10)
     train(
-        "multi-object", "gru", 0, tmp_path, width=32, recipe=recipe, callback=lambda u: losses.append(u.figures["loss"])
+        "multi-object",
+        "gru",
+        0,
+        tmp_path,
+        width=32,
+        recipe=recipe,
+        callbacks=[lambda u: losses.append(u.figures["loss"])],
     )
     assert losses[-1] < 0.7 * losses[0]
 

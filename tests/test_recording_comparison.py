@@ -141,7 +141,8 @@ def test_models_of_one_recording_are_told_apart() -> None:
     twin = recorded(0, 3, 2, TUNING + 0.5 * rng.normal(size=TUNING.shape), name="twin")
     poor = recorded(0, 4, 2, rng.normal(size=TUNING.shape), name="poor")
     table = ca.compare_models(brain, [good, twin, poor], resamples=200).set_index(["first", "second"])
-    first, second = table.loc[("good@states", "poor@states")], table.loc[("good@states", "twin@states")]
+    first: Any = table.loc[("good@states", "poor@states")]
+    second: Any = table.loc[("good@states", "twin@states")]
     assert first["p"] < 0.02
     assert first["ci_low"] > 0
     assert second["p"] > 0.05

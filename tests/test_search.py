@@ -154,19 +154,6 @@ def _after(problem: Problem, steps: int) -> tuple[AlignmentMap, ...]:
     return tuple(m().frozen() for m in maps)
 
 
-def test_ctrl_c_keeps_the_best_so_far(zoo_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
-    def interrupt(update: ProgressUpdate) -> None:
-        if update.step == 5 and update.total != 5:
-            raise KeyboardInterrupt
-
-    problem = problem_of(zoo_pair, count=64)
-    settings = SearchConfig(batch_size=32, max_steps=50, eval_every=2)
-    found = search(problem, random_starts((128, 128), 8), settings, np.random.default_rng(0), interrupt)
-    assert (found.stopped, found.steps) == ("interrupted", 5)
-    assert [look.step for look in found.history] == [0, 2, 4]
-    assert len(found.maps) == 2
-
-
 def test_a_search_that_diverges_keeps_the_best_so_far(tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU]) -> None:
     calls: list[int] = []
 

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,18 +19,20 @@ from jaxtyping import Float
 from matplotlib.collections import LineCollection
 
 import causalign as ca
+from causalign.alignment.schema import AlignmentSummary
 from causalign.alignment.spec import AlignmentSpec, read_spec
 from causalign.cli import main
 from causalign.networks.checkpoint import Card, save_network
-from causalign.reproduction import points
+from causalign.reproduction.comparisons import run_comparisons
 from causalign.reproduction.figures import draw
 from causalign.reproduction.paper import CITED, cited
-from causalign.reproduction.points import AlignmentOutcome
-from causalign.reproduction.reproduce import COMPARISONS, STUDIES, TABLE, VERDICTS, Reproduction, reproduce
-from causalign.reproduction.runner import run_all
+from causalign.reproduction.reproduce import STUDIES, TABLE, VERDICTS, Reproduction, reproduce
 from causalign.reproduction.study import BUDGETS, Protocol, Values, sem
 from causalign.reproduction.table import BORNE_OUT, COLUMNS, LEFT_OUT, NOT_BORNE_OUT
 from causalign.source_hash import _code, source_hash
+from causalign.sweep import point as points
+from causalign.sweep.folder import SweepFolder
+from causalign.sweep.point import AlignmentPoint
 
 FEW = {"n_train": 30, "n_validation": 20, "n_test": 20}
 SETTLED = BUDGETS["settled"]
@@ -81,9 +82,9 @@ def test_every_study_gives_rows_figures_and_verdicts(everything: tuple[Reproduct
     assert (measured["n"] >= 1).all()
     each = measured["pairs"].astype(str).str.split().map(lambda values: np.array(values, dtype=float))
     assert (each.map(len) == measured["n"]).all()
-    files = measured["files"].str.split()
-    assert (files.map(len) == measured["n"]).all()
-    assert all((folder / COMPARISONS / name).exists() for names in files for name in names)
+    keys = measured["points"].str.split()
+    assert (keys.map(len) == measured["n"]).all()
+    assert all(SweepFolder(folder).outcome(key) is not None for of in keys for key in of)
     np.testing.assert_allclose(each.map(np.mean), measured["ours"], atol=1e-3)
     causal = measured["metric"].str.contains("MAS|DAS|stitch")
     swept = measured["figure"] == "fig2d"
@@ -113,11 +114,11 @@ def test_a_language_model_has_a_row_without_a_verdict(tiny: Protocol, tmp_path: 
     pytest.importorskip("transformers")
     few = replace(tiny, language_model="zoo:in-context/llama/0", controls=False)
     (row,) = [each for each in STUDIES["text32"].measured(few) if each.note]
-    outcomes = run_all(row.comparisons, tmp_path, workers=1)
+    outcomes = run_comparisons(row.comparisons, SweepFolder(tmp_path), workers=1)
     (found,) = outcomes.values()
-    assert isinstance(found, AlignmentOutcome)
-    assert found.record.rank == 8
-    assert {site.task for site in found.record.sites} == {"multi-object", "in-context"}
+    assert isinstance(found, AlignmentSummary)
+    assert found.rank == 8
+    assert {site.task for site in found.sites} == {"multi-object", "in-context"}
     assert row.note == "no verdict: this is zoo:in-context/llama/0"
     assert cited("text32", *row.name) is not None
 
@@ -141,7 +142,7 @@ def test_a_score_is_marked_where_a_control_reaches_it_in_the_same_directions(
         found.table[found.table["figure"] == "fig3b"].to_dict("records"), STUDIES["fig3b"].measured(tiny), strict=True
     ):
         (comparison,) = measured.comparisons
-        record = json.loads((folder / COMPARISONS / f"{comparison.key}.json").read_text())["record"]
+        record = json.loads((folder / "points" / comparison.key / "result.json").read_text())
         reaching = []
         for kind in ("untrained", "shuffled", "random"):
             scores = [score["iia"] for score in record["controls"] if score["control"] == kind]
@@ -170,8 +171,13 @@ def test_a_score_is_marked_where_a_control_reaches_it_in_the_same_directions(
     assert marked  # untrained networks are as bad as their controls
 
 
-def outcomes(folder: Path) -> dict[str, dict[str, Any]]:
-    return {path.name: json.loads(path.read_text()) for path in folder.glob("*.json")}
+def finished(folder: Path) -> dict[str, int]:
+    """When the result of each finished point was written."""
+    return {
+        path.parent.name: path.stat().st_mtime_ns
+        for path in folder.glob("points/[!.]*/*.json")
+        if path.name != "spec.json"
+    }
 
 
 def test_killed_anywhere_it_goes_on_to_the_same_table(
@@ -188,18 +194,17 @@ if __name__ == "__main__":
     script = tmp_path / "run.py"
     script.write_text(again)
     running = subprocess.Popen([sys.executable, str(script)])
-    finished = tmp_path / COMPARISONS
     deadline = time.monotonic() + 120
-    while not list(finished.glob("*.json")) and running.poll() is None and time.monotonic() < deadline:
+    while not finished(tmp_path) and running.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     running.send_signal(signal.SIGKILL)
     running.wait()
-    before = {path.name: path.stat().st_mtime_ns for path in finished.glob("[!.]*.json")}
+    before = finished(tmp_path)
     assert before
-    assert all(json.loads((finished / name).read_text()) for name in before)
+    assert all(SweepFolder(tmp_path).outcome(key) for key in before)
     assert not (tmp_path / TABLE).exists()
     found = reproduce(["fig3b"], tmp_path, tiny, workers=1)
-    after = {path.name: path.stat().st_mtime_ns for path in finished.glob("[!.]*.json")}
+    after = finished(tmp_path)
     assert before.items() <= after.items()
     whole = everything[0].table
     columns = ["panel", "comparison", "metric", "ours", "control_shuffled", "outside", "steps", "verdict"]
@@ -211,20 +216,22 @@ def test_a_broken_file_is_run_again_and_an_error_loses_nothing(tiny: Protocol, t
     plain = replace(tiny, controls=False)
     site = plain.site("multi-object/gru", 0, "hidden")
     good, bad = plain.align([site], [2], method="das"), plain.align([site], [9], method="das")
-    (tmp_path / f"{good.key}.json").write_text('{"kind": "alignment"')
-    with pytest.raises(ca.CausalignError, match="rank must be a whole number from 1 to 8"):
-        run_all([good, bad], tmp_path, workers=1)
-    assert set(outcomes(tmp_path)) == {f"{good.key}.json"}
-    changed = (tmp_path / f"{good.key}.json").stat().st_mtime_ns
-    assert set(run_all([good], tmp_path, workers=1)) == {good.key}
-    assert (tmp_path / f"{good.key}.json").stat().st_mtime_ns == changed
+    broken = tmp_path / "points" / good.key
+    broken.mkdir(parents=True)
+    (broken / "result.json").write_text('{"schema_version": 2')
+    folder = SweepFolder(tmp_path)
+    with pytest.raises(ca.InvalidArgument, match="1 of 2 comparisons failed.*rank must be a whole number from 1 to 8"):
+        run_comparisons([good, bad], folder, workers=1)
+    assert set(before := finished(tmp_path)) == {good.key}
+    assert set(run_comparisons([good], folder, workers=1)) == {good.key}
+    assert finished(tmp_path) == before
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="a process has all cores here")
 def test_a_process_that_was_given_one_core_takes_no_more() -> None:
     script = """
 import os
-from causalign.reproduction.runner import cores
+from causalign.sweep.workers import cores
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 print(cores())
 """
@@ -232,12 +239,19 @@ print(cores())
     assert told.stdout.strip() == "1"
 
 
-def test_the_better_rank_on_validation_counts(tiny: Protocol) -> None:
+def found_by(point: AlignmentPoint, folder: Path) -> AlignmentSummary:
+    """What a point finds."""
+    (found,) = run_comparisons([point], SweepFolder(folder), workers=1).values()
+    assert isinstance(found, AlignmentSummary)
+    return found
+
+
+def test_the_better_rank_on_validation_counts(tiny: Protocol, tmp_path: Path) -> None:
     plain = replace(tiny, controls=False)
     pair = [plain.site("multi-object/gru", seed, "hidden") for seed in (0, 1)]
-    each = {rank: plain.align(pair, [rank]).run().record for rank in (1, 8)}
+    each = {rank: found_by(plain.align(pair, [rank]), tmp_path / str(rank)) for rank in (1, 8)}
     best = max(each.values(), key=lambda record: (record.best.worst_iia, record.best.mean_iia))
-    found = plain.align(pair, [1, 8]).run().record
+    found = found_by(plain.align(pair, [1, 8]), tmp_path)
     assert found.rank == best.rank
     assert [tried.rank for tried in found.ranks] == [1, 8]
 
@@ -252,12 +266,11 @@ def test_a_panel_of_fewer_ranks_has_the_claims_about_those(tiny: Protocol, tmp_p
 def test_a_finished_comparison_can_be_run_alone_from_its_file(tiny: Protocol, tmp_path: Path) -> None:
     plain = replace(tiny, controls=False)
     asked = plain.align([plain.site("multi-object/gru", seed, "hidden") for seed in (0, 1)], [1, 8])
-    run_all([asked], tmp_path, workers=1)
-    (found,) = outcomes(tmp_path).values()
-    (tmp_path / "spec.json").write_text(json.dumps(found["point"]["spec"]))
+    found = found_by(asked, tmp_path)
+    (tmp_path / "spec.json").write_text((tmp_path / "points" / asked.key / "spec.json").read_text())
     spec = AlignmentSpec.read(read_spec(tmp_path / "spec.json"), "spec.json")
     alone = ca.align(spec.open_sites(), spec.config).record
-    assert alone.model_dump(mode="json")["iia"] == found["record"]["iia"]
+    assert alone.iia == found.iia
 
 
 def test_a_stored_comparison_is_of_its_configuration_networks_and_code(
@@ -268,7 +281,7 @@ def test_a_stored_comparison_is_of_its_configuration_networks_and_code(
     assert point.key == tiny.align(sites, [2]).key
     other = [tiny.align(sites, [4]), tiny.align(sites[::-1], [2]), tiny.align(sites, [2], n_test=21)]
     assert len({point.key, *(each.key for each in other)}) == 4
-    assert '"scale":true' in point.model_dump_json()  # a default is part of what is hashed
+    assert '"scale":true' in point.declaration  # a default is part of what is hashed
     key = point.key
     with monkeypatch.context() as changed:
         changed.setattr(points, "source_hash", lambda: "of other code")
@@ -286,26 +299,10 @@ def test_the_hash_of_the_sources_is_of_what_computes() -> None:
     assert len(source_hash()) == 16
 
 
-def test_controls_go_on_from_what_was_found_without_them(tiny: Protocol, tmp_path: Path) -> None:
-    asked = tiny.align([tiny.site("multi-object/gru", 0, "hidden")], [2], method="das")
-    alone = asked.without_controls.run()
-    (tmp_path / f"{asked.without_controls.key}.json").write_text(
-        alone.model_copy(update={"seconds": 1e6}).model_dump_json()
-    )
-    found = run_all([asked], tmp_path, workers=1)[asked.key]
-    assert isinstance(found, AlignmentOutcome)
-    assert found.seconds == 1e6  # so it was not searched for again
-    assert found.record.best == alone.record.best
-    assert {score.control for score in found.record.controls} == {"untrained", "shuffled", "random"}
-    assert set(run_all([asked], tmp_path / "fresh", workers=1)) == {asked.key}
-    assert set(outcomes(tmp_path / "fresh")) == {f"{asked.key}.json", f"{asked.without_controls.key}.json"}
-
-
-def test_controls_take_as_many_steps_as_their_score(tiny: Protocol) -> None:
-    outcome = tiny.align([tiny.site("multi-object/gru", 0, "hidden")], [2], method="das").run()
-    assert isinstance(outcome, AlignmentOutcome)
-    steps = {score.control: score.steps for score in outcome.record.controls}
-    assert steps == {"untrained": outcome.record.steps, "shuffled": outcome.record.steps, "random": 0}
+def test_controls_take_as_many_steps_as_their_score(tiny: Protocol, tmp_path: Path) -> None:
+    found = found_by(tiny.align([tiny.site("multi-object/gru", 0, "hidden")], [2], method="das"), tmp_path)
+    steps = {score.control: score.steps for score in found.controls}
+    assert steps == {"untrained": found.steps, "shuffled": found.steps, "random": 0}
 
 
 Row = tuple[str | None, str | None, str | None]  # comparison, site, metric

@@ -64,9 +64,9 @@ def counterfactual_table(known: pd.DataFrame, rows: int = 2000) -> pd.DataFrame:
     return pd.DataFrame(columns)[source.answer != target.answer]
 
 
-def main(folder: Path) -> float:
-    """Train, write `llama/` and `prompts.csv`, and return the accuracy."""
-    torch.manual_seed(0)
+def main(folder: Path, name: str = "llama", seed: int = 0) -> float:
+    """Train, write the model and `prompts.csv`, and return the accuracy."""
+    torch.manual_seed(seed)
     known = prompts().sample(frac=1, random_state=0, ignore_index=True)
     tokenizer = tokenizer_of(known.text)
     ids = torch.tensor(tokenizer(list(known.text))["input_ids"])
@@ -74,8 +74,8 @@ def main(folder: Path) -> float:
     sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4}
     model = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=32, **sizes))
     accuracy = train(model, ids, answers)
-    model.save_pretrained(folder / "llama")
-    tokenizer.save_pretrained(folder / "llama")
+    model.save_pretrained(folder / name)
+    tokenizer.save_pretrained(folder / name)
     counterfactual_table(known).to_csv(folder / "prompts.csv", index=False)
     return accuracy
 

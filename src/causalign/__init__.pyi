@@ -1,10 +1,12 @@
 """The public names, imported when they are first used. `__init__.py` reads this list, and type checkers do."""
 
-from . import networks, sites, tasks
+from . import callbacks, networks, sites, tasks
 from .alignment.align import align
 from .alignment.config import AlignmentConfig
 from .alignment.recording_controls import recording_controls
 from .alignment.result import Alignment, load_alignment, score
+from .callbacks.tracker import Tracker
+from .callbacks.update import ProgressUpdate
 from .counterfactuals.dataset import Counterfactuals
 from .counterfactuals.direction import Direction
 from .counterfactuals.from_table import TextPosition
@@ -36,6 +38,7 @@ from .networks.checkpoint import load_network
 from .networks.regression import Regression
 from .networks.training import train
 from .planning.estimate import Estimate, estimate
+from .readings.shared_readings import SharedReadings
 from .recordings.preprocessing import Preprocess, Preprocessing
 from .scoring.comparison import compare
 from .scoring.metrics import RowOutputs
@@ -54,6 +57,8 @@ from .similarity.rsa import rdm, rsa
 from .sites.base import Site
 from .sites.modules.inventory import sites_of
 from .sites.recordings.recording import Recording
+from .sweep.result import Sweep, load_sweep
+from .sweep.sweep import sweep
 from .version import __version__
 
 __all__ = [
@@ -87,18 +92,23 @@ __all__ = [
     "Preprocess",
     "Preprocessing",
     "Procrustes",
+    "ProgressUpdate",
     "Recording",
     "Regression",
     "RowOutputs",
     "SearchConfig",
     "SearchWarning",
+    "SharedReadings",
     "Site",
     "SmallestRank",
     "Stitch",
     "StopReason",
+    "Sweep",
     "TextPosition",
+    "Tracker",
     "__version__",
     "align",
+    "callbacks",
     "cka",
     "compare",
     "compare_models",
@@ -107,6 +117,7 @@ __all__ = [
     "interchange",
     "load_alignment",
     "load_network",
+    "load_sweep",
     "networks",
     "noise_ceiling",
     "noise_precision",
@@ -121,6 +132,7 @@ __all__ = [
     "similarity_matrix",
     "sites",
     "sites_of",
+    "sweep",
     "tasks",
     "train",
     "zoo",

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -29,11 +30,19 @@ def atomic_write(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
+        with temporary.open("r+b") as file:
+            os.fsync(file.fileno())  # after a power cut, too, the file is whole
         temporary.chmod(0o666 & ~current_umask())  # mkstemp's files are private, but results are meant to be shared
         temporary.replace(path)
     except OSError as error:
         raise FileFormatError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
+        temporary.unlink(missing_ok=True)
+
+
+def remove_temporaries(path: Path) -> None:
+    """Delete what `atomic_write` leaves beside a path where the program is killed within it."""
+    for temporary in path.parent.glob(f".{path.name}.*"):
         temporary.unlink(missing_ok=True)
 
 
@@ -67,25 +76,45 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         temporary.write_bytes(save(contiguous, dict(metadata) if metadata else None))
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_tensors(path: Path, finite: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return the tensors and the metadata of a safetensors file.
 
+    Args:
+        path: The file.
+        finite: Whether all entries must be finite.
+
     Raises:
-        FileFormatError: The file is missing, truncated or not a safetensors file, or a tensor has NaN or infinite
-            entries.
+        FileFormatError: The file is missing, truncated or not a safetensors file, or a tensor that must be finite has
+            NaN or infinite entries.
     """
+    with _opened(path) as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is not a mapping)
+        metadata = dict(file.metadata() or {})
+    for name, tensor in tensors.items():
+        if finite and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise FileFormatError(f"{path}: tensor {name!r} has NaN or infinite entries")
+    return tensors, metadata
+
+
+def read_header(path: Path) -> dict[str, str]:
+    """Return the metadata of a safetensors file.
+
+    Raises:
+        FileFormatError: The file is missing, truncated or not a safetensors file.
+    """
+    with _opened(path) as file:
+        return dict(file.metadata() or {})
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is not a mapping)
-            metadata = dict(file.metadata() or {})
+            yield file
     except FileNotFoundError:
         raise FileFormatError(f"{path}: no such file") from None
     except (SafetensorError, OSError) as error:
         raise FileFormatError(f"{path}: not a whole safetensors file ({error})") from None
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise FileFormatError(f"{path}: tensor {name!r} has NaN or infinite entries")
-    return tensors, metadata
 
 
 def output_folder(path: Path, *files: str) -> Path:

@@ -1,4 +1,4 @@
-"""The context of one call: its random streams, its store of tables, its callback and its timer."""
+"""The context of one call: its random streams, its store of tables, its callback, its timer and its journal."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,12 @@ import numpy as np
 import torch
 
 from causalign.callbacks import Callback, ProgressUpdate, silent
+from causalign.journal import Journal
 from causalign.random_streams import numpy_stream, torch_stream
+from causalign.readings.reading import Packed, read_request
+from causalign.readings.request import ReadingRequest
+from causalign.readings.shared_readings import SharedReadings
+from causalign.sites.base import Site
 from causalign.storage import Store
 from causalign.timer import Timer
 
@@ -22,12 +27,26 @@ class RunContext:
         store: The store of tables.
         callback: The callback that receives progress updates.
         timer: The timer of the stages.
+        journal: The journal of the searches. By default it keeps nothing.
+        readings: The cache of activations that alignments share. By default, every call reads for itself.
     """
 
     seed: int = 0
     store: Store = field(default_factory=Store)
     callback: Callback = silent
     timer: Timer = field(default_factory=Timer)
+    journal: Journal = field(default_factory=Journal)
+    readings: SharedReadings | None = None
+
+    def read(self, site: Site, request: ReadingRequest) -> Packed:
+        """Return the states and the prefix that a site reads.
+
+        Raises:
+            InvalidArgument: States are NaN or infinite.
+        """
+        if self.readings is not None:
+            return self.readings.read(site, request, self.store)
+        return read_request(site, request, self.store)
 
     def numpy(self, *name: str | int) -> np.random.Generator:
         """Return the numpy generator of a named stream."""

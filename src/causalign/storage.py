@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from functools import cache
 from math import prod
+from typing import IO
 from weakref import WeakSet
 
 import torch
@@ -52,6 +53,15 @@ class Store:
             weakref.finalize(table.untyped_storage(), self._give_back, size)
             return table
         return _in_a_file(size, dtype).view(*shape)
+
+    def near(self, table: Tensor, device: torch.device) -> Tensor:
+        """Return a table of a mapped file on a device, if that is another one and the memory allowed has room for it.
+
+        Otherwise return the table itself.
+        """
+        if device == table.device or table.nbytes > self._left:
+            return table
+        return self.table(table.shape, table.dtype, device).copy_(table)
 
     def columns(self, parts: Mapping[str, Sequence[Tensor]]) -> dict[str, Tensor]:
         """Return tables with the same rows, which are columns of one table.
@@ -103,20 +113,32 @@ def _in_a_file(size: int, dtype: torch.dtype) -> Tensor:
         try:
             if size > free:
                 raise OSError
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(
-                    file.fileno(), 0, size
-                )  # without reserved space, a full disk would kill the process later
-            else:
-                file.truncate(size)
+            reserve(file, size)
         except OSError:
             raise OutOfMemory(
                 f"a table of {size / GIB:.1f} GiB fits neither into the memory allowed nor on the disk of {folder} "
                 f"({free / GIB:.1f} GiB free): set TMPDIR to another disk, or use fewer rows"
             ) from None
         mapped = mmap.mmap(file.fileno(), size)
-    _mapped.add(mapped)
+    watch_pages(mapped)
     return torch.frombuffer(mapped, dtype=dtype)
+
+
+def reserve(file: IO[bytes], size: int) -> None:
+    """Give a file a size, with space on the disk: without it, a full disk would kill the process later.
+
+    Raises:
+        OSError: The disk has no room for it.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+    else:
+        file.truncate(size)
+
+
+def watch_pages(mapped: mmap.mmap) -> None:
+    """Let `forget_mapped_pages` release the pages of a mapped file."""
+    _mapped.add(mapped)
 
 
 def rows_of(tables: Mapping[str, Tensor], index: Tensor) -> dict[str, Tensor]:

@@ -1,18 +1,18 @@
 """The files of a saved alignment: `maps.safetensors`, `rows.safetensors` and `result.json`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 from torch import Tensor
 
-from causalign.alignment.config import SAVED
+from causalign.alignment.config import SAVED, AlignmentConfig
 from causalign.alignment.row_outcomes import ROWS, RowOutcomes
 from causalign.alignment.schema import SCHEMA_VERSION, AlignmentSummary
-from causalign.errors import FileFormatError, invalid
+from causalign.errors import FileFormatError, InvalidArgument, invalid
 from causalign.files import output_folder, read_tensors, write_tensors, write_text
 from causalign.maps.base import AlignmentMap, block_columns
 from causalign.maps.feature_map import Encoder, FeatureMap
@@ -35,10 +35,13 @@ class SavedParts(NamedTuple):
 def write_alignment(parts: SavedParts, folder: Path) -> None:
     """Write the files of an alignment, each whole or not at all; nothing is pickled.
 
+    The record is written last, and that of an earlier alignment is deleted first: it stands beside its own maps only.
+
     Raises:
         FileFormatError: The folder cannot be written.
     """
     output_folder(folder, RESULT, MAPS, ROWS)
+    (folder / RESULT).unlink(missing_ok=True)
     tensors = {
         f"maps.{index}.{name}": tensor
         for index, each in enumerate(parts.maps)
@@ -52,6 +55,48 @@ def write_alignment(parts: SavedParts, folder: Path) -> None:
     write_text(folder / RESULT, parts.record.model_dump_json(indent=2) + "\n")
 
 
+def description(config: AlignmentConfig, data: str, sites: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
+    """Return what an alignment is of, as JSON.
+
+    Args:
+        config: The configuration.
+        data: The fingerprint of the dataset.
+        sites: The name, the place and the fingerprint of each site.
+    """
+    return {"config": config.model_dump(mode="json"), "data": data, "sites": [list(each) for each in sites]}
+
+
+def record_description(record: AlignmentSummary) -> dict[str, Any]:
+    """Return what a saved alignment is of, as JSON."""
+    sites = [(site.name, site.at, site.fingerprint) for site in record.sites]
+    return description(record.config, record.data, sites)
+
+
+def require_no_alignment(folder: Path, of: Mapping[str, Any], overwrite: bool) -> None:
+    """Check that a folder holds no alignment that is not to be replaced.
+
+    Args:
+        folder: The folder.
+        of: What the alignment that is to be saved there is of, to say whether it is the same.
+        overwrite: Whether it is to be replaced.
+
+    Raises:
+        InvalidArgument: It holds one, or a file of one.
+    """
+    present = [name for name in (RESULT, MAPS, ROWS) if (folder / name).exists()]
+    if overwrite or not present:
+        return
+    try:
+        record = read_record(folder)
+        names = ", ".join(site.name for site in record.sites)
+        which = (
+            "this alignment" if record_description(record) == of else f"another alignment ({record.method}, {names})"
+        )
+    except FileFormatError:
+        which = f"{', '.join(present)} of an alignment that cannot be read"
+    raise InvalidArgument(f"{folder} already holds {which}: overwrite=True (--overwrite) replaces it")
+
+
 def read_alignment(folder: Path) -> SavedParts:
     """Read the files of an alignment, and check them.
 
@@ -59,7 +104,7 @@ def read_alignment(folder: Path) -> SavedParts:
         FileFormatError: A file is missing, broken, of another format, or of another alignment; or a map is not
             orthonormal, not finite, or has no positive scale.
     """
-    record = _read_record(folder)
+    record = read_record(folder)
     tensors, header = read_tensors(folder / MAPS)
     if header != _header(record):
         raise FileFormatError(f"{folder / MAPS} is not of the alignment in {RESULT}: {header}, not {_header(record)}")
@@ -114,7 +159,12 @@ def _header(record: AlignmentSummary) -> dict[str, str]:
     return {"causalign": json.dumps(about, sort_keys=True)}  # one entry: several come in any order
 
 
-def _read_record(folder: Path) -> AlignmentSummary:
+def read_record(folder: Path) -> AlignmentSummary:
+    """Read the record of a saved alignment.
+
+    Raises:
+        FileFormatError: The file is missing, broken, or of another format.
+    """
     try:
         text = (folder / RESULT).read_bytes()
     except OSError as error:

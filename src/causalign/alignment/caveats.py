@@ -22,8 +22,27 @@ def score_caveats(record: AlignmentSummary) -> list[str]:
     return [*_incapable(record), *_not_above_baseline(record)]
 
 
+def out_of_steps(record: AlignmentSummary) -> str | None:
+    """Return the sentence that the search ran out of steps, or `None` if it did not.
+
+    A search that was to take all its steps (`early_stopping=False`) did not run out of them.
+    """
+    if record.stopped != StopReason.MAX_STEPS or not record.steps or not record.config.search.early_stopping:
+        return None
+    best = record.best
+    score = (
+        f"validation loss {best.validation_loss:.4g}" if best.worst_iia is None else f"worst IIA {best.worst_iia:.3f}"
+    )
+    return (
+        f"The search ran out of steps at step {record.steps:,}, before validation stopped improving (the best so far: "
+        f"{score} at step {best.step:,}): raise max_steps."
+    )
+
+
 def _unfinished(record: AlignmentSummary) -> Iterator[str]:
-    if not record.stopped.complete or (record.stopped == StopReason.MAX_STEPS and record.steps):
+    if unfinished := out_of_steps(record):
+        yield unfinished
+    elif not record.stopped.complete:
         yield f"The search {record.stopped.message} (step {record.steps})."
 
 

@@ -13,7 +13,6 @@ from causalign.alignment.schema import ControlScore
 from causalign.alignment.scoring import scores_without_baseline
 from causalign.callbacks import ProgressUpdate
 from causalign.run_context import RunContext
-from causalign.search.stop_reason import StopReason
 from causalign.sites.base import require_site
 from causalign.timer import Timer
 
@@ -55,7 +54,7 @@ def require_controllable(request: Request) -> None:
 
 
 def control_scores(request: Request, steps: int, context: RunContext) -> Iterator[ControlScore]:
-    """Score every control of an alignment whose search took `steps` steps. Ctrl-C ends them early."""
+    """Score every control of an alignment whose search took `steps` steps."""
     same_steps = replace(request, search=request.search.replace(max_steps=steps, early_stopping=False, target_iia=None))
     for name, control in CONTROLS.items():
 
@@ -66,7 +65,5 @@ def control_scores(request: Request, steps: int, context: RunContext) -> Iterato
         changed = control(same_steps)
         splits = changed.rows(own)
         found, _ = changed.rank.find(rank_searches(changed, splits, own))
-        if found.stopped == StopReason.INTERRUPTED:
-            return
         for score in scores_without_baseline(changed, found.maps, splits["test"]):
             yield ControlScore(control=name, steps=found.steps, **dict(score))

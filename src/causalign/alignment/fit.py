@@ -9,6 +9,7 @@ from torch import Tensor
 from causalign.alignment.request import Request
 from causalign.counterfactuals.direction import Direction
 from causalign.counterfactuals.rows import CounterfactualRows
+from causalign.journal import Journal
 from causalign.maps.base import AlignmentMap, TrainableMap
 from causalign.maps.gate import Gate
 from causalign.random_streams import numpy_stream
@@ -25,11 +26,11 @@ def rank_searches(request: Request, splits: Splits, context: RunContext) -> Rank
     """Return what the rank selection of a request works with."""
 
     def begin(maps: Sequence[AlignmentMap]) -> Search:
-        return new_search(request, splits, maps)
+        return new_search(request, splits, maps, journal=context.journal)
 
     def begin_gated(maps: Sequence[AlignmentMap], gate: Gate, steps: int) -> Search:
         whole = request.search.replace(max_steps=steps, early_stopping=False, target_iia=None)
-        return new_search(replace(request, search=whole), splits, maps, gate)
+        return new_search(replace(request, search=whole), splits, maps, gate, journal=context.journal)
 
     def starting_maps(rank: int) -> list[AlignmentMap]:
         return request.starting_maps(rank, context)
@@ -48,8 +49,11 @@ def gated_maps(request: Request, start: Sequence[AlignmentMap], gate: Gate | Non
     return trainable
 
 
-def new_search(request: Request, splits: Splits, start: Sequence[AlignmentMap], gate: Gate | None = None) -> Search:
+def new_search(
+    request: Request, splits: Splits, start: Sequence[AlignmentMap], gate: Gate | None = None, *, journal: Journal
+) -> Search:
     """Return a search that begins at these maps, and trains the gate that they share, on train and validation rows."""
     intervention = request.method.intervention
     problem = Problem(request.sites, intervention, request.objectives, splits["train"], splits["validation"])
-    return Search(problem, gated_maps(request, start, gate), request.search, numpy_stream(request.seed, "batches"))
+    maps, rng = gated_maps(request, start, gate), numpy_stream(request.seed, "batches")
+    return Search(problem, maps, request.search, rng, journal=journal)

@@ -23,6 +23,7 @@ from causalign.maps.feature_basis import FeatureBasis
 from causalign.methods.base import Method
 from causalign.methods.registry import require_own_name
 from causalign.random_streams import torch_stream
+from causalign.readings.shared_readings import SharedReadings
 from causalign.recordings.affine_transformer import AffineTransformer
 from causalign.recordings.preprocessing import Preprocessing
 from causalign.run_context import RunContext
@@ -113,9 +114,11 @@ class Request:
         """The rows of each direction, by split."""
         return Counts(**self.data.counts)
 
-    def context(self, timer: Timer, callback: Callback) -> RunContext:
+    def context(self, timer: Timer, callback: Callback, readings: SharedReadings | None = None) -> RunContext:
         """Return the context of a run of this request, with the store of the dataset."""
-        return RunContext(self.seed, self.data.store, callback, timer)
+        if readings is not None:
+            readings.refresh()
+        return RunContext(self.seed, self.data.store, callback, timer, readings=readings)
 
     @property
     def preprocessing(self) -> tuple[Preprocessing | AffineTransformer | None, ...]:
@@ -141,6 +144,7 @@ class Request:
         """
         latents = [direction for direction, objective in self.objectives.items() if objective.uses_latents]
         splits = {}
+        context.report("counterfactuals", 0, len(SPLITS))
         for done, split in enumerate(SPLITS, start=1):
             tested = split == "test"
             directions = [*self.scored, *self.only_read] if tested else [*self.objectives]

@@ -10,7 +10,13 @@ from typing import Any
 import pandas as pd
 import torch
 
-from causalign.alignment.alignment_files import SavedParts, read_alignment, write_alignment
+from causalign.alignment.alignment_files import (
+    SavedParts,
+    read_alignment,
+    record_description,
+    require_no_alignment,
+    write_alignment,
+)
 from causalign.alignment.caveats import caveats
 from causalign.alignment.mib_export import export_mib, unit_of
 from causalign.alignment.pyvene_export import to_pyvene
@@ -336,13 +342,19 @@ class Alignment:
         columns = [field.name for field in fields(Evaluation)]
         return pd.DataFrame([vars(each) for each in self.record.history], columns=columns)
 
-    def save(self, folder: Path | str) -> Path:
+    def save(self, folder: Path | str, overwrite: bool = False) -> Path:
         """Write `maps.safetensors`, `rows.safetensors` and `result.json`, each whole or not at all; nothing is pickled.
 
+        Args:
+            folder: The folder.
+            overwrite: Whether an alignment that the folder holds is replaced.
+
         Raises:
+            InvalidArgument: The folder holds an alignment, and `overwrite` is false.
             FileFormatError: The folder cannot be written.
         """
         folder = Path(folder)
+        require_no_alignment(folder, record_description(self.record), overwrite)
         write_alignment(SavedParts(self.maps, self.record, self.outcomes, self.preprocessing), folder)
         return folder
 

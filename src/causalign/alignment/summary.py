@@ -73,6 +73,21 @@ def summarize(request: Request, findings: Findings, splits: Splits, timer: Timer
     )
 
 
+def final_figures(summary: AlignmentSummary) -> dict[str, float]:
+    """Return the scores of an alignment by name, as trackers log them. What is not known is left out."""
+    figures = {"worst IIA": summary.worst_iia, "rank": summary.rank, "steps": summary.steps}
+    if summary.iia:
+        figures["mean IIA"] = float(np.mean([score.iia for score in summary.iia]))
+    for score in summary.iia:
+        direction = f"{score.source} to {score.target} ({score.variable})"
+        figures |= {f"IIA {direction}": score.iia, f"no swap {direction}": score.no_swap}
+    for control, scores in summary.control_scores.items():
+        figures[f"worst IIA {control} (control)"] = min(scores)
+    for latent in summary.latent:
+        figures[f"latent distance {latent.source} to {latent.target} ({latent.variable})"] = latent.distance
+    return {name: float(value) for name, value in figures.items() if value is not None}
+
+
 def _unmatched(request: Request, splits: Splits) -> tuple[MissingLatent, ...]:
     return tuple(
         MissingLatent(

@@ -14,6 +14,7 @@ from causalign.benchmarks.session import session
 from causalign.benchmarks.similarity import similarity
 from causalign.benchmarks.start_up import start_up
 from causalign.benchmarks.step import step
+from causalign.benchmarks.sweep import sweeps
 from causalign.benchmarks.throughput import throughput, time_to_iia
 from causalign.benchmarks.training import training
 
@@ -30,6 +31,7 @@ BENCHMARKS: Mapping[str, Callable[[bool], Iterator[Row]]] = {
     "recordings": recordings,
     "session": session,
     "language-model": language_model,
+    "sweep": sweeps,
     "start-up": start_up,
 }
 """The benchmarks by name. Each is a function that yields its rows as they are measured. Its argument says whether to

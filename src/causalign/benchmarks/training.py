@@ -25,7 +25,7 @@ def training(quick: bool) -> Iterator[Row]:
     work, operations = matrix_multiply()
     timer = Steps("training", {"multiply": work})
     with tempfile.TemporaryDirectory() as folder:
-        network, card = train(task, "gru", 0, Path(folder), recipe=recipe, callback=timer)
+        network, card = train(task, "gru", 0, Path(folder), recipe=recipe, callbacks=[timer])
     taken = timer.medians()
     # Trials are padded to the longest of their batch, but only the n - 1 predictions of a trial of n tokens are needed.
     tokens = recipe.batch * float((task.trials(10_000, np.random.default_rng(0)).lengths - 1).mean())

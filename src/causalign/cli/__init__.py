@@ -14,6 +14,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS = {
     "quickstart": "Compare two shipped GRUs that learned to count: MAS, RSA and CKA, in the terminal and in a report.",
     "align": "Align networks: find subspaces that can be interchanged, and score every direction.",
+    "sweep": "Align over a grid of sites, ranks, seeds and methods, and go on after it was stopped.",
     "estimate": "Estimate the operations, memory, disk space and seconds of an alignment before it is run.",
     "score": "Score a saved alignment on other data, or on networks in the place of recordings.",
     "compare": "Compare two sites by RSA, CKA and Procrustes distance.",
@@ -68,8 +69,9 @@ def _overview() -> int:
 def _run() -> int:
     import typer
 
-    from causalign.cli.commands import INTERRUPTED, app
+    from causalign.cli.commands import app
     from causalign.cli.tables import complain
+    from causalign.cli.termination import INTERRUPTED
     from causalign.errors import CausalignError
 
     try:

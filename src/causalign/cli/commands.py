@@ -11,7 +11,8 @@ import typer
 
 from causalign import networks, tasks
 from causalign.alignment.align import align as run_alignment
-from causalign.alignment.alignment_files import MAPS, RESULT
+from causalign.alignment.alignment_files import MAPS, RESULT, read_record
+from causalign.alignment.output import CHECKPOINT
 from causalign.alignment.result import Alignment, load_alignment
 from causalign.alignment.row_outcomes import ROWS
 from causalign.alignment.score import IIA
@@ -20,8 +21,10 @@ from causalign.alignment.table_spec import TableSpec
 from causalign.benchmarks import BENCHMARKS
 from causalign.benchmarks.measurement import threads
 from causalign.benchmarks.row import MissingError, Row, save_rows
+from causalign.callbacks import Callback, ProgressUpdate, Tracker, progress_display, tracker_of
 from causalign.cli import COMMANDS
 from causalign.cli.options import overrides, with_options
+from causalign.cli.sweep import sweep
 from causalign.cli.tables import (
     console,
     errors,
@@ -33,12 +36,13 @@ from causalign.cli.tables import (
     show_verdicts,
     show_zoo,
 )
-from causalign.errors import InvalidArgument, SearchWarning, lookup
+from causalign.cli.termination import INTERRUPTED, exit_code, termination
+from causalign.errors import FileFormatError, InvalidArgument, SearchWarning, lookup
 from causalign.files import output_folder, write_text
+from causalign.journal import place
 from causalign.planning.shallow_models import estimate_of_spec
-from causalign.progress import progress_bars
 from causalign.report.page import FIGURES, PAGE, SIMILARITY, save_similarity, write_report
-from causalign.reproduction.reproduce import COMPARISONS, STUDIES, TABLE
+from causalign.reproduction.reproduce import STUDIES, TABLE
 from causalign.reproduction.reproduce import reproduce as run_studies
 from causalign.reproduction.study import BUDGETS, Protocol
 from causalign.scoring.comparison import compare as compare_sites
@@ -65,8 +69,17 @@ Sites = Annotated[
         "the .toml file of a recording. Repeat the option for each site.",
     ),
 ]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="An experiment tracker to log to: wandb[:PROJECT], mlflow[:URI] or tensorboard[:FOLDER]. Repeat the "
+        "option for several."
+    ),
+]
 
-INTERRUPTED = 130
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace an alignment, or the checkpoint of another one, in the folder.")
+]
 
 
 @app.callback()
@@ -75,8 +88,11 @@ def root() -> None:
 
 
 @app.command(help=COMMANDS["quickstart"])
-def quickstart(out: Out = Path("runs/quickstart"), seed: Seed = 0) -> None:
-    """Compare two shipped GRUs that learned to count: MAS, RSA and CKA, in the terminal and in a report."""
+def quickstart(out: Out = Path("runs/quickstart"), seed: Seed = 0, *, overwrite: Overwrite = False) -> None:
+    """Compare two shipped GRUs that learned to count: MAS, RSA and CKA, in the terminal and in a report.
+
+    An earlier quickstart in the folder is replaced.
+    """
     console.print(
         "Two GRUs were trained from different seeds to answer with as many R as they\n"
         "were shown objects. How interchangeable are their hidden states? MAS finds in\n"
@@ -85,14 +101,20 @@ def quickstart(out: Out = Path("runs/quickstart"), seed: Seed = 0) -> None:
         "implies.\n"
     )
     spec = AlignmentSpec(sites=("zoo:multi-object/gru/0@hidden", "zoo:multi-object/gru/1@hidden"), seed=seed)
-    _run(spec, out)
+    _run(spec, out, overwrite or _holds(out, spec.sites))
 
 
 @app.command(help=COMMANDS["align"])
 @with_options
-def align(out: Out, spec: Spec = None, **options: Any) -> None:
-    """Align networks: find subspaces that can be interchanged, and score every direction."""
-    _run(_spec(spec, options), out)
+def align(out: Out, spec: Spec = None, *, track: Track = None, overwrite: Overwrite = False, **options: Any) -> None:
+    """Align networks: find subspaces that can be interchanged, and score every direction.
+
+    A search that was stopped, however that was, goes on where it was when the command is repeated.
+    """
+    _run(_spec(spec, options), out, overwrite, _trackers(track))
+
+
+app.command(help=COMMANDS["sweep"])(sweep)
 
 
 @app.command(help=COMMANDS["estimate"])
@@ -179,11 +201,13 @@ def train(
     out: Out,
     seed: Seed = 0,
     width: Annotated[int, typer.Option(min=1, help="The width of the embeddings and of the hidden state.")] = 128,
+    track: Track = None,
 ) -> None:
     """Train a network until it makes no mistakes. Repeat the command to resume a stopped training."""
     try:
-        with progress_bars() as callback:
-            network, card = networks.train(task, architecture, seed, out, width=width, callback=callback)
+        network, card = networks.train(
+            task, architecture, seed, out, width=width, progress=True, callbacks=_trackers(track)
+        )
     except KeyboardInterrupt:
         errors.print(f"stopped; repeat the command to resume from the checkpoint in {out}", soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
@@ -225,12 +249,10 @@ def reproduce(
         controls=controls, budget=lookup("budget", budget, BUDGETS), language_model=_available(language_model)
     )
     try:
-        with progress_bars() as callback:
+        with progress_display() as callback:
             found = run_studies(names, out, protocol, workers, callback)
     except KeyboardInterrupt:
-        errors.print(
-            f"stopped; repeat the command to continue after the comparisons in {out / COMPARISONS}", soft_wrap=True
-        )
+        errors.print(f"stopped; repeat the command to go on after the comparisons in {out}", soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
     show_verdicts(found.verdicts)
     console.print(f"\nThe table is in {out / TABLE}.\nOpen {found.page} in a browser.", soft_wrap=True)
@@ -280,6 +302,11 @@ def _available(language_model: str) -> str:
     return language_model
 
 
+def _trackers(references: Sequence[str] | None) -> list[Tracker]:
+    """Return the trackers that the option `--track` names."""
+    return [tracker_of(reference) for reference in references or ()]
+
+
 def _spec(path: Path | None, options: Mapping[str, Any]) -> AlignmentSpec:
     """Return the spec of a file, with the fields that options replace."""
     present = {name: value for name, value in options.items() if value is not None}
@@ -289,25 +316,57 @@ def _spec(path: Path | None, options: Mapping[str, Any]) -> AlignmentSpec:
     return AlignmentSpec.read(fields, "the command line" if path is None else str(path))
 
 
-def _run(spec: AlignmentSpec, out: Path) -> None:
+def _run(spec: AlignmentSpec, out: Path, overwrite: bool, trackers: Sequence[Callback] = ()) -> None:
     """Align, save, compare and report: the steps of every command that aligns."""
     output_folder(out, RESULT, MAPS, ROWS, SIMILARITY, PAGE, *FIGURES)
     saved = False
     try:
-        sites = spec.open_sites()
-        data = spec.dataset(sites)
-        with warnings.catch_warnings(action="ignore", category=SearchWarning):
-            alignment = run_alignment(data, spec.config, progress=True)
-        alignment.save(out)
-        saved = True
-        show_alignment(alignment)
-        _compare_pair(sites, spec.seed, out)
-        page = write_report(out)
-    except KeyboardInterrupt:
-        errors.print(f"interrupted; maps and scores are in {out}" if saved else "interrupted; nothing was saved")
-        raise typer.Exit(INTERRUPTED) from None
+        with termination():
+            sites = spec.open_sites()
+            data = spec.dataset(sites)
+            callbacks = [_resumption(out), *trackers]
+            with warnings.catch_warnings(action="ignore", category=SearchWarning):
+                alignment = run_alignment(
+                    data, spec.config, out=out, overwrite=overwrite, progress=True, callbacks=callbacks
+                )
+            saved = True
+            show_alignment(alignment)
+            _compare_pair(sites, spec.seed, out)
+            page = write_report(out)
+    except KeyboardInterrupt as error:
+        errors.print(_interruption(out, saved), soft_wrap=True)
+        raise typer.Exit(exit_code(error)) from None
     console.print(f"\nThe maps and the scores are in {out}.\nOpen {page} in a browser.", soft_wrap=True)
-    _require_complete(alignment, out)
+    _require_complete(alignment)
+
+
+def _resumption(out: Path) -> Callback:
+    """Return a callback that says at its first call, before a search, where the searches go on."""
+    first = True
+
+    def say(_: ProgressUpdate) -> None:
+        nonlocal first
+        if first and (at := place(out / CHECKPOINT)) is not None:
+            errors.print(f"going on from {at}, with the checkpoint in {out}", soft_wrap=True)
+        first = False
+
+    return say
+
+
+def _interruption(out: Path, saved: bool) -> str:
+    """Return what to say of a command that was ended: what is there, and how to go on."""
+    if saved:
+        return f"interrupted; maps and scores are in {out}: causalign report {out} draws the report"
+    at = place(out / CHECKPOINT)
+    return "interrupted; nothing was saved" if at is None else f"interrupted at {at}: repeat the command to go on"
+
+
+def _holds(folder: Path, sites: Sequence[str]) -> bool:
+    """Return whether a folder holds an alignment of these sites of the zoo."""
+    try:
+        return [f"zoo:{site.network}@{site.at}" for site in read_record(folder).sites] == [*sites]
+    except FileFormatError:
+        return False
 
 
 def _compare_pair(sites: Sequence[Readable], seed: int, out: Path) -> None:
@@ -321,12 +380,9 @@ def _compare_pair(sites: Sequence[Readable], seed: int, out: Path) -> None:
             (out / earlier).unlink(missing_ok=True)
 
 
-def _require_complete(alignment: Alignment, out: Path) -> None:
-    """Exit with an error code and a message if the search was interrupted or diverged."""
+def _require_complete(alignment: Alignment) -> None:
+    """Exit with an error code and a message if the search diverged."""
     record = alignment.record
-    if record.stopped == StopReason.INTERRUPTED:
-        errors.print(f"interrupted at step {record.steps}: the best alignment so far is in {out}", soft_wrap=True)
-        raise typer.Exit(INTERRUPTED)
     if record.stopped == StopReason.DIVERGED:
         errors.print(f"the search {record.stopped.message} (step {record.steps})")
         raise typer.Exit(1)

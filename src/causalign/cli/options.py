@@ -59,11 +59,11 @@ class Option:
             return given
         if self.repeated:
             return given[0] if len(given) == 1 and self.name == "variable" else tuple(given)
-        return given if self.text else _parsed(given)
+        return given if self.text else value_of(given)
 
 
-def _parsed(text: str) -> Any:
-    """Parse a number, a list or a table in the notation of TOML. Anything else is text."""
+def value_of(text: str) -> Any:
+    """Return a number, a list or a table that is written in the notation of TOML. Anything else is text."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

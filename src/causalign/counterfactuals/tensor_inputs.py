@@ -23,13 +23,12 @@ from causalign.counterfactuals.labels import Labels
 from causalign.engine.activation_cache import Activations, unlabelled
 from causalign.errors import InvalidArgument
 from causalign.networks.example_inputs import DECODER_IDS, IDS, MASK, Tensors, first_id
+from causalign.readings.request import ReadingRequest
 from causalign.run_context import RunContext
 from causalign.sites.base import Continuation, Places, Site
 from causalign.sites.modules.tensor_check import check_tensors
 from causalign.sites.modules.tensor_site import LABEL_POSITIONS, STATES, TensorSite
 from causalign.sites.prefix import Prefix
-from causalign.sites.readable import finite
-from causalign.storage import forget_mapped_pages
 
 _CHECKED = 16  # number of rows on which a site is checked
 _AT_ONCE = 256  # rows that are read or run together
@@ -100,19 +99,14 @@ class TensorInputs(Inputs):
         kept[np.arange(len(self))[:, None], self.positions] = True
         if stepwise:
             kept = np.arange(time) <= self.positions
-        states = context.store.table([int(kept.sum()), site.width], site.dtype, site.device)
-        whole, done = None, 0
-        if with_prefix and _tensor_site(site).keeps_states:
-            whole = context.store.table([len(self), self._count(site), site.width], site.dtype, site.device)
-        for rows in torch.arange(len(self)).split(_AT_ONCE):
-            found = finite(site.read({name: each[rows] for name, each in self.tensors.items()}), site)
-            chosen = found[:, :time][torch.from_numpy(kept[rows.numpy()]).to(found.device)]
-            states[done : done + len(chosen)] = chosen.to(states.device)
-            done += len(chosen)
-            if whole is not None:
-                whole[rows] = found.to(whole.device)
-            forget_mapped_pages()
-        prefix = self._prefix(site, whole) if with_prefix else None
+
+        def some(chunk: Int[np.ndarray, " chunk"], _: int) -> Tensors:
+            return {name: each[torch.from_numpy(chunk).to(each.device)] for name, each in self.tensors.items()}
+
+        whole = np.ones((len(self), 1), dtype=bool)  # an input has one entry in the prefix
+        request = ReadingRequest(some, whole, kept, stepwise, with_prefix, at_once=_AT_ONCE)
+        states, read = context.read(site, request)
+        prefix = self._prefix(site, read.tables.get(STATES)) if with_prefix else None
         return unlabelled(site, self.positions, kept, states, prefix, stepwise=stepwise)
 
     def _count(self, site: Site) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Int
+from torch import Tensor
 from typing_extensions import override
 
 from causalign.counterfactuals.inputs import (
@@ -22,12 +23,12 @@ from causalign.counterfactuals.inputs import (
     whole_rows,
 )
 from causalign.counterfactuals.labels import Labels
-from causalign.engine.activation_cache import Activations, Reading, fill_tables, unlabelled
+from causalign.engine.activation_cache import Activations, unlabelled
 from causalign.errors import InvalidArgument
+from causalign.readings.request import ReadingRequest
 from causalign.run_context import RunContext
 from causalign.sites.base import Site
 from causalign.sites.checks import check_rows
-from causalign.sites.prefix import Prefix
 
 _CHECKED = 16  # number of rows on which a site is checked
 _AT_ONCE = 256  # rows whose logits are computed together
@@ -80,11 +81,10 @@ class TokenInputs(Inputs):
         kept = present if stepwise else np.zeros_like(present)
         kept[np.arange(len(self))[:, None], self.positions] = True
 
-        def read(chunk: Int[np.ndarray, " chunk"], longest: int) -> Reading:
-            tokens = torch.from_numpy(self._padded(chunk, longest)).to(site.device)
-            return site.read(tokens), site.prefix(tokens, stepwise) if with_prefix else Prefix.empty()
+        def ids(chunk: Int[np.ndarray, " chunk"], longest: int) -> Int[Tensor, "chunk longest"]:
+            return torch.from_numpy(self._padded(chunk, longest)).to(site.device)
 
-        states, prefix = fill_tables(site, present, kept, context.store, read)
+        states, prefix = context.read(site, ReadingRequest(ids, present, kept, stepwise, with_prefix))
         return unlabelled(site, self.positions, kept, states, prefix if with_prefix else None, stepwise=stepwise)
 
     def _padded(self, rows: Int[np.ndarray, " chosen"], time: int) -> Int[np.ndarray, "chosen time"]:

@@ -1,10 +1,9 @@
 """A cache of activations, which are read once for every intervention that uses them.
 
-inputs --Site.read--> states at the positions that are kept
-inputs --Site.prefix--> everything that precedes a swap
+trials --RunContext.read--> states at the positions that are kept, and everything that precedes a swap
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
@@ -14,19 +13,17 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from causalign.errors import InvalidArgument
+from causalign.readings.reading import fill_tables
+from causalign.readings.request import ReadingRequest
 from causalign.run_context import RunContext
 from causalign.sites.base import Site, require_site
 from causalign.sites.prefix import Prefix
-from causalign.sites.readable import Readable, finite
-from causalign.storage import Store, forget_mapped_pages, rows_of
+from causalign.sites.readable import Readable
+from causalign.storage import rows_of
 from causalign.tasks.base import END, Sequences, Task
 from causalign.tasks.trials import Trials
 
 MAX_TRIALS = 4096  # most trials of a task that are read for one split; rows pair their states at random
-_CHUNK = 1024  # most inputs that are read at a time
-_BYTES = 2**25  # most bytes that their states may take
-Reading = tuple[Float[Tensor, "trials time width"], Prefix]
-"""The states of some inputs, and their prefix."""
 Values = dict[str, Int[np.ndarray, " places"]]
 """The value of each variable at some places."""
 
@@ -151,7 +148,7 @@ def read_activations(
         sites: The sites. Each reads trials of its own task.
         count: The number of rows of each direction. As many trials are read, but at most `MAX_TRIALS`.
         split: The split. It names the random streams, so that different splits share no draw.
-        context: The random streams, and the store of the tables.
+        context: The random streams, and the context that reads.
         stepwise: Whether the states of all positions are kept. The trials of each site are then lengthened to the
             longest trial of all sites, so that each can be a target up to any source's position.
         targets: Whether each site is a target, and needs its prefix. By default, all are targets.
@@ -165,17 +162,17 @@ def read_activations(
     streams = [context.numpy(split, "trials", index) for index in range(len(sites))]
     if stepwise:
         run = [require_site(site, "stepwise swaps lengthen its trials") for site in sites]
-        return _read_stepwise(run, trials, streams, context.store)
+        return _read_stepwise(run, trials, streams, context)
     activations = []
     for site, rng, is_target in zip(sites, streams, into, strict=True):
         drawn = _by_length(site.draw(trials, split, rng))
         places = site.swappable(drawn)
-        activations.append(read_trials(site, drawn, places, places, context.store, with_prefix=is_target))
+        activations.append(read_trials(site, drawn, places, places, context, with_prefix=is_target))
     return activations
 
 
 def _read_stepwise(
-    sites: Sequence[Site], trials: int, streams: Sequence[np.random.Generator], store: Store
+    sites: Sequence[Site], trials: int, streams: Sequence[np.random.Generator], context: RunContext
 ) -> list[Activations]:
     drawn = [_by_length(site.task.trials(trials, rng)) for site, rng in zip(sites, streams, strict=True)]
     time = max(each.tokens.shape[1] for each in drawn)
@@ -183,7 +180,7 @@ def _read_stepwise(
     for site, each in zip(sites, drawn, strict=True):
         longer, kept = lengthen(site.task, each, time)
         swappable = site.task.swappable(each.padded(time).tokens)  # fillers are no places to swap at
-        activations.append(read_trials(site, longer, swappable, kept, store, stepwise=True))
+        activations.append(read_trials(site, longer, swappable, kept, context, stepwise=True))
     return activations
 
 
@@ -198,8 +195,8 @@ def read_paired_activations(
     run = [require_site(site, "paired states are those of the same trials") for site in sites]
     require_same_trials(run)
     drawn = run[0].task.trials(min(count, MAX_TRIALS), context.numpy("paired", "trials"))
-    places = torch.from_numpy(run[0].task.swappable(drawn.tokens))
-    return [finite(site.read(site.encode(drawn.tokens)), site)[places.to(site.device)] for site in run]
+    places = run[0].task.swappable(drawn.tokens)
+    return [read_trials(site, drawn, places, places, context, with_prefix=False).sampled for site in run]
 
 
 def require_same_trials(sites: Sequence[Site]) -> None:
@@ -233,19 +230,19 @@ def read_trials(
     trials: Trials,
     swappable: Bool[np.ndarray, "trials time"],
     kept: Bool[np.ndarray, "trials time"],
-    store: Store,
+    context: RunContext,
     *,
     stepwise: bool = False,
     with_prefix: bool = True,
 ) -> Activations:
-    """Read the states of a site on some trials into tables of the store.
+    """Read the states of a site on some trials.
 
     Args:
         site: The site.
         trials: The trials.
         swappable: The places where a state may be swapped.
         kept: The places whose states are kept.
-        store: The store of the tables.
+        context: The context, which reads.
         stepwise: Whether the states of all positions up to a sample's are swapped with it.
         with_prefix: Whether the prefix is kept, for a target.
 
@@ -258,62 +255,23 @@ def read_trials(
         raise InvalidArgument(f"{site.task.name} has no position to swap at in {len(trials):,} trials{where}")
     present: Bool[np.ndarray, "trials time"] = kept | (np.arange(kept.shape[1]) < trials.lengths[:, None])
 
-    def read(chunk: Int[np.ndarray, " chunk"], time: int) -> Reading:
-        states, prefix = site.states_and_prefix(trials[chunk], time, stepwise)
-        return states, prefix if with_prefix else Prefix.empty()
-
-    states, prefix = fill_tables(site, present, kept, store, read)
+    request = ReadingRequest(
+        lambda chunk, time: site.trial_inputs(trials[chunk], time),
+        present,
+        kept,
+        stepwise=stepwise,
+        with_prefix=with_prefix,
+    )
+    if isinstance(site, Site):
+        states, prefix = context.read(site, request)
+    else:
+        states, prefix = fill_tables(
+            site, request, lambda chunk, time: [site.states_and_prefix(trials[chunk], time, stepwise)], context.store
+        )
     keys = np.flatnonzero(kept)
     return Activations(
         trials, trial, position, site.device, states, keys, kept.shape[1], prefix, stepwise, site.name, with_prefix
     )
-
-
-def fill_tables(
-    site: Readable,
-    present: Bool[np.ndarray, "trials time"],
-    kept: Bool[np.ndarray, "trials time"],
-    store: Store,
-    read: Callable[[Int[np.ndarray, " chunk"], int], Reading],
-) -> tuple[Float[Tensor, "rows width"], Prefix]:
-    """Read inputs in chunks into tables of the store, which have no entries for pads.
-
-    Inputs of similar length are read together, up to the last position that is present.
-
-    Args:
-        site: The site.
-        present: The positions that exist in each input.
-        kept: The positions whose states are kept.
-        store: The store of the tables.
-        read: A function that reads a chunk of inputs up to a length.
-
-    Returns:
-        The states at the positions that are `kept`, in the order of inputs and positions, and the prefix of all inputs.
-
-    Raises:
-        InvalidArgument: States are NaN or infinite.
-    """
-    states = store.table([int(kept.sum()), site.width], site.dtype, site.device)
-    lengths = np.where(present.any(axis=1), present.shape[1] - present[:, ::-1].argmax(axis=1), 0)
-    starts, many = np.cumsum(lengths) - lengths, kept.sum(axis=1)
-    firsts = np.cumsum(many) - many
-    tables: dict[str, Tensor] = {}
-    step = max(1, min(_CHUNK, _BYTES // (kept.shape[1] * site.width * site.dtype.itemsize)))
-    order = np.argsort(lengths, kind="stable")
-    for chunk in (order[first : first + step] for first in range(0, len(order), step)):
-        longest = int(lengths[chunk].max())
-        found, before = read(chunk, longest)
-        found = finite(found, site)[torch.from_numpy(kept[chunk, :longest]).to(site.device)]
-        states[_entries(firsts[chunk], many[chunk]).to(states.device)] = found.to(states.device)
-        here = torch.from_numpy((np.arange(longest) < lengths[chunk, None]).flatten())
-        entries = _entries(starts[chunk], lengths[chunk])
-        for name, part in before.tables.items():
-            if name not in tables:
-                tables[name] = store.table([int(lengths.sum()), *part.shape[1:]], part.dtype, part.device)
-            tables[name][entries.to(tables[name].device)] = part[here.to(part.device)].to(tables[name].device)
-        forget_mapped_pages()
-    device = next(iter(tables.values())).device if tables else site.device
-    return states, Prefix(tables, torch.from_numpy(starts).to(device), torch.from_numpy(lengths).to(device))
 
 
 def unlabelled(
@@ -349,12 +307,6 @@ def unlabelled(
         site.name,
         prefix is not None,
     )
-
-
-def _entries(firsts: Int[np.ndarray, " chunk"], many: Int[np.ndarray, " chunk"]) -> Int[Tensor, " entries"]:
-    """Return the entries of a packed table that belong to some inputs."""
-    within = np.arange(int(many.sum())) - np.repeat(np.cumsum(many) - many, many)
-    return torch.from_numpy(np.repeat(firsts, many) + within)
 
 
 def lengthen(task: Task, trials: Sequences, time: int) -> tuple[Sequences, Bool[np.ndarray, "trials time"]]:

@@ -1,7 +1,8 @@
 """Training of a network on a task until it makes no mistake (A.1)."""
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from causalign import tasks
-from causalign.callbacks import Callback, ProgressUpdate, silent
+from causalign.callbacks import Callback, ProgressUpdate, open_callbacks
 from causalign.errors import InvalidArgument
 from causalign.files import output_folder, read_tensors, write_tensors
 from causalign.networks.accuracy import accuracy
@@ -74,7 +75,8 @@ def train(
     *,
     width: int = 128,
     recipe: Recipe | None = None,
-    callback: Callback = silent,
+    progress: bool = False,
+    callbacks: Sequence[Callback] = (),
 ) -> tuple[Network, Card]:
     """Train a network on next-token prediction over all tokens until its accuracy has stayed 1, and save it in `out`.
 
@@ -88,7 +90,9 @@ def train(
         out: The folder of the network.
         width: The width of the states.
         recipe: The configuration of the training. By default that of the task in `RECIPES`, or `Recipe()`.
-        callback: A function that is called after every step.
+        progress: Whether to show progress, as `align` does.
+        callbacks: Functions that are called with a `ProgressUpdate` after every step. A `Tracker` among them also gets
+            the configuration and the accuracy. The logger `causalign` always does.
 
     Returns:
         The frozen network and its card. If `recipe.max_steps` did not suffice, `card.accuracy` is the accuracy that was
@@ -108,8 +112,11 @@ def train(
         return _finished(out, about, task)
     run = _Run(network, task, seed, recipe, file=out / UNFINISHED, about=about | {"recipe": recipe.how})
     run.resume()
-    while run.step < recipe.max_steps and run.streak < recipe.checks:
-        run.advance(callback)
+    with open_callbacks(progress, callbacks, about | asdict(recipe)) as (callback, conclude):
+        while run.step < recipe.max_steps and run.streak < recipe.checks:
+            run.advance(callback)
+        stopped = "perfect" if run.streak >= recipe.checks else "max_steps"
+        conclude({"accuracy": run.accuracy, "steps": float(run.step)}, stopped)
     card = Card(
         task=task.name,
         architecture=architecture,

@@ -32,7 +32,6 @@ from causalign.scoring.iia import AT_ONCE, row_outcomes
 from causalign.search.config import SearchConfig
 from causalign.search.problem import Problem
 from causalign.search.search import search
-from causalign.search.stop_reason import StopReason
 from causalign.sites.readable import Readable
 from causalign.timer import Timer
 
@@ -273,11 +272,7 @@ def _steps(request: Request, splits: Splits, maps: Sequence[AlignmentMap], batch
             target_iia=None,
         )
         gate = request.rank.gate(maps[0].rank)
-        found = search(
-            problem, gated_maps(request, maps, gate), config, numpy_stream(request.seed, "batches"), callback
-        )
-        if found.stopped == StopReason.INTERRUPTED:
-            raise KeyboardInterrupt
+        search(problem, gated_maps(request, maps, gate), config, numpy_stream(request.seed, "batches"), callback)
 
     times: list[float] = []
 

@@ -12,6 +12,7 @@ import pandas as pd
 from causalign.callbacks import Callback, silent
 from causalign.errors import lookup
 from causalign.files import atomic_write, output_folder, write_text
+from causalign.reproduction.comparisons import run_comparisons
 from causalign.reproduction.fig2a import FIG2A
 from causalign.reproduction.fig2b import FIG2B
 from causalign.reproduction.fig2d import FIG2D
@@ -20,13 +21,14 @@ from causalign.reproduction.fig3b import FIG3B
 from causalign.reproduction.fig6 import FIG6
 from causalign.reproduction.figures import draw
 from causalign.reproduction.page import PAGE, page
-from causalign.reproduction.runner import cores, run_all
 from causalign.reproduction.study import Protocol, Study
 from causalign.reproduction.table import COLUMNS, Verdict, judge, table
 from causalign.reproduction.text32 import TEXT32
+from causalign.sweep.folder import SweepFolder
+from causalign.sweep.workers import cores
 
 STUDIES = {study.name: study for study in (FIG2A, FIG2B, TEXT32, FIG2D, FIG3A, FIG3B, FIG6)}
-TABLE, VERDICTS, COMPARISONS = "table.csv", "verdicts.csv", "comparisons"
+TABLE, VERDICTS = "table.csv", "verdicts.csv"
 _PIXELS_PER_INCH = 160
 
 
@@ -67,7 +69,7 @@ def reproduce(
     output_folder(folder, TABLE, VERDICTS, PAGE)
     measured = {study.name: study.measured(protocol) for study in studies}
     comparisons = [each for rows in measured.values() for row in rows for each in row.comparisons]
-    outcomes = run_all(comparisons, folder / COMPARISONS, workers or cores(), callback)
+    outcomes = run_comparisons(comparisons, SweepFolder(folder), workers or cores(), callback)
     verdicts = {study.name: judge(study, measured[study.name], outcomes) for study in studies}
     tables = [table(study, measured[study.name], outcomes, verdicts[study.name]) for study in studies]
     whole = pd.concat(tables, ignore_index=True)

@@ -11,16 +11,9 @@ from jaxtyping import Float
 from causalign.alignment.schema import AlignmentSummary, Score
 from causalign.alignment.spec import AlignmentSpec
 from causalign.errors import InvalidArgument
-from causalign.reproduction.points import (
-    AlignmentOutcome,
-    AlignmentPoint,
-    Comparison,
-    Outcome,
-    SimilarityOutcome,
-    SimilarityPoint,
-)
 from causalign.search.config import SearchConfig
 from causalign.search.rank_selection import BestRank
+from causalign.sweep.point import AlignmentPoint, Outcome, Point, SimilarityMeasures, SimilarityPoint
 
 WORST = "worst"
 Read = str | tuple[int, int]
@@ -150,7 +143,7 @@ class Protocol:
             "controls": self.controls and controls,
             "rank": BestRank(tuple(ranks or self.ranks), self.budget.trial_steps),
         }
-        return AlignmentPoint(spec=AlignmentSpec(**(usual | fields | own)))
+        return AlignmentPoint(AlignmentSpec(**(usual | fields | own)))
 
     @property
     def without_target(self) -> SearchConfig:
@@ -159,7 +152,7 @@ class Protocol:
 
     def compare(self, sites: tuple[str, str]) -> SimilarityPoint:
         """Return the declaration of the correlational measures of two sites."""
-        return SimilarityPoint.model_validate({"sites": sites, **self.similarity})
+        return SimilarityPoint(sites, **self.similarity)
 
 
 @dataclass(frozen=True)
@@ -170,7 +163,7 @@ class StudyRow:
     comparison: str
     site: str
     metric: str
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[Point, ...]
     """The comparisons, one for each pair of networks."""
     read: Read = WORST
     """The number that is read from each outcome."""
@@ -208,19 +201,18 @@ class StudyRow:
 
 
 def _value(outcome: Outcome, read: Read) -> float:
-    if isinstance(outcome, SimilarityOutcome):
+    if isinstance(outcome, SimilarityMeasures):
         return outcome.measures[str(read)]
-    record = outcome.record
-    (score,) = _of(_direction(record, read), (*record.iia, *record.untrained))
+    (score,) = _of(_direction(outcome, read), (*outcome.iia, *outcome.untrained))
     return score
 
 
 def _baseline(outcome: Outcome, read: Read) -> float | None:
     """Return the baseline of the direction that is read, or `None` if there is no IIA or it was not trained."""
-    if isinstance(outcome, SimilarityOutcome):
+    if isinstance(outcome, SimilarityMeasures):
         return None
-    direction = _direction(outcome.record, read)
-    scores = [score.no_swap for score in outcome.record.iia if (score.source, score.target) == direction]
+    direction = _direction(outcome, read)
+    scores = [score.no_swap for score in outcome.iia if (score.source, score.target) == direction]
     return scores[0] if scores else None
 
 
@@ -239,9 +231,9 @@ def _of(direction: tuple[str, str], scores: Sequence[Score]) -> list[float]:
 
 def _controls(outcome: Outcome, read: Read) -> dict[str, tuple[float, float]]:
     """Return the score of each control, and the alignment's score in the same directions."""
-    if not isinstance(outcome, AlignmentOutcome) or not outcome.record.controls:
+    if isinstance(outcome, SimilarityMeasures) or not outcome.controls:
         return {}
-    record, ours = outcome.record, [score.iia for score in outcome.record.iia]
+    record, ours = outcome, [score.iia for score in outcome.iia]
     if read == WORST:
         return {
             control: (min(scores), min(record.comparable(ours, control)))

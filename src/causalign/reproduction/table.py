@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from causalign.alignment.schema import AlignmentSummary
 from causalign.reproduction.paper import CITED, cited
-from causalign.reproduction.points import AlignmentOutcome, Outcome
 from causalign.reproduction.study import Claim, Study, StudyRow, Values, sem
 from causalign.search.stop_reason import StopReason
+from causalign.sweep.point import Outcome, SimilarityMeasures
 
 COLUMNS = ("figure", "panel", "comparison", "site", "metric", "paper", "ours", "sem", "n", "verdict")
 _DEPARTURES = ("outside", "outside_natural", "energy", "energy_natural")
@@ -64,7 +65,7 @@ def table(
     The columns `COLUMNS` come first. These follow:
 
     * `relation` is `>` where the paper states a bound.
-    * `pairs` has the value of each pair, and `files` the file of each pair's comparison.
+    * `pairs` has the value of each pair, and `points` the folder of each pair's comparison.
     * `no_swap` is the baseline: the score in the same directions with nothing swapped.
     * `control_NAME` is the score of a control. `reached` names the controls that come within 0.02 of the score in the
       same directions. An untrained network is scored into the others only, and `ours_into_others` is the score there.
@@ -117,21 +118,28 @@ def _row(
         **{f"control_{name}": control for name, (control, _) in controls.items()},
         **({"ours_into_others": controls["untrained"][1]} if "untrained" in controls else {}),
         "reached": ", ".join(_reached(measured, outcomes)),
-        **_about([each for each in of_pairs if isinstance(each, AlignmentOutcome)]),
-        "seconds": sum(each.seconds for each in of_pairs),
-        "files": " ".join(f"{each.key}.json" for each in measured.comparisons),
+        **_about([each for each in of_pairs if isinstance(each, AlignmentSummary)]),
+        "seconds": sum(map(_seconds, of_pairs)),
+        "points": " ".join(each.key for each in measured.comparisons),
     }
 
 
-def _about(alignments: Sequence[AlignmentOutcome]) -> dict[str, object]:
+def _about(alignments: Sequence[AlignmentSummary]) -> dict[str, object]:
     """Return the naturalness, ranks, steps and control seconds of the alignments of a row."""
     if not alignments:
         return {}
-    naturalness = pd.DataFrame([dict(each) for outcome in alignments for each in outcome.record.naturalness])
+    naturalness = pd.DataFrame([dict(each) for outcome in alignments for each in outcome.naturalness])
     return {
         **{name: float(naturalness[name].mean()) for name in _DEPARTURES},
-        "rank": " ".join(str(outcome.record.rank) for outcome in alignments),
-        "steps": " ".join(str(outcome.record.steps) for outcome in alignments),
-        "cut_off": sum(outcome.record.stopped == StopReason.MAX_STEPS for outcome in alignments),
-        "control_seconds": sum(outcome.control_seconds for outcome in alignments),
+        "rank": " ".join(str(outcome.rank) for outcome in alignments),
+        "steps": " ".join(str(outcome.steps) for outcome in alignments),
+        "cut_off": sum(outcome.stopped == StopReason.MAX_STEPS for outcome in alignments),
+        "control_seconds": sum(outcome.seconds.controls for outcome in alignments),
     }
+
+
+def _seconds(outcome: Outcome) -> float:
+    """Return the duration of a comparison without its controls."""
+    if isinstance(outcome, SimilarityMeasures):
+        return outcome.seconds
+    return outcome.seconds.total - outcome.seconds.controls

@@ -3,13 +3,15 @@
 maps in training --running average--> maps --outcomes of validation rows--> evaluation --> the best so far
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import cast
 
 import torch
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from causalign.journal import State, within
 from causalign.maps.base import AlignmentMap, TrainableMap
 from causalign.scoring.iia import AT_ONCE, by_variable, row_outcomes, worst
 from causalign.search.config import SearchConfig
@@ -33,10 +35,9 @@ class Evaluation:
 
     @property
     def figures(self) -> dict[str, float]:
-        """The score to show beside a progress bar."""
-        if self.worst_iia is not None:
-            return {"worst IIA": self.worst_iia}
-        return {} if self.validation_loss is None else {"validation": self.validation_loss}
+        """The scores to show beside a progress bar, the one that decides first."""
+        named = {"validation": self.validation_loss, "worst IIA": self.worst_iia, "mean IIA": self.mean_iia}
+        return {name: value for name, value in named.items() if value is not None}
 
     def better_than(self, other: "Evaluation") -> bool:
         """Whether the worst direction is better (on a tie, the mean), or the validation loss lower where it decides."""
@@ -63,20 +64,57 @@ class EarlyStopping:
         """The step of the last improvement by `min_delta`, or of the last change of the batch size."""
         self.maps = self.latest = self._current()
         self.best = self._improved = Evaluation(0, None, None, None)
+        self._parameters = {"best": self._averages(), "latest": self._averages()}
 
     def _current(self) -> tuple[AlignmentMap, ...]:
         with torch.no_grad():
             return tuple(cast("TrainableMap", average.module).result() for average in self._averaged)
 
+    def _averages(self) -> dict[str, Tensor]:
+        """A copy of the running averages."""
+        return {name: each.clone() for name, each in nn.ModuleList(self._averaged).state_dict().items()}
+
     def evaluate(self, step: int, loss: float | None) -> None:
         """Score the current maps on validation, and keep them if they are the best."""
         maps = self.latest = self._current()
+        self._parameters["latest"] = self._averages()
         evaluation = _evaluation(self._problem, maps, step, loss)
         if not self.history or evaluation.better_than(self.best):
             self.best, self.maps = evaluation, maps
+            self._parameters["best"] = self._parameters["latest"]
             if not self.history or evaluation.improves_by(self._config.min_delta, self._improved):
                 self.since, self._improved = step, evaluation
         self.history.append(evaluation)
+
+    def state(self) -> State:
+        """Return the evaluations so far, and the running averages of the best and of the latest."""
+        tensors = {
+            f"{which}.{name}": tensor
+            for which, parameters in self._parameters.items()
+            for name, tensor in parameters.items()
+        }
+        values = {
+            "history": [asdict(each) for each in self.history],
+            "best": asdict(self.best),
+            "improved": asdict(self._improved),
+            "since": self.since,
+        }
+        return State(tensors, values)
+
+    def restore(self, state: State) -> None:
+        """Go back to a state. The maps are computed anew from their parameters.
+
+        The running averages are left as those of the latest evaluation.
+        """
+        self.history = [Evaluation(**each) for each in state.values["history"]]
+        self.best, self._improved = Evaluation(**state.values["best"]), Evaluation(**state.values["improved"])
+        self.since = state.values["since"]
+        self._parameters = {which: within(state.tensors, which) for which in self._parameters}
+        self.maps, self.latest = (self._maps_of(self._parameters[which]) for which in ("best", "latest"))
+
+    def _maps_of(self, parameters: Mapping[str, Tensor]) -> tuple[AlignmentMap, ...]:
+        nn.ModuleList(self._averaged).load_state_dict(parameters)
+        return self._current()
 
     @property
     def due(self) -> int:

@@ -4,7 +4,7 @@ Muon replaces the update of a matrix by the nearest matrix with orthonormal colu
 equally long, so that small errors shrink as fast as large ones. Muon is for matrices; scales are trained by Adam.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,24 @@ class Optimizers:
         loss.backward()
         for each in self._all:
             each.step()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the state: the tensors that each optimizer keeps of each parameter."""
+        return {
+            f"{index}.{parameter}.{name}": tensor
+            for index, each in enumerate(self._all)
+            for parameter, kept in each.state_dict()["state"].items()
+            for name, tensor in kept.items()
+        }
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go back to a state of the same optimizers."""
+        states: list[dict[int, dict[str, Tensor]]] = [{} for _ in self._all]
+        for key, tensor in tensors.items():
+            index, parameter, name = key.split(".")
+            states[int(index)].setdefault(int(parameter), {})[name] = tensor
+        for each, state in zip(self._all, states, strict=True):
+            each.load_state_dict(each.state_dict() | {"state": state})
 
 
 def _of(trained: TrainableMap, name: str | None, learning_rate: float | None) -> Iterator[torch.optim.Optimizer]:

@@ -247,17 +247,13 @@ class BestRank(RankSelection):
         for rank in self.candidates:
             begun.append(searches.begin(searches.starting_maps(rank)))
             found.append(begun[-1].go_on(self.trial_steps, callback))
-            ends = found[-1].stopped in (StopReason.TARGET_IIA, StopReason.INTERRUPTED)
-            if ends or _little_left(found[-1], config.min_delta):
+            if found[-1].stopped == StopReason.TARGET_IIA or _little_left(found[-1], config.min_delta):
                 break
         best = 0
         for candidate, each in enumerate(found):
             if each.best.better_than(found[best].best):
                 best = candidate
-        if found[-1].stopped == StopReason.INTERRUPTED:
-            found[best] = replace(found[best], stopped=StopReason.INTERRUPTED)
-        else:
-            found[best] = begun[best].go_on(config.max_steps, callback)
+        found[best] = begun[best].go_on(config.max_steps, callback)
         tried = [each if candidate == best else _pruned(each, config) for candidate, each in enumerate(found)]
         return found[best], [trial_of(each) for each in tried] if len(self.candidates) > 1 else []
 
@@ -274,7 +270,7 @@ class SmallestRank(RankSelection):
     The rank is halved until the worst direction falls short by more than `tolerance`, and then bisected. The best need
     not be the full rank: there a swap replaces the whole state, and with it what a single variable leaves alone. Each
     rank begins at the maps of the least higher one that was good enough, cut to the coordinates that tell the classes
-    apart best. An interrupted search ends the whole.
+    apart best.
 
     Attributes:
         tolerance: How much lower than at the best rank the worst IIA may be.
@@ -299,7 +295,7 @@ class SmallestRank(RankSelection):
     def find(self, searches: RankSearches) -> tuple[SearchResult, list[RankTrial]]:
         """Halve, then bisect."""
         found = {searches.full_rank: searches.run(searches.starting_maps(searches.full_rank))}
-        while _last(found).stopped != StopReason.INTERRUPTED:
+        while True:
             good = _smallest_good(found, self.tolerance)
             bad = max((rank for rank in found if rank < good), default=0)
             if good - bad == 1:
@@ -307,8 +303,6 @@ class SmallestRank(RankSelection):
             rank = good // 2 if bad == 0 else (good + bad) // 2
             found[rank] = searches.run(cut(found[good].maps, searches.class_means(), rank))
         best = found[_smallest_good(found, self.tolerance)]
-        if _last(found).stopped == StopReason.INTERRUPTED:
-            best = replace(best, stopped=StopReason.INTERRUPTED)
         return best, [trial_of(each) for each in found.values()]
 
     @property
@@ -326,10 +320,6 @@ def cut(maps: Sequence[AlignmentMap], means: Sequence[Float[Tensor, "classes _"]
     differing = torch.cat([states - states.mean(0) for states in aligned])
     _, _, turned = torch.linalg.svd(differing, full_matrices=True)
     return [AlignmentMap(each.frame @ turned[:rank].mT.to(each.frame), each.scale) for each in maps]
-
-
-def _last(found: Mapping[int, SearchResult]) -> SearchResult:
-    return next(reversed(list(found.values())))
 
 
 def _smallest_good(found: Mapping[int, SearchResult], tolerance: float) -> int:

@@ -11,11 +11,12 @@ from itertools import groupby
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from causalign.callbacks import Callback, ProgressUpdate, silent
 from causalign.counterfactuals.direction import Direction
+from causalign.journal import Journal, State, within
 from causalign.maps.base import AlignmentMap, TrainableMap, gates_of
 from causalign.search.config import SearchConfig
 from causalign.search.direction_sampling import sample_directions
@@ -47,12 +48,25 @@ class Search:
     A running average of the last steps' parameters is evaluated and kept: a constant learning rate leaves the maps
     moving about the place where they would settle. The first steps take small batches, which go as far in a fraction of
     the time.
+
+    Args:
+        problem: The optimization problem.
+        maps: The maps to train.
+        config: The configuration.
+        rng: The generator of the batches.
+        journal: The journal in which the state is kept. By default it keeps nothing.
     """
 
     def __init__(
-        self, problem: Problem, maps: Sequence[TrainableMap], config: SearchConfig, rng: np.random.Generator
+        self,
+        problem: Problem,
+        maps: Sequence[TrainableMap],
+        config: SearchConfig,
+        rng: np.random.Generator,
+        *,
+        journal: Journal | None = None,
     ) -> None:
-        self._problem, self._maps, self._config, self._rng = problem, maps, config, rng
+        self._maps, self._config, self._rng, self._journal = maps, config, rng, journal or Journal()
         self._trained = problem.at(config.precision)
         self._optimizers = Optimizers(maps, config.optimizer, config.learning_rate)
         self._averaged = [AveragedModel(each, multi_avg_fn=get_ema_multi_avg_fn(_MEMORY)) for each in maps]
@@ -63,21 +77,25 @@ class Search:
     def go_on(self, until: int, callback: Callback = silent) -> SearchResult:
         """Return the best maps once the search has stopped, or has taken so many steps in all.
 
-        Ctrl-C stops it with the best maps so far.
+        With a journal, Ctrl-C and SIGTERM come through between two steps, after the state has been written.
+
+        Raises:
+            FileFormatError: The state cannot be read or written.
         """
         until, stopping = min(until, self._config.max_steps), self._stopping
-        try:
+        with self._journal.entry(self) as entry:
             if not stopping.history:
-                stopping.evaluate(0, None)
-                self._stopped = StopReason.TARGET_IIA if stopping.reached_target else None
+                with entry.step():
+                    stopping.evaluate(0, None)
+                    self._stopped = StopReason.TARGET_IIA if stopping.reached_target else None
             while self._stopped is None and self._step < until:
-                loss = self._take_step()
-                if self._step == until and stopping.history[-1].step < until and np.isfinite(loss):
-                    stopping.evaluate(until, loss)  # a trial ends here, between two evaluations
+                with entry.step():
+                    loss = self._take_step()
+                    if self._step == until and stopping.history[-1].step < until and np.isfinite(loss):
+                        stopping.evaluate(until, loss)  # a trial ends here, between two evaluations
                 callback(ProgressUpdate("search", self._step, until, {"loss": loss, **stopping.best.figures}))
-        except KeyboardInterrupt:
-            self._stopped = StopReason.INTERRUPTED
-        callback(ProgressUpdate("search", self._step, self._step, stopping.best.figures))
+                entry.keep()
+            callback(ProgressUpdate("search", self._step, self._step, stopping.best.figures))
         stopped = self._stopped or StopReason.MAX_STEPS
         return SearchResult(stopping.maps, stopping.best, tuple(stopping.history), self._step, stopped)
 
@@ -87,6 +105,37 @@ class Search:
         stopping, stopped = self._stopping, self._stopped or StopReason.ANNEALED
         last = stopping.history[-1] if stopping.history else stopping.best
         return SearchResult(stopping.latest, last, tuple(stopping.history), self._step, stopped)
+
+    def state(self) -> State:
+        """Return the state between two steps, from which a search of the same problem comes to the same bytes."""
+        stopping, average = self._stopping.state(), nn.ModuleList(self._averaged)
+        parts = {
+            "maps": nn.ModuleList(self._maps).state_dict(),
+            "average": average.state_dict(),
+            "optimizers": self._optimizers.tensors(),
+            "stopping": stopping.tensors,
+        }
+        # A gate that maps share is there once for each, and a file has no two names for one tensor: hence the copies.
+        tensors = {f"{part}.{name}": each.clone() for part, of in parts.items() for name, each in of.items()}
+        values = {
+            "step": self._step,
+            "batch_size": self._batch_size,
+            "stopped": self._stopped,
+            "rng": self._rng.bit_generator.state,
+            "stopping": stopping.values,
+        }
+        return State(tensors, values)
+
+    def restore(self, state: State) -> None:
+        """Go back to a state of a search of the same problem from the same maps."""
+        tensors, values = state
+        nn.ModuleList(self._maps).load_state_dict(within(tensors, "maps"))
+        self._optimizers.restore(within(tensors, "optimizers"))
+        self._stopping.restore(State(within(tensors, "stopping"), values["stopping"]))
+        nn.ModuleList(self._averaged).load_state_dict(within(tensors, "average"))
+        self._step, self._batch_size = values["step"], values["batch_size"]
+        self._stopped = None if values["stopped"] is None else StopReason(values["stopped"])
+        self._rng.bit_generator.state = values["rng"]
 
     def _take_step(self) -> float:
         """Take a step, evaluate where an evaluation is due, and return the loss."""

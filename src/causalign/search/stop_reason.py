@@ -9,7 +9,6 @@ class StopReason(StrEnum):
     EARLY_STOPPING = "early_stopping"
     TARGET_IIA = "target_iia"
     MAX_STEPS = "max_steps"
-    INTERRUPTED = "interrupted"
     DIVERGED = "diverged"
     CLOSED_FORM = "closed_form"
     PRUNED = "pruned"
@@ -23,14 +22,13 @@ class StopReason(StrEnum):
     @property
     def complete(self) -> bool:
         """Whether the search ran to an end of its own."""
-        return self not in (StopReason.INTERRUPTED, StopReason.DIVERGED)
+        return self != StopReason.DIVERGED
 
 
 _MESSAGES = {
     StopReason.EARLY_STOPPING: "stopped because validation no longer improved",
     StopReason.TARGET_IIA: "stopped because the worst direction reached target_iia on validation",
-    StopReason.MAX_STEPS: "used up max_steps before validation stopped improving; more steps may do better",
-    StopReason.INTERRUPTED: "was interrupted",
+    StopReason.MAX_STEPS: "took all max_steps",
     StopReason.DIVERGED: "diverged: the loss is no longer finite; try a lower learning_rate",
     StopReason.CLOSED_FORM: "took no steps: the maps are a closed form",
     StopReason.ANNEALED: "came to the end of its temperatures, where the mask decides what is swapped",

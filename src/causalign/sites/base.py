@@ -16,7 +16,7 @@ from causalign.errors import InvalidArgument
 from causalign.networks.base import Network
 from causalign.networks.tensor_module import Output
 from causalign.sites.prefix import Prefix
-from causalign.sites.readable import Readable
+from causalign.sites.readable import Readable, Reading
 from causalign.tasks.base import Sequences, Task
 from causalign.tasks.trials import Trials
 
@@ -265,11 +265,14 @@ class Site(Readable, metaclass=SiteType):
         return self.task.swappable(_sequences(trials).tokens)
 
     @override
-    def states_and_prefix(
-        self, trials: Trials, time: int, stepwise: bool = False
-    ) -> tuple[Float[Tensor, "trials time width"], Prefix]:
-        tokens = self.encode(_sequences(trials).tokens[:, :time])
-        return self.read(tokens), self.prefix(tokens, stepwise)
+    def states_and_prefix(self, trials: Trials, time: int, stepwise: bool = False) -> Reading:
+        (reading,) = read_together([self], self.trial_inputs(trials, time), stepwise=stepwise)
+        return reading
+
+    @override
+    def trial_inputs(self, trials: Trials, time: int) -> Int[Tensor, "trials time"]:
+        """Return the network's ids of the first `time` tokens of drawn trials."""
+        return self.encode(_sequences(trials).tokens[:, :time])
 
     def read(self, inputs: Any) -> Float[Tensor, "trials time width"]:
         """Return the states at every position, without a gradient.
@@ -287,6 +290,23 @@ class Site(Readable, metaclass=SiteType):
             stepwise: Whether swaps are stepwise. The prefix then holds only what the swapped states do not replace.
         """
         raise NotImplementedError
+
+    shares_prefix: bool = False
+    """Whether sites of this class have the same prefix in the same network, which then holds one copy for all."""
+
+    @classmethod
+    def read_sites(cls, sites: Sequence[Any], inputs: Any, *, stepwise: bool, with_prefix: bool) -> list[Reading]:
+        """Return the states and the prefix of several sites of this class in one network: here, one after another.
+
+        Classes whose sites can share a forward pass do so. `read_together` calls it.
+
+        Args:
+            sites: The sites.
+            inputs: As for `read`.
+            stepwise: As for `prefix`.
+            with_prefix: Whether the prefix is computed. Otherwise it is empty.
+        """
+        return [(site.read(inputs), site.prefix(inputs, stepwise) if with_prefix else Prefix.empty()) for site in sites]
 
     def run_from(
         self, prefix: Prefix, places: Places, state: Float[Tensor, "trials width"], continuation: Continuation
@@ -398,6 +418,37 @@ class Site(Readable, metaclass=SiteType):
 
     def __repr__(self) -> str:
         return f"Site({self.name}, width {self.width})"
+
+
+def reader_of(kind: type[Site]) -> type[Site]:
+    """Return the class whose `read_sites` reads sites of a class.
+
+    It is `Site`, which reads one site after another, if the class reads its states or its prefix in a way of its own.
+    """
+
+    def owner(name: str) -> type:
+        return next(each for each in kind.__mro__ if name in vars(each))
+
+    reader = owner("read_sites")
+    own = all(issubclass(reader, owner(name)) for name in ("read", "prefix"))
+    return reader if own else Site
+
+
+def read_together(
+    sites: Sequence[Site], inputs: Any, *, stepwise: bool = False, with_prefix: bool = True
+) -> list[Reading]:
+    """Return the states and the prefix of several sites, in one forward pass where their class can.
+
+    The values are those of `Site.read` and `Site.prefix` on the same inputs.
+
+    Args:
+        sites: Sites of one network, which have the same reader (`reader_of`).
+        inputs: As for `Site.read`.
+        stepwise: As for `Site.prefix`.
+        with_prefix: Whether the prefix is computed. Otherwise it is empty.
+    """
+    reader = reader_of(type(sites[0]))
+    return reader.read_sites(sites, inputs, stepwise=stepwise, with_prefix=with_prefix)
 
 
 def require_site(site: Readable, what: str) -> Site:

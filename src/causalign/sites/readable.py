@@ -1,6 +1,7 @@
 """The base of everything whose states can be read: sites of networks, and recordings, which cannot be run."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,9 @@ from causalign.errors import InvalidArgument
 from causalign.sites.prefix import Prefix
 from causalign.tasks.causal_model import CausalModel
 from causalign.tasks.trials import Trials
+
+Reading = tuple[Float[Tensor, "trials time width"], Prefix]
+"""The states of some inputs, and their prefix."""
 
 
 class Readable(ABC):
@@ -64,9 +68,7 @@ class Readable(ABC):
         """Return the positions of drawn trials at which a state may be the source or the target of a swap."""
 
     @abstractmethod
-    def states_and_prefix(
-        self, trials: Trials, time: int, stepwise: bool = False
-    ) -> tuple[Float[Tensor, "trials time width"], Prefix]:
+    def states_and_prefix(self, trials: Trials, time: int, stepwise: bool = False) -> Reading:
         """Return the states at the first `time` positions of drawn trials, and the prefix of swaps there.
 
         Args:
@@ -74,6 +76,10 @@ class Readable(ABC):
             time: The number of positions.
             stepwise: Whether swaps are stepwise. The prefix then holds only what the swapped states do not replace.
         """
+
+    def trial_inputs(self, trials: Trials, time: int) -> Any:  # noqa: ARG002
+        """Return the first `time` positions of drawn trials in the form in which they are read: here, the trials."""
+        return trials
 
 
 def finite(states: Float[Tensor, "trials ..."], site: Readable) -> Float[Tensor, "trials ..."]:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from causalign.errors import InvalidArgument, lookup
 from causalign.networks import zoo
@@ -52,14 +52,43 @@ def open_site(reference: str, *, with_task: bool = True) -> Readable:
     """
     if reference.endswith(DESCRIPTION):
         return open_recording(Path(reference))
-    named, at = _parted(reference)
+    named, at = network_and_place(reference)
+    return open_network(named, with_task=with_task).site(at)
+
+
+class OpenedNetwork(NamedTuple):
+    """A network, and the task that its sites read in place of its own."""
+
+    network: Network
+    task: Task | None = None
+
+    def site(self, at: str) -> Readable:
+        """Return the site at a place.
+
+        Raises:
+            InvalidArgument: There is no such place, or its state cannot be swapped.
+        """
+        return self.network.site(at) if self.task is None else self.network.site(at, self.task)
+
+
+def open_network(named: str, *, with_task: bool = True) -> OpenedNetwork:
+    """Open the network that the reference of a site names in front of its place.
+
+    Args:
+        named: The reference without its `@PLACE`.
+        with_task: Whether a language model reads the in-context task.
+
+    Raises:
+        InvalidArgument: There is no such network, or an option is unknown.
+        FileFormatError: A saved network cannot be read.
+    """
     if named.startswith(HUGGING_FACE):
         path, task, options = _language_model(named)
-        return from_pretrained(path, task if with_task else None, **options).site(at)
+        return OpenedNetwork(from_pretrained(path, task if with_task else None, **options))
     whole = Path(named).exists()  # a comma may be part of a path
     named, options = (named, {}) if whole else _with_options(named, {"counts": _counts})
     network = _network(named)
-    return network.site(at, _showing(network, **options))
+    return OpenedNetwork(network, _showing(network, **options))
 
 
 def describe_site(reference: str) -> SiteDescription | None:
@@ -72,7 +101,7 @@ def describe_site(reference: str) -> SiteDescription | None:
     Raises:
         InvalidArgument: There is no such model, or it has no such site.
     """
-    named, at = _parted(reference)
+    named, at = network_and_place(reference)
     if reference.endswith(DESCRIPTION) or not named.startswith(HUGGING_FACE):
         return None
     if _WITHIN.fullmatch(at):
@@ -84,8 +113,8 @@ def describe_site(reference: str) -> SiteDescription | None:
     return SiteDescription.of(model, at) if model.is_supported and is_layer else None
 
 
-def _parted(reference: str) -> tuple[str, str]:
-    """Split a reference into its network and its place."""
+def network_and_place(reference: str) -> tuple[str, str]:
+    """Return the network and the place that a reference names, apart."""
     named, _, at = reference.rpartition("@")
     if not named or "/" in at:  # no site is named; an @ before the last slash belongs to the path
         named, at = reference, "embedding" if reference.startswith(HUGGING_FACE) else "hidden"

@@ -4,7 +4,8 @@ By definition, a swap is a run of the whole module on the target input up to the
 a hook replaces the state. Shortcuts are used only where they reproduce this run.
 """
 
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from functools import partial
 
 import torch
@@ -25,6 +26,7 @@ from causalign.sites.modules.place_name import PlaceName
 from causalign.sites.modules.recurrence_shortcut import RecurrenceShortcut
 from causalign.sites.modules.recurrent_place import RecurrentPlace
 from causalign.sites.prefix import Prefix
+from causalign.sites.readable import Reading
 from causalign.sites.transformers.decoder_parts import decoder_parts
 from causalign.tasks.base import Task
 from causalign.tasks.no_task import NoTask
@@ -52,6 +54,7 @@ class ModuleSite(Site):
     """
 
     network: ModuleNetwork | HuggingFace
+    shares_prefix = True
 
     def __init__(
         self, network: ModuleNetwork | HuggingFace, task: Task, *, at: str, place: PlaceName | None = None
@@ -119,19 +122,32 @@ class ModuleSite(Site):
         return f"Site({self.name}, width {self.width}, {self.how})"
 
     @override
-    @torch.no_grad()
     def read(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time width"]:
-        parts = []
-        for part in tokens.split(max(1, _AT_ONCE // tokens.shape[1])):
-            with self._place.reading(self._shape(part)) as states:
-                self._run(part)
-            require_one_call(states, self.at)
-            parts.append(states[0][:, len(self._module.prompt) :])
-        return torch.cat(parts)
+        ((states, _),) = self.read_sites([self], tokens, stepwise=False, with_prefix=False)
+        return states
 
     @override
     def prefix(self, tokens: Int[Tensor, "trials time"], stepwise: bool = False) -> Prefix:
         return Prefix.padded({"tokens": tokens})
+
+    @classmethod
+    @override
+    @torch.no_grad()
+    def read_sites(
+        cls, sites: Sequence["ModuleSite"], inputs: Int[Tensor, "trials time"], *, stepwise: bool, with_prefix: bool
+    ) -> list[Reading]:
+        """Run the module once, with a hook at every place; up to its head, if that calls all of them."""
+        network = next((site for site in sites if not site._to_head), sites[0])
+        parts: list[list[Tensor]] = [[] for _ in sites]
+        for part in inputs.split(max(1, _AT_ONCE // inputs.shape[1])):
+            with ExitStack() as hooks:
+                states = [hooks.enter_context(site._place.reading(network._shape(part))) for site in sites]
+                network._run(part)
+            for site, calls, of_site in zip(sites, states, parts, strict=True):
+                require_one_call(calls, site.at)
+                of_site.append(calls[0][:, len(network._module.prompt) :])
+        prefix = network.prefix(inputs, stepwise) if with_prefix else Prefix.empty()
+        return [(torch.cat(of_site), prefix) for of_site in parts]
 
     @override
     def run_from(

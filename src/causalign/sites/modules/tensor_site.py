@@ -8,7 +8,8 @@ In a list of layers, only those above the place are run, where that reproduces t
 A state without positions, such as a hidden layer or a feature map, is one vector: position 0 of 1.
 """
 
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from functools import partial
 
 import torch
@@ -31,6 +32,7 @@ from causalign.sites.modules.tensor_place import Call, TensorPlace
 from causalign.sites.modules.token_place import swap_entries
 from causalign.sites.modules.upper_layers import UpperLayers
 from causalign.sites.prefix import Prefix
+from causalign.sites.readable import Reading
 from causalign.tasks.base import Task
 
 LABEL_POSITIONS = "label positions"
@@ -106,17 +108,35 @@ class TensorSite(Site):
         return f"Site({self.name}, width {self.width}, {state}, {self.how})"
 
     @override
-    @torch.no_grad()
     def read(self, inputs: Tensors) -> Float[Tensor, "rows positions width"]:
+        ((states, _),) = self.read_sites([self], inputs, stepwise=False, with_prefix=False)
+        return states
+
+    @classmethod
+    @override
+    @torch.no_grad()
+    def read_sites(
+        cls, sites: Sequence["TensorSite"], inputs: Tensors, *, stepwise: bool, with_prefix: bool
+    ) -> list[Reading]:
+        """Run the module once, with a hook at every place.
+
+        The prefixes hold only what is read: the states at all positions, where a swap needs them.
+        """
         rows = len(next(iter(inputs.values())))
         step = max(1, _AT_ONCE // max(each[0].numel() for each in inputs.values()))
-        parts = []
+        parts: list[list[Tensor]] = [[] for _ in sites]
         for part in torch.arange(rows).split(step):
-            with self._place.reading((len(part),)) as states:
-                self.network({name: each[part] for name, each in inputs.items()})
-            require_one_call(states, self.at)
-            parts.append(states[0] if self.has_positions else states[0][:, None])
-        return torch.cat(parts)
+            with ExitStack() as hooks:
+                states = [hooks.enter_context(site._place.reading((len(part),))) for site in sites]
+                sites[0].network({name: each[part] for name, each in inputs.items()})
+            for site, calls, of_site in zip(sites, states, parts, strict=True):
+                require_one_call(calls, site.at)
+                of_site.append(calls[0] if site.has_positions else calls[0][:, None])
+        found = [torch.cat(of_site) for of_site in parts]
+        return [
+            (each, site.prefix({STATES: each}) if with_prefix and site.keeps_states else Prefix.empty())
+            for site, each in zip(sites, found, strict=True)
+        ]
 
     @override
     def prefix(self, inputs: Tensors, stepwise: bool = False) -> Prefix:

@@ -23,6 +23,7 @@ class _Recurrent(Site):
     """
 
     network: GRU | LSTM
+    shares_prefix = True
 
     def __init__(self, network: GRU | LSTM, at: str, task: Task) -> None:
         self._cell: Cell = GRUCell(network.cell) if isinstance(network, GRU) else LSTMCell(network.cell)

@@ -6,7 +6,7 @@ layers below read the tokens of the expected output but never the swap, so that 
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -18,6 +18,7 @@ from typing_extensions import override
 from causalign.networks.base import Network
 from causalign.sites.base import Continuation, Places, Site
 from causalign.sites.prefix import Prefix
+from causalign.sites.readable import Reading
 from causalign.tasks.base import Task
 
 _AT_ONCE = 2**24  # numbers of the residual stream in one pass; this bounds the memory of the layers
@@ -81,13 +82,14 @@ class CachedPrefix:
 
     def of(self, layer: int, like: Tensor) -> KeysValues:
         """Return the keys and values of one layer, on the device and in the precision of `like`."""
-        names = (f"keys.{layer}", f"values.{layer}")
-        keys, values = (self.prefix.before(name, self.trial, self.length).to(like) for name in names)
+        keys, values = (self.prefix.before(name, self.trial, self.length).to(like) for name in _names(layer))
         return keys, values
 
 
 class ResidualStream(Site):
     """The residual stream after `layer` of `depth` layers. Layer 0 is the input of the first layer."""
+
+    shares_prefix = True
 
     def __init__(self, network: Network, task: Task, *, at: str, layer: int, depth: int) -> None:
         self._bind(network, at, task, network.width)
@@ -119,27 +121,49 @@ class ResidualStream(Site):
             yield self.embed(part, torch.arange(tokens.shape[1], device=tokens.device).expand_as(part))
 
     @override
-    @torch.no_grad()
     def read(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time width"]:
-        return torch.cat([self.run_whole(self._below, part)[0] for part in self._parts(tokens)])
+        ((states, _),) = self.read_sites([self], tokens, stepwise=False, with_prefix=False)
+        return states
 
     @override
-    @torch.no_grad()
     def prefix(self, tokens: Int[Tensor, "trials time"], stepwise: bool = False) -> Prefix:
         """Return the keys and values at every position.
 
         They are those of all layers. For stepwise swaps they are those of the layers below the site, which no swap
         changes.
         """
+        ((_, prefix),) = self.read_sites([self], tokens, stepwise=stepwise, with_prefix=True)
+        return prefix
+
+    @classmethod
+    @override
+    @torch.no_grad()
+    def read_sites(
+        cls, sites: Sequence["ResidualStream"], inputs: Int[Tensor, "trials time"], *, stepwise: bool, with_prefix: bool
+    ) -> list[Reading]:
+        """Run the layers once, and keep the residual stream at every site, and the keys and values of every layer."""
+        network = sites[0]
+        last = network._above.stop if with_prefix and not stepwise else max(site._above.start for site in sites)
+        stops = sorted({site._above.start for site in sites} | {last})
+        streams: dict[int, list[Tensor]] = {stop: [] for stop in stops}
+        cached: list[list[KeysValues]] = []
+        for residual in network._parts(inputs):
+            done, of_layers = 0, list[KeysValues]()
+            for stop in stops:
+                residual, some = network.run_whole(range(done, stop), residual)
+                streams[stop].append(residual.clone())  # later layers may work in place
+                of_layers += some if with_prefix else []
+                done = stop
+            cached.append(of_layers)
+        states = {stop: torch.cat(parts) for stop, parts in streams.items()}
+        tables = _keys_values(cached)
+        return [(states[site._above.start], site._prefix_of(tables, stepwise)) for site in sites]
+
+    def _prefix_of(self, tables: Mapping[str, Tensor], stepwise: bool) -> Prefix:
+        """Return the prefix of this site, from the keys and values of all layers that were run."""
         layers = self._below if stepwise else range(self._above.stop)
-        parts = [self.run_whole(layers, part)[1] for part in self._parts(tokens)]
-        return Prefix.padded(
-            {
-                f"{name}.{layer}": torch.cat([part[layer][which] for part in parts])
-                for layer in layers
-                for which, name in enumerate(("keys", "values"))
-            }
-        )
+        names = [name for layer in layers for name in _names(layer)] if tables else []
+        return Prefix.padded({name: tables[name] for name in names})
 
     @override
     @torch.no_grad()
@@ -202,3 +226,17 @@ class ResidualStream(Site):
         residual = self.run_rows(self._above, residual, rows, None)
         predicting = column >= places.position[rows.trial]  # the last swapped position of each trial and later ones
         return residual[predicting]
+
+
+def _names(layer: int) -> tuple[str, str]:
+    """Return the names of the tables of a layer's keys and values."""
+    return f"keys.{layer}", f"values.{layer}"
+
+
+def _keys_values(parts: Sequence[Sequence[KeysValues]]) -> dict[str, Tensor]:
+    """Return the keys and values of every layer by name, from those of some trials at a time."""
+    tables = {}
+    for layer, of_layer in enumerate(zip(*parts, strict=True)):
+        for name, each in zip(_names(layer), zip(*of_layer, strict=True), strict=True):
+            tables[name] = torch.cat(each)
+    return tables

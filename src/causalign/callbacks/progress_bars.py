@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from causalign.callbacks import Callback, ProgressUpdate
+from causalign.callbacks.update import Callback, ProgressUpdate
+
+_FIGURES = 2  # for which a terminal of 80 columns has room
 
 
 @contextmanager
@@ -39,7 +41,8 @@ def progress_bars(console: Any = None) -> Iterator[Callback]:
         def show(update: ProgressUpdate) -> None:
             if update.stage not in bars:
                 bars[update.stage] = progress.add_task(update.stage, total=update.total, figures="")
-            figures = "  ".join(f"{name} {value:.4g}" for name, value in update.figures.items())
-            progress.update(bars[update.stage], complete=update.step, total=update.total, figures=figures)
+            shown = list(update.figures.items())[:_FIGURES]
+            figures = "  ".join(f"{name} {value:.4g}" for name, value in shown)
+            progress.update(bars[update.stage], completed=update.step, total=update.total, figures=figures)
 
         yield show

@@ -20,6 +20,11 @@ class ProgressUpdate:
     total: int
     figures: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def finished(self) -> bool:
+        """Whether the stage has done its last step."""
+        return self.step >= self.total
+
 
 Callback = Callable[[ProgressUpdate], None]
 """A function that is called with every update."""
