@@ -277,7 +277,7 @@ class Alignment:
         first, second = (require_site(self.sites[each], "a swap is carried out in it") for each in index)
         inputs = SwapInputs(source_input, target_input, source_position, target_position, tokenizer)
         method = self.record.config.method
-        chosen = self._maps_of(variable)
+        chosen = self._found.of_activity(self._maps_of(variable))
         maps = (chosen[index[0]], chosen[index[1]])
         return swap_output((first, second), inputs, method.intervention, maps, method.stepwise)
 
