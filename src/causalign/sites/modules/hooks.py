@@ -62,8 +62,6 @@ class ModuleSite(Site):
         self._module = network if isinstance(network, ModuleNetwork) else network.as_module()
         self._place = place_in(self._module, at if place is None else place)
         self._bind(network, at, task, self._place.width)
-        if network.tolerance is not None:
-            self.tolerance = network.tolerance
         self._to_head = self._from_swap = False
         self._alone: RecurrenceShortcut | None = None
         tokens = sample_inputs(self, 0)
