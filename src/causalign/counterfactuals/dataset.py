@@ -3,6 +3,7 @@
 tasks, table, arrays, generations --RowSource--> rows of a split and a direction --> search, scores, controls, estimates
 """
 
+import hashlib
 import warnings
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
@@ -452,13 +453,35 @@ class ShuffledCounterfactuals(Counterfactuals):
         super().__init__(data._source, data.variables)
         self.store, self._data, self._seed = data.store, data, seed
 
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the data and of the seed of the shuffle in 16 hexadecimal digits."""
+        shuffled = f"{self._data.fingerprint} shuffled by {self._seed}"
+        return hashlib.sha256(shuffled.encode()).hexdigest()[:16]
+
+    def with_sites(self, sites: Sequence[Readable]) -> "ShuffledCounterfactuals":
+        """Return the same data for other sites, shuffled alike."""
+        return ShuffledCounterfactuals(self._data.with_sites(sites), self._seed)
+
+    def with_counts(self, counts: dict[str, int]) -> "ShuffledCounterfactuals":
+        """Return a smaller sample of the data, shuffled as well."""
+        return ShuffledCounterfactuals(self._data.with_counts(counts), self._seed)
+
+    def with_memory(self, memory: float) -> "ShuffledCounterfactuals":
+        """Return the same data with another memory budget, in GiB, shuffled alike."""
+        return ShuffledCounterfactuals(self._data.with_memory(memory), self._seed)
+
+    def shuffled(self, seed: int) -> "ShuffledCounterfactuals":
+        """Return the data shuffled again."""
+        return ShuffledCounterfactuals(self, seed)
+
     def rows(self, request: RowRequest, context: RunContext) -> dict[Direction, CounterfactualRows]:
         """Return the rows of a split, with shuffled expected outputs."""
-        found = {}
+        found, of_seed = {}, replace(context, seed=self._seed)
         for direction, rows in self._data.rows(request, context).items():
             key = (request.split, direction, request.stepwise, direction in request.latents)
             if key not in self._rows:
-                rng = context.numpy(request.split, "shuffled", *direction)
+                rng = of_seed.numpy(request.split, "shuffled", *direction)
                 self._rows[key] = rows.shuffled(rng, self.sites[direction.target], context.store)
             found[direction] = self._rows[key]
         return found
