@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 from operator import index
-from pathlib import Path
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -26,7 +25,7 @@ from causalign.counterfactuals.inputs import PerSite, Rows
 from causalign.counterfactuals.row_source import RowRequest, RowSource
 from causalign.counterfactuals.rows import CounterfactualRows
 from causalign.counterfactuals.splits import SHARES, Split, split_of_kept
-from causalign.counterfactuals.table_file import read_table
+from causalign.counterfactuals.table_file import read_tables
 from causalign.counterfactuals.user_arrays import UserArrays
 from causalign.counterfactuals.variables import Variables
 from causalign.errors import DataWarning, InvalidArgument
@@ -256,8 +255,7 @@ class Counterfactuals:
             no_swap_label=no_swap_label,
             label_position=label_position,
         )
-        if isinstance(table, str | Path):
-            table = read_table(Path(table), positions=[position, source_position, target_position])
+        table = read_tables(table, [position, source_position, target_position, label_position])
         columns, split_of_rows = Table.with_split(table, split)
         variables, kept = columns.variables(variable_column, variable)
         columns, split_of_rows = columns.take(kept), split_of_kept(split_of_rows, kept)
@@ -507,12 +505,13 @@ def _row_variables(variable: str, variables: Any) -> list[str] | None:
         return None
     if variable != FULL:
         raise InvalidArgument(f"variable = {variable!r} and variables are both given: leave one out")
-    if isinstance(variables, str):
+    if isinstance(variables, str) or not isinstance(variables, Iterable):
         raise InvalidArgument(f"variables has the name of the variable of each row; found {variables!r}")
-    for row, name in enumerate(variables):
+    names = list(variables)
+    for row, name in enumerate(names):
         if not isinstance(name, str) or not name:
             raise InvalidArgument(f"row {row}: a variable is a name; found {name!r}")
-    return [str(name) for name in variables]
+    return [str(name) for name in names]
 
 
 def as_sites(sites: Sequence[Readable] | Readable) -> tuple[Readable, ...]:

@@ -1,7 +1,7 @@
 """User-supplied inputs: what a network reads, and the positions at which its states are read or swapped."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -265,6 +265,8 @@ def key_of(value: Any) -> Any:
         return ("any of", tuple(sorted(map(str, value))))
     if isinstance(value, list | tuple):
         return tuple(key_of(each) for each in value)
+    if isinstance(value, Mapping):
+        return ("of names", tuple(sorted((str(name), key_of(each)) for name, each in value.items())))
     return key_of(value.tolist()) if hasattr(value, "tolist") else value  # numpy and torch
 
 
