@@ -134,9 +134,9 @@ def _map(tensors: Mapping[str, Tensor], prefix: str) -> AlignmentMap:
         KeyError: A tensor is missing.
     """
     frame, scales = tensors[f"{prefix}frame"], tensors[f"{prefix}scale"]
+    if scales.shape != frame.shape[:-2]:
+        raise FileFormatError(f"{prefix}scale is {[*scales.shape]}, and {prefix}frame {[*frame.shape]}")
     if frame.dim() == 3:
-        if scales.shape != frame.shape[:1]:
-            raise FileFormatError(f"{prefix}scale is {[*scales.shape]}, and {prefix}frame {[*frame.shape]}")
         return PositionMap(frame, scales.to(frame.dtype))
     scale = float(scales)
     if f"{prefix}features" not in tensors:
