@@ -38,6 +38,11 @@ def relay_data(*modules: Relay, rows: dict[str, Any] | None = None, **changes: A
     return ca.Counterfactuals.from_arrays(sites, **{"split": (0.5, 0.25, 0.25)} | given | changes)
 
 
+def positional(of: AlignmentMap) -> PositionMap:
+    assert isinstance(of, PositionMap)
+    return of
+
+
 def degrees(frame: Tensor, axis: Tensor) -> float:
     """The angle between the only column of a frame and an axis."""
     return math.degrees(math.acos(min(1.0, abs(float(frame[:, 0] @ axis)))))
@@ -91,7 +96,9 @@ def test_the_known_axis_of_each_position_is_found(single: tuple[Relay, ca.Counte
     module, _, found = single
     assert found.worst_iia == 1.0
     assert found.iia["no_swap"].item() < 0.6
-    angles = [[degrees(each.frame, axis) for axis in module.carrier.axes] for each in found.maps[0].by_position]
+    angles = [
+        [degrees(each.frame, axis) for axis in module.carrier.axes] for each in positional(found.maps[0]).by_position
+    ]
     print(f"degrees to the axes of positions 1 and 2: {angles}")
     assert angles[0][0] < 6
     assert angles[1][1] < 6
@@ -114,9 +121,9 @@ def test_two_networks_share_what_both_carry(pair: tuple[tuple[Relay, Relay], ca.
     modules, _, found = pair
     assert found.worst_iia == 1.0
     for module, each in zip(modules, found.maps, strict=True):
-        for axis, of_position in zip(module.carrier.axes, each.by_position, strict=True):
+        for axis, of_position in zip(module.carrier.axes, positional(each).by_position, strict=True):
             assert degrees(of_position.frame, axis) < 6
-    ratios = found.maps[1].scale / found.maps[0].scale
+    ratios = positional(found.maps[1]).scale / positional(found.maps[0]).scale
     assert ratios.tolist() == pytest.approx([1 / 3, 1 / 3], rel=0.2)
 
 
@@ -157,7 +164,7 @@ def test_outcomes_and_swaps_of_an_alignment_are_hooked_runs(
                 source, target = given["source_inputs"][row], given["target_inputs"][row]
                 moves = {}
                 for place, position in enumerate(POSITIONS):
-                    of_source, of_target = (maps.maps[each] for each in (s, t))
+                    of_source, of_target = (positional(maps.maps[each]) for each in (s, t))
                     ratio = of_source.scale[place] / of_target.scale[place]
                     state = state_at(modules[s], "hidden", source, position)
                     moves[position] = state, ratio * of_source.frame[place], of_target.frame[place]
@@ -179,7 +186,7 @@ def test_the_start_of_each_position_is_that_of_its_states_alone(start: str) -> N
             found = ca.align(alone, rank=2, start=start, search=search)
         for each, only in zip(maps, found.maps, strict=True):
             torch.testing.assert_close(each.frame[place], only.frame, atol=1e-5, rtol=0)
-            assert float(each.scale[place]) == pytest.approx(float(only.scale), rel=1e-5)
+            assert float(positional(each).scale[place]) == pytest.approx(float(only.scale), rel=1e-5)
 
 
 def test_a_random_start_draws_other_subspaces_at_each_position(single: Any) -> None:
@@ -207,7 +214,7 @@ def test_the_rank_of_all_positions_is_selected(single: Any, fields: dict[str, An
     assert found.worst_iia > 0.97
     assert found.maps[0].frame.shape == (2, 12, found.record.rank)
     if found.record.rank == 1:
-        for axis, each in zip(module.carrier.axes, found.maps[0].by_position, strict=True):
+        for axis, each in zip(module.carrier.axes, positional(found.maps[0]).by_position, strict=True):
             assert degrees(each.frame, axis) < 15
     assert found.record.rank < 4
 
@@ -223,7 +230,7 @@ def test_every_parametrization_trains_the_map_of_each_position(name: str) -> Non
         current = trained()
         overlap = (current.frame[..., 0] * axes).sum(1).square()
         optimizers.step((1 - overlap).sum() + (current.scale - torch.tensor([2.0, 3.0])).square().sum())
-    found = trained.result()
+    found = positional(trained.result())
     found.require_map("here")
     assert all(degrees(each.frame, axis) < 5 for each, axis in zip(found.by_position, axes, strict=True))
     assert found.scale.tolist() == pytest.approx([2.0, 3.0], abs=0.1)
@@ -240,7 +247,7 @@ def test_every_method_has_subspaces_of_positions(pair: Any, method: Any) -> None
     found = ca.align(data, method=method, rank=3, subspace_per_position=True, search=search)
     for each in found.maps:
         each.require_map("here")
-        assert each.positions == 2
+        assert positional(each).positions == 2
     assert float((found.maps[0].frame[0] - found.maps[0].frame[1]).abs().max()) > 0.1
 
 
@@ -252,7 +259,7 @@ def test_several_variables_have_blocks_at_each_position() -> None:
     assert found.iia["variable"].tolist() == ["equal", "parity"]
     assert found.worst_iia > 0.97
     (equal,), (parity,) = found.block("equal"), found.block("parity")
-    for axis, each in zip(module.carrier.axes, equal.by_position, strict=True):
+    for axis, each in zip(module.carrier.axes, positional(equal).by_position, strict=True):
         assert degrees(each.frame, axis) < 25
     assert degrees(parity.frame[1], module.carrier.others[1]) < 25
     assert found.score(data)["iia"].tolist() == found.iia["iia"].tolist()
@@ -313,7 +320,13 @@ def test_a_record_of_other_subspaces_is_refused(single: Any, tmp_path: Path) -> 
 def test_an_interrupted_search_goes_on_to_the_same_maps(single: Any, tmp_path: Path) -> None:
     _, data, _ = single
     search = ca.SearchConfig(max_steps=12, eval_every=4, batch_size=16)
-    fields = {"method": "das", "rank": 2, "start": "random", "subspace_per_position": True, "search": search}
+    fields: dict[str, Any] = {
+        "method": "das",
+        "rank": 2,
+        "start": "random",
+        "subspace_per_position": True,
+        "search": search,
+    }
 
     def stop(update: ca.ProgressUpdate) -> None:
         if update.stage == "search" and update.step == 6:
@@ -366,11 +379,12 @@ def test_a_position_is_exported(single: Any, tmp_path: Path) -> None:
 def test_what_has_no_subspace_for_each_position_is_refused(single: Any) -> None:
     module, data, found = single
     one = relay_data(module, source_positions=2, target_positions=2)
-    for given, fields, message in (
+    refused: tuple[tuple[ca.Counterfactuals, dict[str, Any], str], ...] = (
         (one, {"method": "das"}, r"the rows have one position each: leave it out, or give several"),
         (data, {"method": "das-stepwise"}, "das-stepwise swaps all positions up to one in one subspace"),
         (data, {"method": "dbm"}, "dbm trains no map .*: leave subspace_per_position out"),
-    ):
+    )
+    for given, fields, message in refused:
         with pytest.raises(ca.InvalidArgument, match=message):
             ca.align(given, subspace_per_position=True, search=QUICK, **fields)
     three = relay_data(module, source_positions=(0, 1, 2), target_positions=(0, 1, 2))
