@@ -53,7 +53,9 @@ from .similarity.rsa import rsa
 from .sites.base import Site
 from .sites.modules.inventory import sites_of
 from .sites.recordings.recording import Recording
+from .sweep.ray_workers import RayWorkers
 from .sweep.result import Sweep, load_sweep
+from .sweep.slurm_workers import SlurmWorkers
 from .sweep.sweep import sweep
 from .version import __version__
 
@@ -89,6 +91,7 @@ __all__ = [
     "Preprocessing",
     "Procrustes",
     "ProgressUpdate",
+    "RayWorkers",
     "Recording",
     "Regression",
     "RowOutputs",
@@ -96,6 +99,7 @@ __all__ = [
     "SearchWarning",
     "SharedReadings",
     "Site",
+    "SlurmWorkers",
     "SmallestRank",
     "Stitch",
     "StopReason",

@@ -13,6 +13,7 @@ from causalign.benchmarks.row import MissingError, Row, save_rows
 from causalign.benchmarks.similarity import similarity
 from causalign.benchmarks.start_up import start_up
 from causalign.benchmarks.step import step
+from causalign.benchmarks.sweep import sweeps
 from causalign.benchmarks.throughput import throughput, time_to_iia
 from causalign.benchmarks.training import training
 
@@ -28,6 +29,7 @@ BENCHMARKS: Mapping[str, Callable[[bool], Iterator[Row]]] = {
     "growth": growth,
     "recordings": recordings,
     "language-model": language_model,
+    "sweep": sweeps,
     "start-up": start_up,
 }
 """The benchmarks by name. Each is a function that yields its rows as they are measured. Its argument says whether to
