@@ -191,6 +191,8 @@ class AlignmentSummary(_Part):
     that was selected."""
     blocks: dict[str, int] = {}
     """The rank of the block of each variable, in the order of the columns. Empty for one variable without a block."""
+    subspaces: int = 1
+    """The number of subspaces of each site: 1, or one for each position of a row."""
     start: str
     """The start of the search: `closed-form`, `paired`, `random`, or `features` where the method has its own."""
     data: str
@@ -252,11 +254,11 @@ class AlignmentSummary(_Part):
 
     @property
     def extent(self) -> str:
-        """The rank in words: `rank 16`, or how many features are swapped."""
+        """The rank in words: `rank 16`, `rank 16 at each of 2 positions`, or how many features are swapped."""
         basis = self.config.method.basis
-        return (
-            f"rank {self.rank}" if basis is None else f"{self.rank} of {basis.size(self.sites[0].width)} {basis.noun}"
-        )
+        if basis is not None:
+            return f"{self.rank} of {basis.size(self.sites[0].width)} {basis.noun}"
+        return f"rank {self.rank}" + (f" at each of {self.subspaces} positions" if self.subspaces > 1 else "")
 
     @property
     def best(self) -> Evaluation:
@@ -300,6 +302,8 @@ class AlignmentSummary(_Part):
             raise ValueError("a score names a site that is not listed")
         if self.blocks and sum(self.blocks.values()) != self.rank:
             raise ValueError(f"the ranks of the blocks must sum to the rank, {self.rank}; found {self.blocks}")
+        if self.config.subspace_per_position != (self.subspaces > 1):
+            raise ValueError(f"subspaces is above 1 with subspace_per_position only; found {self.subspaces}")
         if any(count != len(directions) for count in Counter(score.control for score in self.controls).values()):
             raise ValueError("each control must score the directions of iia")
         return self

@@ -68,6 +68,18 @@ class MapSet:
             for each, unit in zip(maps, units, strict=True)
         )
 
+    def require_positions(self, swaps: int) -> None:
+        """Check that rows have as many positions as the maps have subspaces.
+
+        Raises:
+            InvalidArgument: Each position has a subspace of its own, and the rows have another number of positions.
+        """
+        subspaces = self.summary.subspaces
+        if subspaces > 1 and swaps != subspaces:
+            raise InvalidArgument(
+                f"the maps have a subspace for each of {subspaces} positions, and the rows have {swaps}: give as many"
+            )
+
     def require_sites(self, sites: Sequence[Readable], same_networks: bool) -> None:
         """Check that every map can be applied to its site, and was found for its network.
 
@@ -130,6 +142,7 @@ def dataset_for(
             seed=draw.seed,
             memory=DEFAULT_BUDGET if draw.memory is None else draw.memory,
         )
+    found.require_positions(data.swaps)
     data.check(found.summary.config.method.stepwise, draw.seed)
     return data
 
