@@ -31,6 +31,7 @@ from causalign.alignment.schema import (
 )
 from causalign.alignment.score import IIA, Draw, MapSet, dataset_for, direction_table, row_table
 from causalign.alignment.swap_output import SwapInputs, SwapOutput, swap_output
+from causalign.arrays import require_unmasked
 from causalign.counterfactuals.dataset import Counterfactuals, as_sites
 from causalign.counterfactuals.direction import Direction
 from causalign.errors import FileFormatError, InvalidArgument
@@ -156,6 +157,7 @@ class Alignment:
         done = self.preprocessing[index] if self.preprocessing else None
         if done is None:
             return self.maps[index].project(states)
+        require_unmasked(states, "states")
         return like(states, self.maps[index].project(done.apply(torch.as_tensor(states))))
 
     def lift(self, index: int, coordinates: Array) -> Array:
