@@ -33,7 +33,7 @@ from causalign.alignment.score import IIA, Draw, MapSet, dataset_for, direction_
 from causalign.alignment.swap_output import SwapInputs, SwapOutput, swap_output
 from causalign.counterfactuals.dataset import Counterfactuals, as_sites
 from causalign.counterfactuals.direction import Direction
-from causalign.errors import FileFormatError, InvalidArgument
+from causalign.errors import InvalidArgument
 from causalign.maps.base import AlignmentMap, Array, like
 from causalign.maps.feature_map import FeatureMap
 from causalign.recordings.affine_transformer import AffineTransformer
@@ -366,8 +366,8 @@ class Alignment:
             variable: The variable whose block is taken, where the maps have a block for each of several.
 
         Raises:
-            FileFormatError: pyvene is not installed, or there is no such site.
-            InvalidArgument: No variable of several is named.
+            InvalidArgument: There is no such site, no variable of several is named, or the map has an encoder.
+            MissingDependency: pyvene is not installed.
         """
         return to_pyvene(self._map(site, variable))
 
@@ -385,9 +385,9 @@ class Alignment:
             `..._indices`.
 
         Raises:
-            FileFormatError: There is no such site, or the folder cannot be written.
-            InvalidArgument: The site is not the residual stream before a layer of a language model, or the alignment
-                has no sites (see `with_sites`).
+            FileFormatError: The folder cannot be written.
+            InvalidArgument: There is no such site; it is not the residual stream before a layer of a language model, or
+                the alignment has no sites (see `with_sites`).
         """
         of = self._map(site, variable)
         if not self.sites:
@@ -398,7 +398,7 @@ class Alignment:
     def _map(self, site: int, variable: str | None) -> AlignmentMap:
         """Return a map of which other tools can take the subspace."""
         if not 0 <= site < len(self.maps):
-            raise FileFormatError(f"site is the index of one of {len(self.maps)} sites, found {site}")
+            raise InvalidArgument(f"site is the index of one of {len(self.maps)} sites, found {site}")
         found = self._maps_of(variable)[site]
         if isinstance(found, FeatureMap) and found.encoder is not None:
             raise InvalidArgument("the features of an encoder are no subspace: only directions can be exported")
