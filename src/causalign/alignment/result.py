@@ -34,7 +34,7 @@ from causalign.alignment.swap_output import SwapInputs, SwapOutput, swap_output
 from causalign.arrays import require_unmasked
 from causalign.counterfactuals.dataset import Counterfactuals, as_sites
 from causalign.counterfactuals.direction import Direction
-from causalign.errors import FileFormatError, InvalidArgument
+from causalign.errors import InvalidArgument
 from causalign.maps.base import AlignmentMap, Array, like
 from causalign.maps.feature_map import FeatureMap
 from causalign.maps.position_map import at_position
@@ -382,8 +382,9 @@ class Alignment:
             position: The index of the position among those of a row, where each has a subspace of its own.
 
         Raises:
-            FileFormatError: pyvene is not installed, or there is no such site.
-            InvalidArgument: No variable, or no position, of several is named.
+            InvalidArgument: There is no such site; no variable, or no position, of several is named; or the subspace is
+                that of an encoder's features.
+            MissingDependency: pyvene is not installed.
         """
         return to_pyvene(self._map(site, variable, position))
 
@@ -410,9 +411,9 @@ class Alignment:
             `..._indices`.
 
         Raises:
-            FileFormatError: There is no such site, or the folder cannot be written.
-            InvalidArgument: The site is not the residual stream before a layer of a language model, or the alignment
-                has no sites (see `with_sites`), or no variable, or no position, of several is named.
+            FileFormatError: The folder cannot be written.
+            InvalidArgument: There is no such site; it is not the residual stream before a layer of a language model;
+                the alignment has no sites (see `with_sites`); or no variable, or no position, of several is named.
         """
         of = self._map(site, variable, position)
         if not self.sites:
@@ -423,7 +424,7 @@ class Alignment:
     def _map(self, site: int, variable: str | None, position: int | None) -> AlignmentMap:
         """Return a map of which other tools can take the subspace."""
         if not 0 <= site < len(self.maps):
-            raise FileFormatError(f"site is the index of one of {len(self.maps)} sites, found {site}")
+            raise InvalidArgument(f"site is the index of one of {len(self.maps)} sites, found {site}")
         found = at_position(self._maps_of(variable)[site], position, self.record.sites[site].name)
         if isinstance(found, FeatureMap) and found.encoder is not None:
             raise InvalidArgument("the features of an encoder are no subspace: only directions can be exported")

@@ -74,6 +74,12 @@ class GenerationRows(RowSource):
         Raises:
             InvalidArgument: As in `Counterfactuals.from_generations`.
         """
+        for reader in readers:
+            if reader.site.takes_tensors:
+                raise InvalidArgument(
+                    f"{reader.site.network.name} reads its input as a whole, and writes no text after a prompt: use "
+                    "from_arrays or from_table"
+                )
         assumed = require_same_vocabulary(readers)
         whole = how.cut(read_prompts(readers, prompts))
         kept, split_of, copies = _distinct(whole, pairing)

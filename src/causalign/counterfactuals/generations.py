@@ -51,10 +51,10 @@ class Generation:
         """Return the ids at which texts end, where they were not given, one sentence for each network."""
         if self.stop is not None:
             return ()
-        ends = {network.name: ", ".join(map(str, sorted(end_ids(network)))) for network in networks}
+        ends = {(network.name, ", ".join(map(str, sorted(end_ids(network))))): None for network in networks}
         return tuple(
             f"A text of {name} ends at the id {ids}." if ids else f"{name} has no id that ends a text; stop gives one."
-            for name, ids in ends.items()
+            for name, ids in ends
         )
 
     def cut(self, prompts: Prompts) -> list[Int[np.ndarray, " _"]]:

@@ -217,6 +217,8 @@ def _named(site: Site, supplied: SuppliedInputs) -> Any:
     elif supplied.mask is not None:
         raise InvalidArgument(f"{end}_mask is given beside inputs by name: name it {MASK} among them")
     named = dict(given)
+    if not named:
+        raise InvalidArgument(f"{end}_inputs lacks {', '.join(example)}, which the example has")
     rows = len(next(iter(named.values())))
     if MASK in example and MASK not in named and IDS in named:
         ids = torch.as_tensor(named[IDS]).cpu().numpy()
@@ -236,6 +238,8 @@ def _padded(
     """
     end = supplied.end
     rows = whole_rows(f"{end}_inputs", supplied.inputs)
+    if not rows:
+        raise InvalidArgument(f"{end}_inputs must be rows of ids, found none")
     if supplied.mask is None:
         require_no_pads(end, network.name, network.config, rows)
         present = [np.ones_like(row) for row in rows]
@@ -245,6 +249,8 @@ def _padded(
         raise InvalidArgument(f"{end}_mask must have an entry for every id of {end}_inputs")
     kept = [row[there != 0] for row, there in zip(rows, present, strict=True)]
     lengths = np.array([len(row) for row in kept])
+    if not lengths.all():
+        raise InvalidArgument(f"row {int(lengths.argmin())}: {end}_mask leaves no token of {end}_inputs")
     padded = np.full((len(kept), int(lengths.max())), _pad(network.config), dtype=np.int64)
     for index, row in enumerate(kept):
         padded[index, : len(row)] = row

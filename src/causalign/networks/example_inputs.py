@@ -38,6 +38,8 @@ def tensors_of(given: Any, what: str, module: nn.Module) -> dict[str, Tensor]:
             tensor = values if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
         except (TypeError, ValueError):
             raise InvalidArgument(f"{what}: {name} is not an array of numbers; found {type(values).__name__}") from None
+        if tensor.is_complex():
+            raise InvalidArgument(f"{what}: {name} holds complex numbers; give their real and imaginary parts apart")
         if not tensor.dim():
             raise InvalidArgument(f"{what}: {name} must have a dimension of rows; found a single number")
         kind = weight.dtype if tensor.is_floating_point() else torch.bool if tensor.dtype == torch.bool else torch.int64

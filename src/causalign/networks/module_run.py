@@ -100,10 +100,10 @@ def run_to_head(head: nn.Module, run: Callable[[], Any], name: str) -> Float[Ten
         InvalidArgument: The module does not run its head on these inputs.
     """
 
-    def stop(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        raise _Reached(inputs[0])
+    def stop(_: nn.Module, args: tuple[Tensor, ...], kwargs: Mapping[str, Tensor]) -> None:
+        raise _Reached(next(iter((*args, *kwargs.values()))))
 
-    hook = head.register_forward_pre_hook(stop)
+    hook = head.register_forward_pre_hook(stop, with_kwargs=True)
     try:
         run()
     except _Reached as reached:

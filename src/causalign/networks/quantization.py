@@ -7,7 +7,7 @@ from torch import nn
 from causalign.errors import InvalidArgument
 
 _MODULES = ("quantized", "bitsandbytes", "torchao", "auto_gptq", "gptqmodel", "awq", "hqq", "quanto")
-"""Parts of the names of Python modules that define quantized layers and weights."""
+"""How the names of packages and modules of Python begin that define quantized layers and weights."""
 
 
 def require_unquantized(module: nn.Module, name: str) -> None:
@@ -52,4 +52,4 @@ def require_plain_config(config: Any, name: str) -> None:
 
 
 def _is_quantized(kind: type) -> bool:
-    return any(part in kind.__module__ for part in _MODULES)
+    return any(part.startswith(_MODULES) for part in kind.__module__.split("."))

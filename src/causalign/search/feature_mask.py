@@ -1,5 +1,6 @@
 """The feature mask: which of some given features are swapped, learned by differential binary masking."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +31,19 @@ class FeatureMask(RankSelection):
     def ranks(self, full_rank: int) -> tuple[int, ...]:
         """Return the number of features."""
         return (self.size or full_rank,)
+
+    def of_variables(self, variables: Sequence[str]) -> "FeatureMask":
+        """Return the mask, which is of one variable.
+
+        Raises:
+            InvalidArgument: There are several.
+        """
+        if len(variables) > 1:
+            raise InvalidArgument(
+                f"the dataset has the variables {', '.join(variables)}, and a mask of features is of one: make a "
+                "dataset of the rows of each"
+            )
+        return self
 
     def require_steps(self, config: SearchConfig) -> None:
         """Check that there is a step, and that no IIA ends the search before the temperature has come to its end.
