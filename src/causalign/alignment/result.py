@@ -285,7 +285,7 @@ class Alignment:
         inputs = SwapInputs(source_input, target_input, source_position, target_position, tokenizer)
         self._found.require_positions(len(inputs.positions[0]) if isinstance(inputs.positions[0], tuple) else 1)
         method = self.record.config.method
-        chosen = self._maps_of(variable)
+        chosen = self._found.of_activity(self._maps_of(variable))
         maps = (chosen[index[0]], chosen[index[1]])
         return swap_output((first, second), inputs, method.intervention, maps, method.stepwise)
 

@@ -55,8 +55,12 @@ class RecordingSummary(_Part):
     trials: Counts
     fewest: int
     """The number of trials of a split that must have a value for it to be used."""
+    unit: float = 1.0
+    """The root mean variance of its states, in which they and all latent distances are measured."""
     left_out: dict[str, int]
     """The number of trials that were left out, by reason."""
+    levels: dict[str, tuple[str, ...]] = {}
+    """The entry that each number stands for, for columns that were numbered by their distinct entries."""
     coverage: tuple[ValueCount, ...]
 
 

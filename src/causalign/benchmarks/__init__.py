@@ -10,6 +10,7 @@ from causalign.benchmarks.preparation import preparation
 from causalign.benchmarks.pyvene import against_pyvene
 from causalign.benchmarks.recordings import recordings
 from causalign.benchmarks.row import MissingError, Row, save_rows
+from causalign.benchmarks.session import session
 from causalign.benchmarks.similarity import similarity
 from causalign.benchmarks.start_up import start_up
 from causalign.benchmarks.step import step
@@ -28,6 +29,7 @@ BENCHMARKS: Mapping[str, Callable[[bool], Iterator[Row]]] = {
     "estimate": planning,
     "growth": growth,
     "recordings": recordings,
+    "session": session,
     "language-model": language_model,
     "sweep": sweeps,
     "start-up": start_up,

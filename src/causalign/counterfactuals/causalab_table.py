@@ -4,7 +4,7 @@ A setting is a mapping of the variables of a causal model to their values, with 
 as `raw_output`. Tables that are written to JSON have the prompts themselves, and the variables beside them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from causalign.errors import InvalidArgument
@@ -29,14 +29,22 @@ def readable_columns(columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any
     | `base_answer`, `cf_answer` | the answers to the two prompts with nothing swapped |
     | `target.NAME`, `source.NAME` | the value of a variable in each of them |
 
-    Other columns are kept. Lists of accepted answers (`label_forms`) become sets.
+    Other columns are kept under their names, which must be others than `target` and `source`. Lists of accepted answers
+    (`label_forms`) become sets.
 
     Args:
         columns: The columns, among them `input` and `counterfactual_inputs`.
 
     Raises:
-        InvalidArgument: A row has no counterfactual input or several, or an input without a prompt.
+        InvalidArgument: A row has no counterfactual input or several, or an input without a prompt; or there is a
+            column `target` or `source` beside them.
     """
+    for name in ("target", "source"):
+        if name in columns:
+            raise InvalidArgument(
+                f"the table has {INPUT} and {SOURCES}, as causalab's datasets have, and a column {name!r}, which the "
+                "prompts of these are called: rename it, or take the other two out"
+            )
     rows = range(len(columns[INPUT]))
     sources = [_only(columns[SOURCES][row], row) for row in rows]
     found: dict[str, list[Any]] = {
@@ -85,4 +93,4 @@ def _value(value: Any, forms: bool) -> Any:
     """Return an answer: a setting stands for its answer, and accepted forms for a set."""
     if isinstance(value, Mapping) and _ANSWER in value:
         return value[_ANSWER]
-    return frozenset(value) if forms and not isinstance(value, str) else value
+    return frozenset(value) if forms and isinstance(value, Iterable) and not isinstance(value, str) else value

@@ -3,11 +3,11 @@
 tasks, table, arrays, generations --RowSource--> rows of a split and a direction --> search, scores, controls, estimates
 """
 
+import hashlib
 import warnings
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 from operator import index
-from pathlib import Path
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -25,7 +25,7 @@ from causalign.counterfactuals.inputs import PerSite, Rows
 from causalign.counterfactuals.row_source import RowRequest, RowSource
 from causalign.counterfactuals.rows import CounterfactualRows
 from causalign.counterfactuals.splits import SHARES, Split, split_of_kept
-from causalign.counterfactuals.table_file import read_table
+from causalign.counterfactuals.table_file import read_tables
 from causalign.counterfactuals.user_arrays import UserArrays
 from causalign.counterfactuals.variables import Variables
 from causalign.errors import DataWarning, InvalidArgument
@@ -255,8 +255,7 @@ class Counterfactuals:
             no_swap_label=no_swap_label,
             label_position=label_position,
         )
-        if isinstance(table, str | Path):
-            table = read_table(Path(table), positions=[position, source_position, target_position])
+        table = read_tables(table, [position, source_position, target_position, label_position])
         columns, split_of_rows = Table.with_split(table, split)
         variables, kept = columns.variables(variable_column, variable)
         columns, split_of_rows = columns.take(kept), split_of_kept(split_of_rows, kept)
@@ -457,13 +456,35 @@ class ShuffledCounterfactuals(Counterfactuals):
         super().__init__(data._source, data.variables)
         self.store, self._data, self._seed = data.store, data, seed
 
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the data and of the seed of the shuffle in 16 hexadecimal digits."""
+        shuffled = f"{self._data.fingerprint} shuffled by {self._seed}"
+        return hashlib.sha256(shuffled.encode()).hexdigest()[:16]
+
+    def with_sites(self, sites: Sequence[Readable]) -> "ShuffledCounterfactuals":
+        """Return the same data for other sites, shuffled alike."""
+        return ShuffledCounterfactuals(self._data.with_sites(sites), self._seed)
+
+    def with_counts(self, counts: dict[str, int]) -> "ShuffledCounterfactuals":
+        """Return a smaller sample of the data, shuffled as well."""
+        return ShuffledCounterfactuals(self._data.with_counts(counts), self._seed)
+
+    def with_memory(self, memory: float) -> "ShuffledCounterfactuals":
+        """Return the same data with another memory budget, in GiB, shuffled alike."""
+        return ShuffledCounterfactuals(self._data.with_memory(memory), self._seed)
+
+    def shuffled(self, seed: int) -> "ShuffledCounterfactuals":
+        """Return the data shuffled again."""
+        return ShuffledCounterfactuals(self, seed)
+
     def rows(self, request: RowRequest, context: RunContext) -> dict[Direction, CounterfactualRows]:
         """Return the rows of a split, with shuffled expected outputs."""
-        found = {}
+        found, of_seed = {}, replace(context, seed=self._seed)
         for direction, rows in self._data.rows(request, context).items():
             key = (request.split, direction, request.stepwise, direction in request.latents)
             if key not in self._rows:
-                rng = context.numpy(request.split, "shuffled", *direction)
+                rng = of_seed.numpy(request.split, "shuffled", *direction)
                 self._rows[key] = rows.shuffled(rng, self.sites[direction.target], context.store)
             found[direction] = self._rows[key]
         return found
@@ -489,12 +510,13 @@ def _row_variables(variable: str, variables: Any) -> list[str] | None:
         return None
     if variable != FULL:
         raise InvalidArgument(f"variable = {variable!r} and variables are both given: leave one out")
-    if isinstance(variables, str):
+    if isinstance(variables, str) or not isinstance(variables, Iterable):
         raise InvalidArgument(f"variables has the name of the variable of each row; found {variables!r}")
-    for row, name in enumerate(variables):
+    names = list(variables)
+    for row, name in enumerate(names):
         if not isinstance(name, str) or not name:
             raise InvalidArgument(f"row {row}: a variable is a name; found {name!r}")
-    return [str(name) for name in variables]
+    return [str(name) for name in names]
 
 
 def as_sites(sites: Sequence[Readable] | Readable) -> tuple[Readable, ...]:

@@ -51,6 +51,8 @@ class ArrayRows(RowSource):
     """The value, or label, of each class."""
     loss_on_scored: bool
     """Whether the loss is over the scored tokens only, or over all expected tokens (equation 5)."""
+    seed: int = 0
+    """The seed of the draws of counterfactual latents."""
     remarks: tuple[str, ...] = ()
     label_seed: int | None = None
     """The seed by which labels are shuffled among the rows, for a control."""
@@ -73,7 +75,9 @@ class ArrayRows(RowSource):
         splits = {name: whole.take(chosen[name]) for name in SPLITS}
         for name, rows in splits.items():
             _require_each_variable(rows, arrays.variable_names, name)
-        return cls(run, splits, names_of_classes, loss == "scored", remarks, variable_names=arrays.variable_names)
+        return cls(
+            run, splits, names_of_classes, loss == "scored", int(seed), remarks, variable_names=arrays.variable_names
+        )
 
     def renumbered(self, places: Int[np.ndarray, " rows"]) -> "ArrayRows":
         """Return the same rows, each with another place in the user's data: that of its own place in `places`."""
@@ -107,9 +111,13 @@ class ArrayRows(RowSource):
                 inputs.update(digest)
             for labels in rows.labels:
                 labels.update(digest)
+            for labels in rows.plain_labels or ():
+                labels.update(digest)
             digest.update(rows.classes.tobytes())
             if rows.variable is not None:
                 digest.update(f"{self.variable_names}".encode() + rows.variable.tobytes())
+        digest.update(b"" if self.loss_on_scored else b"the loss of all tokens")
+        digest.update(b"" if self.label_seed is None else f"labels shuffled by {self.label_seed}".encode())
         return digest.hexdigest()[:16]
 
     @property
@@ -223,7 +231,7 @@ class ArrayRows(RowSource):
         """Return, for each row, a state of the target itself on a source input of the same class (equation 8)."""
         rows = self.splits[request.split]
         own = self._activations(request.split, direction.target, "source", False, context)
-        rng = context.numpy(request.split, "latents", *direction)
+        rng = replace(context, seed=self.seed).numpy(request.split, "latents", *direction)
         wanted = rows.classes[self._order(request.split)]
         chosen, _ = draw_of_class(rows.classes, wanted, len(self.class_names), rng)
         return own, own.row(*_places(rows.sources[direction.target].positions, chosen))

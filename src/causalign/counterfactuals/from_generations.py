@@ -83,11 +83,12 @@ class GenerationRows(RowSource):
         source, target, lonely = _paired(record, split_of, pairing)
         sites = tuple(reader.site for reader in readers)
         rows = [
-            _array_rows(sites, record, index, (source, target), split_of[target]).renumbered(record.index[target])
+            replace(_array_rows(sites, record, index, (source, target), split_of[target]), seed=pairing.seed)
             for index in range(len(sites))
         ]
         ends = how.notes([reader.site.network for reader in readers])
         notes = (*assumed, *ends, *copies, *recorded.empty_notes, *lonely, *record.cut_notes)
+        rows = [each.renumbered(record.index[target]) for each in rows]
         return cls(sites, _joined(rows), record, tuple(reader.tokenizer for reader in readers), notes)
 
     @property

@@ -85,11 +85,7 @@ class Table:
         Raises:
             InvalidArgument: The argument is not a table, or the table lacks the column of the split.
         """
-        if (
-            isinstance(table, Mapping)
-            and set(table) == set(SPLITS)
-            and not isinstance(next(iter(table.values())), list)
-        ):
+        if isinstance(table, Mapping) and set(table) == set(SPLITS) and not _is_column(table["train"]):
             if split is not SHARES:
                 raise InvalidArgument("split is given, and the table is three, one for each split: leave split out")
             parts = {name: cls.of(table[name]) for name in SPLITS}
@@ -259,7 +255,7 @@ class TableColumns:
             reader.labels(table.column(of_site(self.label, index), "label"), "a label")
             for index, reader in enumerate(readers)
         ]
-        values = None if self.value is None else table.column(self.value, "value")
+        values = None if self.value is None else [key_of(each) for each in table.column(self.value, "value")]
         if values is None and isinstance(self.label, str):
             values = [("label", key_of(each)) for each in table.column(self.label, "label")]
         return UserArrays(
@@ -289,6 +285,11 @@ class TableColumns:
             return None
         column = table.column(self.no_swap_label, "no_swap_label")
         return PerSite([reader.labels(column, "a label") for reader in readers])
+
+
+def _is_column(entries: Any) -> bool:
+    """Whether an entry of a mapping is a column of a table, rather than a table that is a list of rows or another."""
+    return isinstance(entries, list) and not all(isinstance(each, Mapping) for each in entries)
 
 
 def _columns_of_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

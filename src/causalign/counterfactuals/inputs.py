@@ -1,7 +1,7 @@
 """User-supplied inputs: what a network reads, and the positions at which its states are read or swapped."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -211,12 +211,62 @@ def require_ids(ids: Int[np.ndarray, " _"], known: int, network: str, what: str,
         raise InvalidArgument(f"{what} has the id {outside[0]}, but {network} has the {kind} 0 to {known - 1}")
 
 
+def remaining_position(name: str, position: int, there: Int[np.ndarray, " time"], row: int) -> int:
+    """Return a position among the tokens of a row that are not masked. A negative one counts them from the last.
+
+    Args:
+        name: The name of the positions in the error message.
+        position: The position in the row as it was supplied.
+        there: The mask of the row, 0 where there is no token.
+        row: The number of the row in the error message.
+
+    Raises:
+        InvalidArgument: There is no such token.
+    """
+    if position < 0:
+        found = position + int(np.count_nonzero(there))
+        inside = found >= 0
+    else:
+        inside = position < len(there) and bool(there[position])
+        found = int(np.count_nonzero(there[:position]))
+    if not inside:
+        raise InvalidArgument(f"row {row}: there is no token at {name} {position}; the row has length {len(there)}")
+    return found
+
+
+def require_no_pads(end: str, name: str, config: Any, rows: Sequence[Int[np.ndarray, " _"]]) -> None:
+    """Check that no row begins or ends with the pad token of a model, which would need a mask.
+
+    Args:
+        end: `source` or `target`, for the error message.
+        name: The name of the model in the error message.
+        config: Its configuration, if it has one: its pad, its first and its last token are known from there.
+        rows: The ids of each row.
+
+    Raises:
+        InvalidArgument: A row does. The message names it.
+    """
+    pad, begin = getattr(config, "pad_token_id", None), getattr(config, "bos_token_id", None)
+    if pad is None or pad == begin:
+        return
+    ends = pad != getattr(config, "eos_token_id", None)
+    for index, row in enumerate(rows):
+        first, last = row[0] == pad, ends and row[-1] == pad
+        if (first or last) and len(row) > 1 and len(rows) > 1:
+            raise InvalidArgument(
+                f"row {index}: {end}_inputs {'begins' if first else 'ends'} with the pad {pad} of {name}, but there is "
+                f"no mask: give {end}_mask, the tokenizer's attention_mask, or rows without pads"
+            )
+
+
 def key_of(value: Any) -> Any:
     """Return a hashable equivalent of a value in a table."""
     if isinstance(value, set | frozenset):
         return ("any of", tuple(sorted(map(str, value))))
     if isinstance(value, list | tuple):
         return tuple(key_of(each) for each in value)
+    if isinstance(value, Mapping):
+        return ("of names", tuple(sorted((str(name), key_of(each)) for name, each in value.items())))
     return key_of(value.tolist()) if hasattr(value, "tolist") else value  # numpy and torch
 
 

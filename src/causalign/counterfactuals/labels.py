@@ -64,6 +64,8 @@ class Labels:
         if isinstance(labels, str) or not isinstance(labels, Iterable):
             raise InvalidArgument(f"labels must have one entry for each row, found {type(labels).__name__}")
         listed = list(labels)
+        if not listed:
+            raise InvalidArgument("labels must have one entry for each row, found an empty list")
         read = [None] * len(listed) if continuations is None else whole_rows("continuations", continuations)
         if len(read) != len(listed):
             raise InvalidArgument(f"continuations has {len(read)} rows for {len(listed)} labels")
@@ -120,9 +122,9 @@ def _label(label: Any, index: int) -> tuple[Int[np.ndarray, " _"], Int[np.ndarra
     if isinstance(label, str):
         raise InvalidArgument(f"row {index}: the label {label!r} is text: give a tokenizer, or ids")
     if isinstance(label, Set):
-        first, *others = sorted(label) or [None]
-        if not all(isinstance(each, int | np.integer) for each in label) or first is None:
+        if not label or not all(isinstance(each, int | np.integer) for each in label):
             raise InvalidArgument(f"row {index}: a label that is a set must hold one or more ids, found {label!r}")
+        first, *others = sorted(label)
         return np.array([first], dtype=np.int64), np.array(others, dtype=np.int64)
     (row,) = whole_rows("labels", [[label] if np.ndim(label) == 0 else label], first=index)
     if (row < 0).any() and (row[row < 0] != IGNORED).any():

@@ -51,8 +51,8 @@ def split_rows(keys: Sequence[Hashable], split: Split, seed: int) -> tuple[Indic
 
 def split_of_kept(split: Split, kept: Int[np.ndarray, " rows"]) -> Split:
     """Return the split of some rows: the names of these, or the shares as they are."""
-    names = [each for each in split if isinstance(each, str)]
-    return [names[int(row)] for row in kept] if names else split
+    names = list(split)
+    return [names[int(row)] for row in kept] if any(isinstance(each, str) for each in names) else split
 
 
 def require_disjoint(keys: Mapping[str, Sequence[Hashable]]) -> None:

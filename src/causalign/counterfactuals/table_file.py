@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from causalign.counterfactuals.row_source import SPLITS
 from causalign.errors import FileFormatError, InvalidArgument, lookup
 
 _READERS: Mapping[str, Callable[[Path], pd.DataFrame]] = {
@@ -37,6 +39,19 @@ def read_table(path: Path, positions: Sequence[object] = ()) -> pd.DataFrame:
         if isinstance(name, str) and name in frame:
             frame[name] = _whole_numbers(frame[name], name)
     return frame
+
+
+def read_tables(table: Any, positions: Sequence[object] = ()) -> Any:
+    """Return a table, which is read if it is the path of one. Of a table for each split, each is.
+
+    The other argument and the errors are those of `read_table`.
+    """
+    if isinstance(table, str | Path):
+        return read_table(Path(table), positions)
+    if isinstance(table, Mapping) and set(table) == set(SPLITS):
+        paths = {name: Path(each) for name, each in table.items() if isinstance(each, str | Path)}
+        return {**table, **{name: read_table(path, positions) for name, path in paths.items()}}
+    return table
 
 
 def _whole_numbers(column: pd.Series, name: str) -> pd.Series:

@@ -16,13 +16,16 @@ from causalign.counterfactuals.inputs import (
     Inputs,
     SuppliedInputs,
     positions_of,
+    remaining_position,
     require_ascending,
+    require_no_pads,
     whole_rows,
 )
 from causalign.counterfactuals.labels import Labels
 from causalign.engine.activation_cache import Activations, unlabelled
 from causalign.errors import InvalidArgument
 from causalign.networks.example_inputs import DECODER_IDS, IDS, MASK, Tensors, first_id
+from causalign.networks.tensor_module import TensorModule
 from causalign.readings.request import ReadingRequest
 from causalign.run_context import RunContext
 from causalign.sites.base import Continuation, Places, Site
@@ -178,7 +181,9 @@ class TensorInputs(Inputs):
             count = cls(tensors, np.zeros((rows, 1), dtype=np.int64))._count(site)
         mask = tensors.get(MASK)
         there = None if mask is None or mask.shape[1] != count else mask.cpu().numpy() != 0
-        at = _within(f"{end}_positions", positions_of(end, supplied.positions, rows), count, there)
+        named = f"{end}_positions"
+        at = positions_of(end, supplied.positions, rows)
+        at = _within(named, at if there is None else _remaining(named, at, supplied), count, there)
         require_ascending(end, at)
         labelled = _label_positions(site, supplied, tensors) if end == "target" else None
         return cls(tensors, at, labelled)
@@ -200,7 +205,7 @@ def _named(site: Site, supplied: SuppliedInputs) -> Any:
             return (
                 given if hasattr(given, "shape") else np.asarray(list(given) if isinstance(given, Iterable) else given)
             )
-        ids, mask = _padded(end, given, supplied.mask)
+        ids, mask = _padded(supplied, network)
         given = {IDS: ids, MASK: mask}
         if MASK not in example:
             if not mask.all():
@@ -211,24 +216,55 @@ def _named(site: Site, supplied: SuppliedInputs) -> Any:
     named = dict(given)
     rows = len(next(iter(named.values())))
     if MASK in example and MASK not in named and IDS in named:
-        named[MASK] = np.ones(np.shape(named[IDS]), dtype=np.int64)
+        ids = torch.as_tensor(named[IDS]).cpu().numpy()
+        require_no_pads(end, network.name, network.config, list(ids))
+        named[MASK] = np.ones_like(ids)
     if network.decodes and DECODER_IDS not in named:
         named[DECODER_IDS] = np.full((rows, 1), first_id(network.config))
     return named
 
 
-def _padded(end: str, ids: Any, mask: Any) -> tuple[Int[np.ndarray, "rows time"], Int[np.ndarray, "rows time"]]:
-    """Return rows of ids without their masked tokens, padded on the right, and their mask."""
-    rows = whole_rows(f"{end}_inputs", ids)
-    present = [np.ones_like(row) for row in rows] if mask is None else whole_rows(f"{end}_mask", mask)
+def _padded(
+    supplied: SuppliedInputs, network: TensorModule
+) -> tuple[Int[np.ndarray, "rows time"], Int[np.ndarray, "rows time"]]:
+    """Return rows of ids without their masked tokens, padded on the right, and their mask.
+
+    They are padded with the model's own pad, because some models find the last token of a row by it.
+    """
+    end = supplied.end
+    rows = whole_rows(f"{end}_inputs", supplied.inputs)
+    if supplied.mask is None:
+        require_no_pads(end, network.name, network.config, rows)
+        present = [np.ones_like(row) for row in rows]
+    else:
+        present = whole_rows(f"{end}_mask", supplied.mask)
     if [len(each) for each in present] != [len(row) for row in rows]:
         raise InvalidArgument(f"{end}_mask must have an entry for every id of {end}_inputs")
     kept = [row[there != 0] for row, there in zip(rows, present, strict=True)]
     lengths = np.array([len(row) for row in kept])
-    padded = np.zeros((len(kept), int(lengths.max())), dtype=np.int64)
+    padded = np.full((len(kept), int(lengths.max())), _pad(network.config), dtype=np.int64)
     for index, row in enumerate(kept):
         padded[index, : len(row)] = row
     return padded, (np.arange(padded.shape[1]) < lengths[:, None]).astype(np.int64)
+
+
+def _pad(config: Any) -> int:
+    pad = getattr(config, "pad_token_id", None)
+    return pad if isinstance(pad, int) and pad >= 0 else 0
+
+
+def _remaining(
+    name: str, positions: Int[np.ndarray, "rows swaps"], supplied: SuppliedInputs
+) -> Int[np.ndarray, "rows swaps"]:
+    """Return positions in the rows as they were supplied as positions among the tokens that are not masked.
+
+    Raises:
+        InvalidArgument: A position is masked, or not in its row.
+    """
+    if supplied.mask is None or isinstance(supplied.inputs, Mapping):
+        return positions
+    rows = enumerate(zip(positions, whole_rows(f"{supplied.end}_mask", supplied.mask), strict=True))
+    return np.array([[remaining_position(name, int(each), there, row) for each in at] for row, (at, there) in rows])
 
 
 def _within(
@@ -280,7 +316,9 @@ def _label_positions(site: Site, supplied: SuppliedInputs, tensors: Tensors) -> 
     with torch.no_grad():
         count = network({name: each[:1] for name, each in tensors.items()}).shape[1]
     there = None if mask is None or mask.shape[1] != count else mask.cpu().numpy() != 0
-    return _within("label_positions", at, count, there)
+    return _within(
+        "label_positions", at if there is None else _remaining("label_positions", at, supplied), count, there
+    )
 
 
 def _masked_tokens(network: Any, tensors: Tensors) -> Int[np.ndarray, "rows labels"] | None:

@@ -3,7 +3,7 @@
 Masked tokens (a tokenizer's padding, on either side) are dropped, and positions count the tokens that remain.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +18,16 @@ from causalign.counterfactuals.inputs import (
     Inputs,
     SuppliedInputs,
     positions_of,
+    remaining_position,
     require_ascending,
     require_ids,
+    require_no_pads,
     whole_rows,
 )
 from causalign.counterfactuals.labels import Labels
 from causalign.engine.activation_cache import Activations, unlabelled
 from causalign.errors import InvalidArgument
+from causalign.networks.base import Network
 from causalign.readings.request import ReadingRequest
 from causalign.run_context import RunContext
 from causalign.sites.base import Site
@@ -146,7 +149,7 @@ class TokenInputs(Inputs):
             )
         rows = whole_rows(f"{end}_inputs", supplied.inputs)
         if supplied.mask is None:
-            _require_no_pads(end, site, rows)
+            require_no_pads(end, site.network.name, _config(site.network), rows)
             present = [np.ones_like(row) for row in rows]
         else:
             present = whole_rows(f"{end}_mask", supplied.mask)
@@ -158,43 +161,12 @@ class TokenInputs(Inputs):
             if len(there) != len(row):
                 raise InvalidArgument(f"row {index}: {end}_mask has {len(there)} entries for {len(row)} {end}_inputs")
             kept.append(row[there != 0])
-            at[index] = [_position(end, int(each), there, index) for each in at[index]]
+            at[index] = [remaining_position(f"{end}_positions", int(each), there, index) for each in at[index]]
             require_ids(kept[-1], site.network.inputs, site.network.name, f"row {index}: {end}_inputs")
         require_ascending(end, at)
         return cls(tuple(kept), at)
 
 
-def _position(end: str, position: int, there: Int[np.ndarray, " time"], row: int) -> int:
-    """Return a position among the tokens that remain. A negative one counts them from the last.
-
-    Raises:
-        InvalidArgument: There is no such token.
-    """
-    if position < 0:
-        found = position + int(np.count_nonzero(there))
-        inside = found >= 0
-    else:
-        inside = position < len(there) and bool(there[position])
-        found = int(np.count_nonzero(there[:position]))
-    if not inside:
-        raise InvalidArgument(
-            f"row {row}: there is no token at {end}_positions {position}; the row has length {len(there)}"
-        )
-    return found
-
-
-def _require_no_pads(end: str, site: Site, rows: Sequence[Int[np.ndarray, " _"]]) -> None:
-    """Check that no row begins or ends with the model's pad token, which would need a mask."""
-    config = getattr(getattr(site.network, "model", None), "config", None)
-    pad, begin = getattr(config, "pad_token_id", None), getattr(config, "bos_token_id", None)
-    if pad is None or pad == begin:
-        return
-    ends = pad != getattr(config, "eos_token_id", None)
-    for index, row in enumerate(rows):
-        first, last = row[0] == pad, ends and row[-1] == pad
-        if (first or last) and len(row) > 1 and len(rows) > 1:
-            raise InvalidArgument(
-                f"row {index}: {end}_inputs {'begins' if first else 'ends'} with the pad {pad} of "
-                f"{site.network.name}, but there is no mask: "
-                f"give {end}_mask, the tokenizer's attention_mask, or rows without pads"
-            )
+def _config(network: Network) -> Any:
+    """Return the configuration of the model of a network; `None` if it has none."""
+    return getattr(getattr(network, "model", getattr(network, "module", None)), "config", None)

@@ -1,6 +1,6 @@
 """User-supplied arrays, checked for every site: inputs, labels, and the class of each row."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +83,8 @@ class UserArrays:
         Raises:
             InvalidArgument: As in `Counterfactuals.from_arrays`.
         """
+        if self.values is not None and (isinstance(self.values, str) or not isinstance(self.values, Sized)):
+            raise InvalidArgument(f"values has the value of the variable in each row; found {self.values!r}")
         sources = self._inputs("source", sites)
         targets = self._inputs("target", sites)
         _require_as_many_positions(sources, targets)

@@ -43,6 +43,10 @@ class Features(FeatureBasis):
     noun = "features"
 
     def __post_init__(self) -> None:
+        for name in ("encoder", "decoder", "bias"):
+            given = getattr(self, name)
+            if not isinstance(given, Tensor) and not (name == "bias" and given is None):
+                raise InvalidArgument(f"the {name} of features is a tensor; found {type(given).__name__}")
         lookup("nonlinearity", self.nonlinearity, NONLINEARITIES)
         encoder, decoder, bias = (list(each.shape) for each in (self.encoder, self.decoder, self._bias))
         if len(encoder) != 2 or decoder != encoder[::-1] or bias != encoder[1:]:

@@ -39,6 +39,9 @@ class Network(nn.Module, ABC):
     """What the weights were loaded from, for a language model; `None` for others."""
     tokenizer: Any = None
     """The tokenizer of text inputs; `None` if there is none, or it is not known."""
+    tolerance: float | None = None
+    """The largest difference between the logits of a resumed run and of the plain run, as a share of the largest logit;
+    `None` for that of the class of the site."""
 
     def __init__(self, vocabulary: Vocabulary, task: Task, width: int) -> None:
         super().__init__()

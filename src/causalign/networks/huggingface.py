@@ -74,9 +74,6 @@ class HuggingFace(Network):
     """
 
     architecture = "huggingface"
-    tolerance: float | None = None
-    """The largest difference between the logits of a resumed run and of the plain run, as a share of the largest logit;
-    `None` for that of the site."""
 
     def __init__(
         self,
@@ -102,7 +99,9 @@ class HuggingFace(Network):
     @override
     def untrained(self, seed: int) -> "HuggingFace":
         model = untrained_copy(self.model, seed, self.name)
-        return HuggingFace(model, self.task, self._ids, f"untrained:{self.name}/{seed}", self.prompt)
+        fresh = HuggingFace(model, self.task, self._ids, f"untrained:{self.name}/{seed}", self.prompt)
+        fresh.tolerance = self.tolerance
+        return fresh
 
     @property
     @override

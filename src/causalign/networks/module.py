@@ -69,7 +69,6 @@ class ModuleNetwork(Network):
         require_decoder(getattr(module, "config", None), self.name)
         task.vocabulary.within(ids, whose=self.name)
         self._ids, self.module = ids, module
-        self.prompt = tuple(prompt)
         self._head, self._known, self._inputs = self._first_run()
         require_distinct(ids, min(self._known, self._inputs), self.name)
         self.freeze()

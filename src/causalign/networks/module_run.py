@@ -76,9 +76,9 @@ def run_with_head(module: nn.Module, run: Callable[[], Any], name: str) -> tuple
     Raises:
         InvalidArgument: The module does not return logits.
     """
-    outputs: dict[str, Tensor] = {}
+    outputs: dict[str, tuple[Tensor, Tensor]] = {}
     hooks = [
-        each.register_forward_hook(lambda _, __, out, path=path: outputs.update({path: out}))
+        each.register_forward_hook(lambda _, __, out, path=path: outputs.update({path: (out, out.clone())}))
         for path, each in module.named_modules(remove_duplicate=False)
         if isinstance(each, nn.Linear) and path
     ]
@@ -87,7 +87,8 @@ def run_with_head(module: nn.Module, run: Callable[[], Any], name: str) -> tuple
     finally:
         for hook in hooks:
             hook.remove()
-    return next((path for path, out in outputs.items() if out is logits), None), logits
+    same = (path for path, (out, before) in outputs.items() if out is logits and torch.equal(out, before))
+    return next(same, None), logits  # a module may change what its head returned in place
 
 
 def run_to_head(head: nn.Module, run: Callable[[], Any], name: str) -> Float[Tensor, "rows ... features"]:

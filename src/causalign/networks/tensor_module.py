@@ -39,6 +39,8 @@ class TensorModule(Network):
             output, its attribute `.logits`, its entry `"logits"`, or the first entry of a tuple or list.
         name: The module's name in results. By default the name of its class.
         whole: Whether a state `[rows, positions, width]` is swapped whole, as one vector.
+        tolerance: The largest difference between the logits of a run with a state put back and of the plain run, as a
+            share of the largest logit.
 
     Raises:
         InvalidArgument: The module is in training mode, quantized or on several devices; there is no example; the
@@ -55,11 +57,12 @@ class TensorModule(Network):
         output: Output | None = None,
         name: str | None = None,
         whole: bool = False,
+        tolerance: float | None = None,
     ) -> None:
         module = unwrap(module)
         super().__init__(Vocabulary((PAD,)), NoTask(), width=0)  # every site has its own width
         self.name = name or type(module).__name__ + adapter_suffix(module)
-        self.whole, self.output = whole, output
+        self.whole, self.output, self.tolerance = whole, output, tolerance
         require_sound(module, self.name)
         self.module = module
         self.example = self._example(example)
@@ -94,7 +97,9 @@ class TensorModule(Network):
 
     def _run(self, inputs: Tensors) -> Any:
         kind = next(self.module.parameters()).dtype
-        cast = {name: each.to(kind) if each.is_floating_point() else each for name, each in inputs.items()}
+        cast = {
+            name: each.to(kind if each.is_floating_point() else each.dtype, copy=True) for name, each in inputs.items()
+        }
         args, kwargs = ((cast[ONLY],), {}) if set(cast) == {ONLY} else ((), cast)
         shapes = ", ".join(f"{name} {list(each.shape)}" for name, each in cast.items())
         return run_module(self.module, args, kwargs, self.name, shapes)
@@ -164,7 +169,9 @@ class TensorModule(Network):
     def untrained(self, seed: int) -> "TensorModule":
         module = untrained_copy(self.module, seed, self.name)
         name = f"untrained:{self.name}/{seed}"
-        fresh = TensorModule(module, self.example, output=self.output, name=name, whole=self.whole)
+        fresh = TensorModule(
+            module, self.example, output=self.output, name=name, whole=self.whole, tolerance=self.tolerance
+        )
         fresh.tokenizer = self.tokenizer
         return fresh
 

@@ -183,6 +183,8 @@ class Site(Readable, metaclass=SiteType):
         """Attach the site to its network. The constructor of every subclass calls this first."""
         self.network, self.at, self.task, self.width = network, at, task, width
         self.name = f"{network.name}@{at}"
+        if network.tolerance is not None:
+            self.tolerance = network.tolerance
         self.made_for = (self.device, self.dtype)
         self.require_frozen()
         ids = task.vocabulary.within(network.ids, whose=network.name)

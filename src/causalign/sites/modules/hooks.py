@@ -62,8 +62,6 @@ class ModuleSite(Site):
         self._module = network if isinstance(network, ModuleNetwork) else network.as_module()
         self._place = place_in(self._module, at if place is None else place)
         self._bind(network, at, task, self._place.width)
-        if network.tolerance is not None:
-            self.tolerance = network.tolerance
         self._to_head = self._from_swap = False
         self._alone: RecurrenceShortcut | None = None
         tokens = sample_inputs(self, 0)
@@ -101,7 +99,7 @@ class ModuleSite(Site):
         self._from_swap = same()
 
     def _readable_ids(self) -> Int[Tensor, " ids"]:
-        """Return the ids that the recurrence may read: those of the task or, without a task, all."""
+        """Return the ids whose inputs a recurrence looks up: those of the task or, without a task, all."""
         if not isinstance(self.task, NoTask):
             return self._ids
         if self.network.inputs > _MAX_IDS:
@@ -155,7 +153,8 @@ class ModuleSite(Site):
     ) -> Float[Tensor, "tokens features"]:
         if self._alone is not None:
             at_swap = prefix.at("tokens", places.trial, places.position)
-            return self._alone.run_from(state, at_swap, continuation)
+            if self._alone.reads(at_swap, continuation):  # data may have ids that the task has not
+                return self._alone.run_from(state, at_swap, continuation)
         first = places.position if self._from_swap else torch.zeros_like(places.position)
         tokens = self._laid_out(prefix, places, first, continuation)
         return self._swapped(tokens, places.position - first, state, continuation)

@@ -39,6 +39,8 @@ def open_place(
     if tokens is not None and task is None:
         raise InvalidArgument("tokens are the ids of a task's tokens: pass the task too, or leave tokens out")
     if isinstance(module, Network):
+        of_modules = {"name": name, "tolerance": tolerance, "inputs": inputs, "output": output, "tokenizer": tokenizer}
+        _require_none(module, of_modules | {"tokens": tokens, "whole": whole or None})
         return module.site(at, tasks.by_name(task) if isinstance(task, str) else task)
     wrapper, task = module, tasks.by_name(task) if isinstance(task, str) else task
     module = unwrap(wrapper)
@@ -53,8 +55,7 @@ def open_place(
                     f"{called} reads its input as a whole, and a task is of ids that are read from left to right: "
                     "leave task out"
                 )
-            site = TensorModule(module, inputs, output=output, name=name, whole=whole).site(at)
-            site.tolerance = site.tolerance if tolerance is None else tolerance
+            site = TensorModule(module, inputs, output=output, name=name, whole=whole, tolerance=tolerance).site(at)
         elif is_supported(module):
             site = _in_hugging_face(module, at, task=task, tokens=tokens, name=name, tolerance=tolerance)
         else:
@@ -65,6 +66,15 @@ def open_place(
         raise
     site.network.tokenizer = tokenizer or site.network.tokenizer
     return site
+
+
+def _require_none(network: Network, options: Mapping[str, Any]) -> None:
+    """Check that nothing is given that only a module needs, which is no network of this package yet."""
+    if given := [name for name, value in options.items() if value is not None]:
+        raise InvalidArgument(
+            f"{network.name} is a network, which has its own {given[0]}: leave {given[0]} out, or pass the module "
+            "inside it"
+        )
 
 
 def _in_hugging_face(
@@ -82,8 +92,6 @@ def _in_hugging_face(
     network.tolerance = tolerance
     site: Site = network.site(at)
     if not isinstance(site, ModuleSite):  # which has been checked
-        if tolerance is not None:
-            site.tolerance = tolerance
         check(site)
     return site
 

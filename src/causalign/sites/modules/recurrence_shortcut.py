@@ -25,7 +25,7 @@ class RecurrenceShortcut:
         place: The place of the recurrence.
         cell: The recurrence as a cell.
         run: The function that runs the module and returns the features of every position.
-        ids: The ids that the module may read.
+        ids: The ids whose inputs are looked up.
     """
 
     def __init__(self, place: RecurrentPlace, cell: Cell, run: Run, ids: Int[Tensor, " ids"]) -> None:
@@ -34,6 +34,7 @@ class RecurrenceShortcut:
             run(ids[:, None])
         brought = received[0].new_zeros(int(ids.max()) + 1, received[0].shape[1])
         brought[ids] = received[0]
+        self._known = torch.zeros(len(brought), dtype=torch.bool, device=ids.device).index_fill(0, ids, True)
         self._stepper = cell.stepper(brought)
 
     @classmethod
@@ -50,6 +51,12 @@ class RecurrenceShortcut:
             return None
         return cls(place, GRUCell(rnn) if isinstance(rnn, nn.GRU) else LSTMCell(rnn), run, ids)
 
+    def reads(self, at_swap: Int[Tensor, " trials"], continuation: Continuation) -> bool:
+        """Return whether the input of every token is looked up. The arguments are those of `run_from`."""
+        tokens = _before(at_swap, continuation)
+        known = self._known[tokens.clamp(max=len(self._known) - 1)] & (tokens < len(self._known))
+        return bool(known.all())
+
     def run_from(
         self, state: Float[Tensor, "trials width"], at_swap: Int[Tensor, " trials"], continuation: Continuation
     ) -> Float[Tensor, "tokens features"]:
@@ -60,8 +67,13 @@ class RecurrenceShortcut:
             at_swap: The id of the token after which each state was swapped.
             continuation: The tokens to predict.
         """
-        running = continuation.running
-        read = continuation.tokens.split(running)
-        before = torch.cat([at_swap, *(each[:going_on] for each, going_on in zip(read, running[1:], strict=False))])
+        before = _before(at_swap, continuation)
         with self._place.giving(run_from(self._stepper, state, continuation)):
             return self._run(before[:, None]).squeeze(1)
+
+
+def _before(at_swap: Int[Tensor, " trials"], continuation: Continuation) -> Int[Tensor, " tokens"]:
+    """Return the token before each token of the continuation."""
+    running = continuation.running
+    read = continuation.tokens.split(running)
+    return torch.cat([at_swap, *(each[:going_on] for each, going_on in zip(read, running[1:], strict=False))])
