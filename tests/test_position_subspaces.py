@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ from causalign.maps import PARAMETRIZATIONS, parametrization
 from causalign.maps.base import AlignmentMap, random_frame
 from causalign.maps.position_map import PositionMap
 from causalign.maps.trainable_position_map import TrainablePositionMap
+from causalign.report.page import write_report
 from causalign.search.optimizers import Optimizers
 from naive_swap import plain_logits, state_at
 from relay import CONFUSED, POSITIONS, Relay, relay_rows, two_variable_rows
 from test_counterfactuals import KINDS, QUICK, all_rows
 from test_positions import HOOKED, SWAPS
 from test_positions import arrays as arrays_of_three
+from test_tensor_modules import CASES, dataset, hooked, logits_of, plain_run, row_of, state_of
 
 SEARCH = ca.SearchConfig(max_steps=300, batch_size=64, patience=20)
 ROWS = 800
@@ -419,6 +422,42 @@ def test_one_subspace_for_all_swaps_several_positions_at_once() -> None:
     moves = {at: (state_at(module, "hidden", source, at), frame, frame) for at in POSITIONS}
     output = shared.swap(source, target, source_position=POSITIONS, target_position=POSITIONS)
     torch.testing.assert_close(output.logits, naive(module, "hidden", target, moves)[-1], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["an encoder with a masked token", "a vision transformer", "the encoder of a T5"])
+def test_a_module_that_reads_its_input_whole_has_subspaces_of_positions(name: str) -> None:
+    case = CASES[name]
+    module, given, site = dataset(case)
+    given |= {"source_positions": (0, 2), "target_positions": (1, 3)}
+    if case.per_position:
+        given["label_positions"] = [3] * len(given["labels"])
+    data = ca.Counterfactuals.from_arrays(site, **given)
+    with pytest.warns(ca.SearchWarning):
+        found = ca.align(data, method="das", rank=2, start="random", subspace_per_position=True, search=QUICK)
+    path, frames = case.swapped or case.at, positional(found.maps[0]).frame
+    for row in (0, 7):
+        source, target = (row_of(given[f"{end}_inputs"], row) for end in ("source", "target"))
+        label = np.atleast_1d(given["labels"][row]).tolist()
+        states = state_of(module, path, source)[0]
+
+        def swap(out: Tensor, states: Tensor = states) -> Tensor:
+            changed = out.clone()
+            for place, (of_source, of_target) in enumerate(((0, 1), (2, 3))):
+                changed[0, of_target] += frames[place] @ frames[place].mT @ (states[of_source] - changed[0, of_target])
+            return changed
+
+        run = partial(plain_run, module, target, label)
+        expected = logits_of(hooked(module, path, run, swap))
+        expected = expected[3] if case.per_position else expected if expected.dim() == 1 else expected[0]
+        inputs = [given[f"{end}_inputs"][row] for end in ("source", "target")]
+        output = found.swap(*inputs, source_position=(0, 2), target_position=(1, 3))
+        torch.testing.assert_close(output.logits, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_the_report_says_how_many_positions_there_are(single: Any, tmp_path: Path) -> None:
+    single[2].save(tmp_path)
+    page = write_report(tmp_path).read_text()
+    assert "The swapped subspace has 1 of 12 dimensions at each of 2 positions." in page
 
 
 def test_the_network_by_hand_is_confused_by_half_a_swap() -> None:

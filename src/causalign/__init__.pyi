@@ -23,6 +23,7 @@ from .errors import (
     SearchWarning,
 )
 from .maps.base import AlignmentMap
+from .maps.position_map import PositionMap
 from .maps.features import Features
 from .methods.base import Method
 from .methods.clmas import CLMAS
@@ -91,6 +92,7 @@ __all__ = [
     "Objective",
     "OutOfMemory",
     "PerSite",
+    "PositionMap",
     "Preprocess",
     "Preprocessing",
     "Procrustes",
