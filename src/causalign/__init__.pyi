@@ -23,8 +23,8 @@ from .errors import (
     SearchWarning,
 )
 from .maps.base import AlignmentMap
-from .maps.position_map import PositionMap
 from .maps.features import Features
+from .maps.position_map import PositionMap
 from .methods.base import Method
 from .methods.clmas import CLMAS
 from .methods.das import DAS
