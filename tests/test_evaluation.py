@@ -73,7 +73,7 @@ def test_bad_samples_are_refused(measure: object) -> None:
     with pytest.raises(ca.CausalignError, match=r"y must be \[samples, width\], found the shape \[20\]"):
         measure(x, y[:, 0])
     y[4, 2] = np.nan
-    with pytest.raises(ca.CausalignError, match="y has NaN or infinite entries in 1 samples"):
+    with pytest.raises(ca.CausalignError, match="y has NaN, masked or infinite entries in 1 samples"):
         measure(x, y)
     with pytest.raises(ca.CausalignError, match=r"all samples of y|no unit of y varies|y does not vary"):
         measure(x, np.ones((20, 3)))
