@@ -8,11 +8,11 @@ variances of several populations add up. For pairs of each of a with each of b n
     V = (MS_a + MS_b) / ab,
 
 with the mean squares of the analysis of variance. The unbiased estimate under the crossed model
-`y_ij = mu + a_i + b_j + e_ij` is `(MS_a + MS_b - MS_e) / ab`: the jackknife counts the deviation of a single pair twice,
-so that it errs on the safe side, and it is never negative (Efron and Stein, 1981).
+`y_ij = mu + a_i + b_j + e_ij` is `(MS_a + MS_b - MS_e) / ab`. The jackknife counts the deviation of a single pair
+twice, so that it errs on the safe side, and it is never negative (Efron and Stein, 1981).
 
-Intervals have the degrees of freedom of the smallest population, one less than its members. With these the coverage of a
-sum of variances is at least the nominal one (Hsu, 1938), where Satterthwaite's approximation falls to 0.89 for two
+Intervals have the degrees of freedom of the smallest population, one less than its members. With these the coverage of
+a sum of variances is at least the nominal one (Hsu, 1938). With Satterthwaite's approximation it falls to 0.89 for two
 networks of one kind beside eight of another.
 """
 
@@ -38,8 +38,8 @@ class PairMean:
         value: The mean, or the difference.
         sem: Its standard error over networks. It is NaN if no population has two members.
         df: The degrees of freedom of the standard error: the members of the smallest population, less one.
-        singletons: The number of populations of which no member can be left out, because it is in all pairs. The standard
-            error does not cover their variation.
+        singletons: The number of populations of which no member can be left out, because it is in all pairs. The
+            standard error does not cover their variation.
     """
 
     value: float
@@ -55,7 +55,7 @@ class PairMean:
         return self.value - reach, self.value + reach
 
     def p(self, hypothesis: float = 0.0) -> float:
-        """Return the two-sided p-value of the hypothesis that the expected value is this. It is NaN without an error."""
+        """Return the two-sided p-value of the hypothesis that the expected value is this. It is NaN if the error is."""
         from scipy.stats import t  # takes half a second to import
 
         if not self.df:

@@ -1,9 +1,9 @@
 """One-sided tests that one accuracy exceeds another by more than a margin, on the same rows or on other rows.
 
-Without a margin they are exact: McNemar's test on the rows in which the outcomes differ, and Fisher's. With a margin they
-are score tests, whose variance is that of the likeliest accuracies at that margin: Tango (1998) for the same rows, and
-Farrington and Manning (1990) for other rows. scipy has neither. statsmodels 0.15 has the latter only, and its p-value
-changes with the order of the two if their numbers of rows differ.
+Without a margin they are exact: McNemar's test on the rows in which the outcomes differ, and Fisher's. With a margin
+they are score tests, whose variance is that of the likeliest accuracies at that margin: Tango (1998) for the same rows,
+and Farrington and Manning (1990) for other rows. scipy has neither. statsmodels 0.15 has the latter only, and its
+p-value changes with the order of the two if their numbers of rows differ.
 """
 
 import numpy as np

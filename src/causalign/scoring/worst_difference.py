@@ -81,7 +81,7 @@ class WorstDifference:
         return _least(self.p_greater), -_least(self.p_less)
 
     def _p(self, margin: float, forward: bool) -> Float[np.ndarray, "first second"]:
-        """Return the p-value of each pair of lines, that the first exceeds the second (forward) or is exceeded by it."""
+        """Return the p-values of each two lines: the first exceeds the second (forward), or the second the first."""
         (right_a, rows_a), (right_b, rows_b) = self._counts
         a, b = (right_a[:, None], rows_a[:, None]), (right_b[None], rows_b[None])
         only_a, only_b = self._discordant

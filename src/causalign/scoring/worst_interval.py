@@ -3,11 +3,16 @@
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from causalign.errors import InvalidArgument
 
 
-def worst_interval(iia: Sequence[float], rows: Sequence[int], confidence: float = 0.95) -> tuple[float, float]:
+def worst_interval(
+    iia: Sequence[float] | Float[np.ndarray, " scores"],
+    rows: Sequence[int] | Int[np.ndarray, " scores"],
+    confidence: float = 0.95,
+) -> tuple[float, float]:
     """Return an exact confidence interval of the least of several accuracies.
 
     With the one-sided bounds of Clopper and Pearson (1934) for each accuracy, and `alpha = 1 - confidence`,
