@@ -51,10 +51,11 @@ STEP = 0.02
 """Seconds from sample to sample in files."""
 
 
-def write_nwb(path: Path, brain: Brain, **extra: Sequence[Any]) -> Path:
+def write_nwb(path: Path, brain: Brain, conversion: float = 1.0, **extra: Sequence[Any]) -> Path:
     """A file as a lab would share it: states as a series, all trials one after another, variables at every sample.
 
-    Where a swap may not happen, they are NaN. `extra` are further columns of trials.
+    Where a swap may not happen, they are NaN. The stored numbers times `conversion` are volts. `extra` are further
+    columns of trials.
     """
     file = empty_nwb()
     names = [name for name in brain.table.columns if name not in ("trial", "time")]
@@ -69,7 +70,9 @@ def write_nwb(path: Path, brain: Brain, **extra: Sequence[Any]) -> Path:
         file.add_trial(**times, **values, **of_trial, split=brain.split[trial])
         first += length
     flat = np.concatenate([states[:length] for states, length in zip(brain.states, brain.lengths, strict=True)])
-    series = pynwb.TimeSeries(name="states", data=flat, unit="a.u.", rate=1 / STEP, starting_time=1.0)
+    series = pynwb.TimeSeries(
+        name="states", data=flat, unit="V", rate=1 / STEP, starting_time=1.0, conversion=conversion
+    )
     file.create_processing_module(name="behavior", description="the states of a network").add(series)
     return save(file, path)
 

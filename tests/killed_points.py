@@ -7,7 +7,7 @@ from pathlib import Path
 
 from causalign.callbacks import Callback, silent
 from causalign.errors import InvalidArgument
-from causalign.sweep.point import Point, SimilarityMeasures
+from causalign.sweep.point import Point, SharedCache, SimilarityMeasures
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Deadly(Point):
     def declaration(self) -> str:
         return repr((self.name, self.kills, self.error))
 
-    def run(self, folder: Path, callback: Callback = silent) -> None:
+    def run(self, folder: Path, callback: Callback = silent, cache: SharedCache | None = None) -> None:
         count = folder / "kills"
         killed = int(count.read_text()) if count.exists() else 0
         if killed < self.kills:

@@ -478,7 +478,7 @@ def test_the_command_goes_on_by_itself(run: Run, tmp_path: Path, monkeypatch: py
     for number, expected in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
         out = tmp_path / str(expected)
         with monkeypatch.context() as context:
-            context.setattr("causalign.alignment.align.progress_bars", bars_with(number))
+            context.setattr("causalign.callbacks.callback_session.progress_display", bars_with(number))
             code, _, err = run(*SHELL, "--out", out)
         assert (code, err.splitlines()[-1]) == (expected, "interrupted at step 3: repeat the command to go on")
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

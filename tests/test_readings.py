@@ -123,22 +123,25 @@ def thirteen() -> tuple[Any, list[Site]]:
     return model, [ca.Site(model, at) for at in NAMES]
 
 
-def test_thirteen_sites_read_each_input_once(
+def test_a_sweep_of_thirteen_sites_reads_each_input_once(
     thirteen: tuple[Any, list[Site]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, sites = thirteen
-    readings = SharedReadings(tmp_path / "cache", sites)
+    data = ca.Counterfactuals.from_arrays(sites[0], **rows_of())
     with ids_that_are_read(model, monkeypatch) as seen:
-        shared = [align([site], readings) for site in sites]
+        found = ca.sweep(
+            data, {"site_1": sites}, out=tmp_path, method="das", rank=2, start="random", search=QUICK, workers=1
+        )
+    assert found.counts == {"finished": 13}
     assert reads_of_rows(seen) == [1] * (2 * ROWS)
     assert seen.total() - 2 * ROWS == 13 * 3  # the probe that tells networks apart, once for each alignment
-    assert readings.inputs_read == {sites[0].network.name: 2 * ROWS}
-    assert f"{2 * ROWS} inputs by" in repr(readings)
     with ids_that_are_read(model, monkeypatch) as seen:
         by_themselves = {index: align([sites[index]], None) for index in (5, 12)}
     assert reads_of_rows(seen) == [2] * (2 * ROWS)
+    shared = [found.alignment(key) for key in found.points]
     for index, plain in {0: align(sites[:1], None), **by_themselves}.items():
         assert_same(shared[index], plain)
+    readings = SharedReadings(tmp_path / "readings", sites)
     states = [path for path in readings.folder.glob("*.safetensors") if "probe" not in path.name]
     # States of both ends of three splits for 13 sites; keys and values of the targets of three splits for 12 layers.
     assert len(states) == 3 * (2 * 13 + 2 * 12)

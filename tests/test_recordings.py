@@ -41,7 +41,7 @@ def alignment(tiny_pair: Pair, brain: Brain) -> ca.Alignment:
 
 
 def recording_of(brain: Brain, **options: Any) -> ca.Recording:
-    asked: dict[str, Any] = {"task": ca.tasks.MultiObject(), "split": brain.split, "fewest": 1}
+    asked: dict[str, Any] = {"task": ca.tasks.MultiObject(), "split": brain.split, "fewest": 1, "unit_variance": False}
     return ca.Recording(brain.states, brain.table, **(asked | options))
 
 
@@ -152,11 +152,11 @@ def test_preprocessing_is_what_numpy_makes_of_the_training_trials_and_is_undone(
     kept = [0, 1, 3, 4] if asked.drop_silent else [0, 1, 2, 3, 4]
     expected = np.sqrt(states[..., kept]) if asked.sqrt else states[..., kept]
     train = expected[recording.splits["train"]].reshape(-1, len(kept))
-    if asked.fitted:
+    if asked.zscore or asked.pca:
         expected = expected - train.mean(axis=0)
     if asked.zscore:
         expected = expected / train.std(axis=0, ddof=1)
-    found = done.apply(torch.from_numpy(states))
+    found = done.apply(torch.from_numpy(states)) * done.unit
     if asked.pca:
         centred = (train - train.mean(axis=0)) / (train.std(axis=0, ddof=1) if asked.zscore else 1)
         _, _, axes = np.linalg.svd(centred, full_matrices=False)
@@ -168,7 +168,7 @@ def test_preprocessing_is_what_numpy_makes_of_the_training_trials_and_is_undone(
     if asked.pca is None or asked.pca == 4:
         np.testing.assert_allclose(back.numpy(), states, atol=1e-8)
     recorded, _ = recording.states_and_prefix(recording.draw(5, "test", np.random.default_rng(0)), 3)
-    from_test = torch.from_numpy(states[recording.splits["test"][:5]])
+    from_test = torch.from_numpy(states[np.sort(recording.splits["test"][:5])])
     torch.testing.assert_close(recorded, done.apply(from_test).float(), atol=1e-5, rtol=1e-5)
 
 
@@ -294,7 +294,7 @@ def test_the_splits_share_no_trial() -> None:
     ("options", "message"),
     [
         ({"states": np.ones((4, 3))}, r"must be an array \[trials, time, units\], found the shape \[4, 3\]"),
-        ({"states": np.ones((0, 3, 2))}, "a recording of 0 trials, 3 samples and 2 units is empty"),
+        ({"states": np.ones((0, 3, 2))}, "a recording of 0 trials, 0 samples and 2 units is empty"),
         ({"table": pd.DataFrame({"side": [0, 1]})}, "has 2 rows for 30 trials"),
         ({"columns": ["sid"]}, "unknown variable 'sid'; did you mean 'side'"),
         (
@@ -306,7 +306,10 @@ def test_the_splits_share_no_trial() -> None:
             {"table": pd.DataFrame({"side": ["lift"] * 30}), "codes": {"side": {"left": 0}}},
             "unknown value of the column 'side' 'lift'; did you mean 'left'",
         ),
-        ({"table": pd.DataFrame({"trial": [0, 30], "time": [0, 0], "side": [1, 1]})}, "is of trial 30, sample 0; the"),
+        (
+            {"rows": "sample", "table": pd.DataFrame({"trial": [0, 30], "time": [0, 0], "side": [1, 1]})},
+            "is of trial 30, sample 0; the",
+        ),
         ({"table": pd.DataFrame({"trial": [0, 0], "time": [0, 0], "side": [1, 1]})}, "several rows of one sample"),
         ({"states": np.full((30, 3, 4), np.inf)}, "trial 0 of the recording has infinite states"),
         ({"states": np.full((30, 3, 4), -1.0), "preprocess": Preprocess(sqrt=True)}, "has negative states"),
@@ -318,8 +321,10 @@ def test_the_splits_share_no_trial() -> None:
         ({"preprocess": Preprocess(pca=5)}, "pca=5 is too many for states that vary in 4 dimensions"),
         ({"split": ["train"] * 30}, "no usable trial is assigned to the split 'validation'"),
         ({"split": ["tarin"] * 30}, "unknown split 'tarin'; did you mean 'train'"),
-        ({"fewest": 40}, "has no value that at least 40 trials have"),
-        ({"states": np.full((30, 3, 4), np.nan)}, "has no value that"),
+        (
+            {"states": np.full((30, 3, 4), np.nan)},
+            "no sample has a value of every unit and every variable .0 of 90 samples",
+        ),
         ({"task": ca.tasks.MultiObject(), "columns": ["side"]}, "multi-object has the variable 'phase' too"),
         ({"units": ["a"]}, "name each unit: found 1 names for 4 units"),
     ],
@@ -327,6 +332,117 @@ def test_the_splits_share_no_trial() -> None:
 def test_a_recording_that_cannot_be_used_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ca.CausalignError, match=message):
         small(**options)
+
+
+def test_a_split_without_repeats_can_be_compared_and_not_matched() -> None:
+    recording = small(fewest=40)
+    assert len(recording.every_trial()) == 30
+    with pytest.raises(
+        ca.CausalignError, match="has no value that at least 40 trials have .*: its most frequent value has"
+    ):
+        recording.draw(9, "train", np.random.default_rng(0))
+
+
+def test_masked_entries_are_missing() -> None:
+    states = np.ma.masked_array(np.random.default_rng(0).poisson(3.0, size=(30, 3, 4)).astype(float))
+    states[5, 1:, 2] = np.ma.masked
+    states.data[5, 1:, 2] = 1e9
+    recording = small(states)
+    every = recording.every_trial()
+    assert every.used[5].tolist() == [True, False, False]
+    assert recording.preprocessing.unit < 3  # no state of 1e9 was taken
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e5, 1e7, 1e9])
+def test_scores_keep_their_digits_at_a_large_offset(offset: float) -> None:
+    states = np.random.default_rng(0).normal(size=(30, 3, 4))
+    recording = small(states + offset, preprocess=Preprocess(zscore=True))
+    train = (states + offset)[recording.splits["train"]].reshape(-1, 4) - offset
+    expected = (states + offset - offset - train.mean(axis=0)) / train.std(axis=0, ddof=1)
+    every = recording.every_trial()
+    np.testing.assert_allclose(recording.states_and_prefix(every, 3)[0].numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 2.7, 7.3, 1e6 + 0.1, 137.0])
+def test_a_constant_unit_has_no_score_whatever_rounding_makes_of_it(value: float) -> None:
+    states = np.random.default_rng(0).poisson(3.0, size=(30, 3, 4)).astype(float)
+    states[..., 2] = value
+    for sqrt in (False, True):
+        with pytest.raises(ca.InvalidArgument, match="1 units never vary in the training trials .unit 2"):
+            small(states, preprocess=Preprocess(zscore=True, sqrt=sqrt))
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-11, 1e-6, 1e6, 1e300])
+def test_states_are_measured_in_units_of_their_own_variance(scale: float) -> None:
+    states = np.random.default_rng(0).normal(size=(30, 3, 4)) + 2
+    for preprocess in (Preprocess(), Preprocess(pca=2), Preprocess(zscore=True, pca=2)):
+        first, second = (small(states * each, preprocess=preprocess) for each in (1.0, scale))
+        of_first, of_second = (
+            recording.states_and_prefix(recording.every_trial(), 3)[0].numpy() for recording in (first, second)
+        )
+        np.testing.assert_allclose(np.abs(of_second), np.abs(of_first), atol=1e-5)  # a component has no sign
+        train = of_first[first.splits["train"]].reshape(-1, first.width)
+        assert train.var(axis=0, ddof=1).mean() == pytest.approx(1, abs=1e-5)
+
+
+def test_the_latent_distance_does_not_depend_on_the_unit(tiny_pair: Pair, brain: Brain) -> None:
+    site, found = tiny_pair[0].site("hidden"), []
+    for scale in (1.0, 1e-6, 1e-11):
+        recording = ca.Recording(
+            brain.states * scale, brain.table, task=ca.tasks.MultiObject(), split=brain.split, fewest=1
+        )
+        alignment = ca.align([site, recording], method="clmas", **QUICK)
+        found.append(alignment.latent[["distance", "ci_low", "ci_high", "no_swap"]].to_numpy())
+        assert alignment.record.sites[1].recording is not None
+        assert alignment.record.sites[1].recording.unit == pytest.approx(recording.preprocessing.unit)
+        assert any("the root of their mean variance" in said for said in alignment.caveats)
+        real = [network.site("hidden") for network in tiny_pair]
+        if scale == 1:  # the maps apply to the network that was recorded, whose states are in no such unit
+            assert len(alignment.score(real, n_test=50)) == 4
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-4)
+    np.testing.assert_allclose(found[2], found[0], rtol=1e-4)
+
+
+def test_trials_of_unequal_length_can_be_a_list() -> None:
+    rng = np.random.default_rng(0)
+    trials = [rng.normal(size=(3 + index % 5, 4)) for index in range(30)]
+    recording = ca.Recording(trials, pd.DataFrame({"side": np.arange(30) % 2}), unit_variance=False)
+    every = recording.every_trial()
+    assert every.lengths.tolist() == [len(trial) for trial in trials]
+    states, _ = recording.states_and_prefix(every, 7)
+    np.testing.assert_allclose(states[8, :6].numpy(), trials[8], rtol=1e-6)
+
+
+def test_what_a_row_is_of_is_said_or_clear() -> None:
+    one = pd.DataFrame({"trial": np.arange(30), "time": np.linspace(0.1, 0.9, 30), "side": np.arange(30) % 2})
+    with pytest.raises(ca.InvalidArgument, match="say what a row is of, rows='trial' or rows='sample'"):
+        small(table=one)
+    recording = small(table=one, columns=["side"], rows="trial")
+    assert "a row a trial" in repr(recording)
+    assert recording.coverage["samples"].sum() == 90
+    seconds = pd.DataFrame({"trial": np.repeat(np.arange(30), 3), "time": np.tile([0.0, 0.4, 1.7], 30), "side": 1})
+    with pytest.raises(
+        ca.InvalidArgument, match="the column 'time' of a row a sample counts samples from 0, and holds 0.0"
+    ):
+        small(table=seconds)
+    assert "a row a sample" in repr(small(table=seconds.assign(time=np.tile(np.arange(3), 30))))
+
+
+@pytest.mark.parametrize(
+    ("column", "options", "expected"),
+    [
+        ([True, False], {"codes": {"side": {True: 1, False: 0}}}, [1, 0]),
+        ([0.0, 1.0], {"codes": {"side": {"0": 4, "1": 6}}}, [4, 6]),
+        ([0, 1], {"codes": {"side": {0: 5, 1: 6}}}, [5, 6]),
+        ([0.0, 22.5], {"codes": {"side": {"0.0": 0, "22.5": 1}}}, [0, 1]),
+        ([0.3, 1.0], {"bins": {"side": [0.0, 0.5, 1.0]}}, [0, 1]),
+        ([22.5, -0.25], {"levels": ["side"]}, [1, 0]),
+        (["right", "left"], {"levels": ["side"]}, [1, 0]),
+    ],
+)
+def test_columns_become_whole_numbers_as_they_are_told(column: list[Any], options: Any, expected: list[int]) -> None:
+    recording = small(table=pd.DataFrame({"side": column * 15}), **options)
+    assert recording.every_trial().packed["side"][[0, 3]].tolist() == expected
 
 
 def test_text_is_read_by_its_codes() -> None:

@@ -131,6 +131,7 @@ def test_parameters_of_methods_and_of_the_search_are_axes(networks: Path, tmp_pa
     assert [(c.method.parameters["latent_weight"], c.search.learning_rate) for c in records] == list(
         product((0.5, 1.0), (1e-3, 1e-2))
     )
+    assert {config.search.max_steps for config in records} == {SEARCH.max_steps}  # the other fields of the search stay
 
 
 # Points
@@ -330,7 +331,7 @@ def test_the_worst_direction_is_drawn(networks: Path, tmp_path: Path) -> None:
     (axes, bar) = found.heatmap().axes
     assert [text.get_text() for text in axes.texts] == [f"{score:.2f}" for score in worst]
     assert bar.get_ylabel() == "IIA of the worst direction"
-    assert axes.get_xlabel() == "site 2"
+    assert axes.get_xlabel() == "site 2: gru-0"
     assert {*found.worst["point"]} == {*found.points}
 
 

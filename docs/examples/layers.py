@@ -4,7 +4,8 @@ It writes `a/`, `b/`, `prompts.csv` and `layers.toml` into the folder, in a minu
 
     causalign sweep --spec layers.toml --out layers
 
-aligns every layer of one with every layer of the other at the last word. docs/sweeps.md shows what it finds.
+aligns every layer of one with every layer of the other at the last word. Then `python layers.py FOLDER --write` writes
+the table and the figures of docs/sweeps.md.
 """
 
 import sys
@@ -12,8 +13,12 @@ from pathlib import Path
 
 import ioi
 
-SPEC = """sites = ["hf:a@layer.*", "hf:b@layer.*"]
-rank = 8
+import causalign as ca
+
+DOCS = Path(__file__).parent.parent
+BEGIN, END = "<!-- written by docs/examples/layers.py -->\n", "<!-- end -->"
+
+SPEC = """rank = 8
 controls = true
 
 [data]
@@ -24,6 +29,8 @@ no_swap_label = "own_answer"
 max_steps = 150
 
 [grid]
+site_1 = ["hf:a@layer.1", "hf:a@layer.2", "hf:a@layer.3", "hf:a@layer.4"]
+site_2 = ["hf:b@layer.1", "hf:b@layer.2", "hf:b@layer.3", "hf:b@layer.4"]
 seed = [0, 1]
 """
 
@@ -35,5 +42,28 @@ def main(folder: Path) -> None:
     (folder / "layers.toml").write_text(SPEC)
 
 
+def write(folder: Path) -> None:
+    """Write the figures of the finished sweep, and its table into docs/sweeps.md."""
+    found = ca.load_sweep(folder / "layers")
+    assert set(found.counts) == {"finished"}, found.counts
+    for value, name in (("iia", "layers"), ("control_untrained", "layers-untrained")):
+        found.heatmap(value=value).savefig(DOCS / "images" / f"{name}.png", dpi=150)
+    score, sd = (getattr(found.matrix(), name) for name in ("mean", "sd"))
+    controls = {name: found.matrix(value=f"control_{name}").mean for name in ("untrained", "shuffled", "random")}
+    lines = ["| layer of a | layer of b | IIA | sd | no swap | untrained | shuffled | random |", f"|{' --- |' * 8}"]
+    baseline = found.matrix(value="no_swap").mean
+    for row, column in ((row, column) for row in range(len(score)) for column in range(len(score))):
+        others = [baseline, *controls.values()]
+        numbers = [score, sd, *others]
+        cells = " | ".join(f"{each[row, column]:.3f}" for each in numbers)
+        lines.append(f"| {row + 1} | {column + 1} | {cells} |")
+    seconds = found.worst["seconds"].sum()
+    lines += ["", f"{len(found.points)} alignments with their controls took {seconds / 60:.0f} minutes of one worker."]
+    page = DOCS / "sweeps.md"
+    text = page.read_text()
+    start, stop = text.index(BEGIN) + len(BEGIN), text.index(END)
+    page.write_text(text[:start] + "\n".join([*lines, ""]) + text[stop:])
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    (write if "--write" in sys.argv else main)(Path(sys.argv[1]))

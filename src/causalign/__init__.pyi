@@ -42,18 +42,24 @@ from .readings.shared_readings import SharedReadings
 from .recordings.preprocessing import Preprocess, Preprocessing
 from .scoring.comparison import compare
 from .scoring.metrics import RowOutputs
+from .scoring.model_comparison import compare_models
 from .search.boundary_rank import BoundaryRank
 from .search.config import SearchConfig
 from .search.objectives import Objective
 from .search.rank_selection import BestRank, Blocks, SmallestRank
 from .search.stop_reason import StopReason
 from .similarity.cka import cka
+from .similarity.crossnobis import crossnobis, noise_precision
+from .similarity.matrix import similarity_matrix
 from .similarity.procrustes import procrustes
-from .similarity.rsa import rsa
+from .similarity.rdm_correlation import noise_ceiling, rdm_correlation
+from .similarity.rsa import rdm, rsa
 from .sites.base import Site
 from .sites.modules.inventory import sites_of
 from .sites.recordings.recording import Recording
+from .sweep.ray_workers import RayWorkers
 from .sweep.result import Sweep, load_sweep
+from .sweep.slurm_workers import SlurmWorkers
 from .sweep.sweep import sweep
 from .version import __version__
 
@@ -89,6 +95,7 @@ __all__ = [
     "Preprocessing",
     "Procrustes",
     "ProgressUpdate",
+    "RayWorkers",
     "Recording",
     "Regression",
     "RowOutputs",
@@ -96,6 +103,7 @@ __all__ = [
     "SearchWarning",
     "SharedReadings",
     "Site",
+    "SlurmWorkers",
     "SmallestRank",
     "Stitch",
     "StopReason",
@@ -107,18 +115,25 @@ __all__ = [
     "callbacks",
     "cka",
     "compare",
+    "compare_models",
+    "crossnobis",
     "estimate",
     "interchange",
     "load_alignment",
     "load_network",
     "load_sweep",
     "networks",
+    "noise_ceiling",
+    "noise_precision",
     "procrustes",
+    "rdm",
+    "rdm_correlation",
     "recording_controls",
     "register_method",
     "replace",
     "rsa",
     "score",
+    "similarity_matrix",
     "sites",
     "sites_of",
     "sweep",

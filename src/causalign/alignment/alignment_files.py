@@ -16,6 +16,7 @@ from causalign.errors import FileFormatError, InvalidArgument, invalid
 from causalign.files import output_folder, read_tensors, write_tensors, write_text
 from causalign.maps.base import AlignmentMap, block_columns
 from causalign.maps.feature_map import Encoder, FeatureMap
+from causalign.maps.position_map import PositionMap
 from causalign.recordings.affine_transformer import AffineTransformer
 from causalign.recordings.preprocessing import Preprocessing
 
@@ -116,10 +117,10 @@ def read_alignment(folder: Path) -> SavedParts:
             f"{folder / MAPS}: no entry {missing}, though {RESULT} has {len(record.sites)} sites"
         ) from None
     for site, each in zip(record.sites, maps, strict=True):
-        if each.frame.shape != (site.width, record.rank):
+        said = [*([record.subspaces] if record.subspaces > 1 else []), site.width, record.rank]
+        if [*each.frame.shape] != said:
             raise FileFormatError(
-                f"{folder / MAPS}: the map of {site.name} is {list(each.frame.shape)}, "
-                f"and {RESULT} says [{site.width}, {record.rank}]"
+                f"{folder / MAPS}: the map of {site.name} is {[*each.frame.shape]}, and {RESULT} says {said}"
             )
         each.require_map(f"{folder / MAPS}, {site.name}")
     return SavedParts(maps, record, RowOutcomes.load(folder), _preprocessing(tensors, record, folder))
@@ -129,10 +130,15 @@ def _map(tensors: Mapping[str, Tensor], prefix: str) -> AlignmentMap:
     """Return the map with this prefix.
 
     Raises:
-        FileFormatError: Features do not fit the directions.
+        FileFormatError: Features, or the scales of positions, do not fit the directions.
         KeyError: A tensor is missing.
     """
-    frame, scale = tensors[f"{prefix}frame"], float(tensors[f"{prefix}scale"])
+    frame, scales = tensors[f"{prefix}frame"], tensors[f"{prefix}scale"]
+    if scales.shape != frame.shape[:-2]:
+        raise FileFormatError(f"{prefix}scale is {[*scales.shape]}, and {prefix}frame {[*frame.shape]}")
+    if frame.dim() == 3:
+        return PositionMap(frame, scales.to(frame.dtype))
+    scale = float(scales)
     if f"{prefix}features" not in tensors:
         return AlignmentMap(frame, scale)
     expected = {"features": frame.shape[1:], "bias": frame.shape[1:], "encoder": frame.shape}

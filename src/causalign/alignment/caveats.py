@@ -72,6 +72,11 @@ def _of_recording(site: SiteSummary) -> Iterator[str]:
         f"{site.name} was read and never run: the scores measure the distance of swapped states to its recorded "
         "states, and not whether it would produce the expected output. That causal claim needs stimulation."
     )
+    if site.recording.unit != 1:
+        yield (
+            f"{site.name}: its states are measured in units of {site.recording.unit:.4g}, the root of their mean "
+            "variance, so that distances do not depend on the unit of the recording."
+        )
     counts = site.recording.coverage
     rare = sum(not each.used for each in counts)
     if rare:

@@ -117,6 +117,9 @@ class AlignmentConfig(ConfigModel):
     (`BestRank`); `auto`, the smallest within a tolerance of the best (`SmallestRank`); `boundary`, which is learned by
     gradient descent (`BoundaryRank`); or, of several variables at once, one for each, `answer=8,carry=4` (`Blocks`).
     The method `dbm` finds its own."""
+    subspace_per_position: bool = False
+    """Whether each of several positions of a row has a subspace of its own, all of the same rank. By default they share
+    one."""
     parametrization: str = DEFAULT
     """The parametrization of the maps: `gram-schmidt`, `expm`, `cayley` or `householder`."""
     scale: bool = True

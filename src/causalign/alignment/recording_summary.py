@@ -25,6 +25,8 @@ def summary_of(recording: Recording) -> RecordingSummary:
         preprocess=_declaration(recording.preprocess),
         trials=Counts(**{split: len(trials) for split, trials in recording.splits.items()}),
         fewest=recording.fewest,
+        unit=recording.preprocessing.unit,
         left_out=recording.left_out,
+        levels={name: tuple(map(str, entries)) for name, entries in recording.levels.items()},
         coverage=tuple(counts),
     )

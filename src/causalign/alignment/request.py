@@ -20,6 +20,8 @@ from causalign.maps import parametrization
 from causalign.maps.base import AlignmentMap, TrainableMap, block_columns, random_frame, require_rank
 from causalign.maps.constant_map import ConstantMap
 from causalign.maps.feature_basis import FeatureBasis
+from causalign.maps.position_map import PositionMap
+from causalign.maps.trainable_position_map import TrainablePositionMap
 from causalign.methods.base import Method
 from causalign.methods.registry import require_own_name
 from causalign.random_streams import torch_stream
@@ -65,6 +67,7 @@ class Request:
         objectives = _objectives(method, len(sites))
         _require_run(method, objectives, sites)
         _require_features(config, sites)
+        _require_positions(config, rows)
         rank = (method.rank or config.rank).of_variables(rows.variables.names)
         _require_ranks(rank, method, objectives, sites)
         _require_alike("on one device", [str(site.device) for site in sites])
@@ -88,6 +91,11 @@ class Request:
     def seed(self) -> int:
         """The seed of all random draws."""
         return self.config.seed
+
+    @property
+    def subspaces(self) -> int:
+        """The number of subspaces of each site: one, or one for each position of a row."""
+        return self.data.swaps if self.config.subspace_per_position else 1
 
     @property
     def full_rank(self) -> int:
@@ -160,23 +168,39 @@ class Request:
         """
         if self.method.basis is not None:
             return self._feature_maps(self.method.basis, rank, context)
+        if not self.config.subspace_per_position:
+            return self._maps_at(None, rank, context)
+        by_position = [self._maps_at(position, rank, context) for position in range(self.subspaces)]
+        return [PositionMap.stacked(of_site) for of_site in zip(*by_position, strict=True)]
+
+    def _maps_at(self, position: int | None, rank: int, context: RunContext) -> list[AlignmentMap]:
+        """Return the maps of one of several positions or, for `None`, of all."""
         columns = block_columns(self.rank.blocks)
         if len(columns) > 1 and self.start == CLOSED_FORM:
-            means = [self.means(context, variable) for variable in range(len(columns))]
-            generators = [torch_stream(self.seed, "start", index) for index in range(len(self.sites))]
+            means = [self._at(position, self.means(context, variable)) for variable in range(len(columns))]
+            generators = [self._stream(index, position) for index in range(len(self.sites))]
             return block_maps(means, self.rank.blocks, self.config.scale, generators)
-        return [replace(each, blocks=columns) for each in self._whole_maps(rank, context)]
+        return [replace(each, blocks=columns) for each in self._whole_maps(position, rank, context)]
 
-    def _whole_maps(self, rank: int, context: RunContext) -> list[AlignmentMap]:
+    def _whole_maps(self, position: int | None, rank: int, context: RunContext) -> list[AlignmentMap]:
         """Return the maps of a subspace without blocks."""
         if self.start == "random":
             frames = [
-                random_frame(site.width, rank, torch_stream(self.seed, "start", index))
-                for index, site in enumerate(self.sites)
+                random_frame(site.width, rank, self._stream(index, position)) for index, site in enumerate(self.sites)
             ]
             return [AlignmentMap(frame, 1.0) for frame in frames]
         paired = self.data.paired_states(context) if self.start == "paired" else self.means(context)
-        return generalized_procrustes(paired, rank, self.config.scale)
+        return generalized_procrustes(self._at(position, paired), rank, self.config.scale)
+
+    def _at(
+        self, position: int | None, states: Sequence[Float[Tensor, "states _"]]
+    ) -> list[Float[Tensor, "at_position _"]]:
+        """Return the states of one position, of states that come in turn for all positions of a row or a class."""
+        return [each if position is None else each[position :: self.subspaces] for each in states]
+
+    def _stream(self, site: int, position: int | None) -> torch.Generator:
+        """Return the generator of the start of a site and, where each has its own, of a position."""
+        return torch_stream(self.seed, "start", site, *([] if position is None else [position]))
 
     def _feature_maps(self, basis: FeatureBasis, rank: int, context: RunContext) -> list[AlignmentMap]:
         maps = list[AlignmentMap]()
@@ -201,7 +225,14 @@ class Request:
         there = [each.to(site.device, _at_least_single(site)) for each, site in zip(maps, self.sites, strict=True)]
         if self.method.basis is not None:
             return [ConstantMap(each) for each in there]
-        return [kind(each, self.config.scale) for each in there]
+
+        def trainable(start: AlignmentMap) -> TrainableMap:
+            return kind(start, self.config.scale)
+
+        return [
+            TrainablePositionMap(each, trainable) if isinstance(each, PositionMap) else trainable(each)
+            for each in there
+        ]
 
 
 def dataset_of(data: Counterfactuals | Sequence[Readable] | Readable, config: AlignmentConfig) -> Counterfactuals:
@@ -278,6 +309,21 @@ def _require_ranks(
             require_rank(each, site.width, site.name)
 
 
+def _require_positions(config: AlignmentConfig, data: Counterfactuals) -> None:
+    """Check that rows have several positions, if each is to have a subspace of its own."""
+    if not config.subspace_per_position:
+        return
+    if config.method.stepwise:
+        raise InvalidArgument(
+            f"{config.method.label} swaps all positions up to one in one subspace: leave subspace_per_position out"
+        )
+    if data.swaps < 2:
+        raise InvalidArgument(
+            "subspace_per_position gives each of several positions of a row a subspace of its own, and the rows have "
+            "one position each: leave it out, or give several, such as position=(1, 4)"
+        )
+
+
 def _require_features(config: AlignmentConfig, sites: Sequence[Readable]) -> None:
     """Check that the features fit the sites, and that nothing is set that only matters to maps that are trained."""
     method, usual = config.method, AlignmentConfig()
@@ -286,7 +332,7 @@ def _require_features(config: AlignmentConfig, sites: Sequence[Readable]) -> Non
     for site in sites:
         method.basis.require_width(site.width, site.name)
     for part, default, names in (
-        (config, usual, ("parametrization", "scale", *(("rank",) if method.rank else ()))),
+        (config, usual, ("parametrization", "scale", "subspace_per_position", *(("rank",) if method.rank else ()))),
         (config.search, usual.search, ("optimizer", "learning_rate")),
     ):
         for name in names:

@@ -36,6 +36,7 @@ from causalign.counterfactuals.direction import Direction
 from causalign.errors import InvalidArgument
 from causalign.maps.base import AlignmentMap, Array, like
 from causalign.maps.feature_map import FeatureMap
+from causalign.maps.position_map import at_position
 from causalign.recordings.affine_transformer import AffineTransformer
 from causalign.recordings.preprocessing import Preprocessing
 from causalign.scoring.metrics import Metric
@@ -140,41 +141,45 @@ class Alignment:
             raise InvalidArgument(f"the maps have a block for each of {names}: name one, variable=...")
         return self.maps
 
-    def project(self, index: int, states: Array) -> Array:
+    def project(self, index: int, states: Array, *, position: int | None = None) -> Array:
         """Return the coordinates in the aligned subspace of states of the site `index`.
 
         States of a recording are given as they were recorded: whatever was done to the recording first is done to them.
 
         Args:
             index: The index of the site.
-            states: `[..., width]`, torch or numpy.
+            states: `[..., width]`, torch or numpy. Where each position has a subspace of its own, and none is named,
+                `[..., positions, width]`.
+            position: The index of the position among those of a row whose subspace is taken, where each has its own.
 
         Raises:
-            InvalidArgument: The states are of another width.
+            InvalidArgument: The states are of another width, or there is no such position.
         """
-        index = self._site_index(index)
+        index, chosen = self._site_index(index), self._map_at(index, position)
         done = self.preprocessing[index] if self.preprocessing else None
         if done is None:
-            return self.maps[index].project(states)
-        return like(states, self.maps[index].project(done.apply(torch.as_tensor(states))))
+            return chosen.project(states)
+        return like(states, chosen.project(done.apply(torch.as_tensor(states))))
 
-    def lift(self, index: int, coordinates: Array) -> Array:
+    def lift(self, index: int, coordinates: Array, *, position: int | None = None) -> Array:
         """Return the states within the subspace of the site `index` that have these coordinates.
 
         Of a recording it is activity as it was recorded: whatever was done to the recording first is undone.
 
         Args:
             index: The index of the site.
-            coordinates: `[..., rank]`, torch or numpy.
+            coordinates: `[..., rank]`, torch or numpy. Where each position has a subspace of its own, and none is
+                named, `[..., positions, rank]`.
+            position: The index of the position among those of a row whose subspace is taken, where each has its own.
 
         Raises:
-            InvalidArgument: The coordinates are of another rank.
+            InvalidArgument: The coordinates are of another rank, or there is no such position.
         """
-        index = self._site_index(index)
+        index, chosen = self._site_index(index), self._map_at(index, position)
         done = self.preprocessing[index] if self.preprocessing else None
         if done is None:
-            return self.maps[index].lift(coordinates)
-        return like(coordinates, done.undo(self.maps[index].lift(torch.as_tensor(coordinates))))
+            return chosen.lift(coordinates)
+        return like(coordinates, done.undo(chosen.lift(torch.as_tensor(coordinates))))
 
     def score(
         self,
@@ -250,8 +255,8 @@ class Alignment:
         variable: str | None = None,
         source: int = 0,
         target: int = -1,
-        source_position: int = -1,
-        target_position: int = -1,
+        source_position: int | Sequence[int] = -1,
+        target_position: int | Sequence[int] = -1,
         tokenizer: Any = None,
     ) -> SwapOutput:
         """Carry out one swap, and return what the target predicts after its input.
@@ -263,21 +268,24 @@ class Alignment:
             variable: The variable whose block is swapped, where the maps have a block for each of several.
             source: The index of the source site.
             target: The index of the target site. By default the last.
-            source_position: Where the source's state is read; -1 is the last token.
-            target_position: Where the target's state is swapped. The rest of its input is read after the swap.
+            source_position: Where the source's state is read; -1 is the last token. Several are a tuple in ascending
+                order, such as `(1, 4)`.
+            target_position: Where the target's state is swapped, at as many positions. The rest of its input is read
+                after the swap.
             tokenizer: The tokenizer of text. By default that of each network.
 
         Raises:
-            InvalidArgument: There are no sites (see `with_sites`), one is a recording, an input cannot be read, or no
-                variable of several is named.
+            InvalidArgument: There are no sites (see `with_sites`), one is a recording, an input cannot be read, no
+                variable of several is named, or there are other positions than the maps have subspaces for.
         """
         if not self.sites:
             raise InvalidArgument("a loaded alignment has no networks to run: with_sites([...]) gives them")
         index = [self._site_index(each) for each in (source, target)]
         first, second = (require_site(self.sites[each], "a swap is carried out in it") for each in index)
         inputs = SwapInputs(source_input, target_input, source_position, target_position, tokenizer)
+        self._found.require_positions(len(inputs.positions[0]) if isinstance(inputs.positions[0], tuple) else 1)
         method = self.record.config.method
-        chosen = self._maps_of(variable)
+        chosen = self._found.of_activity(self._maps_of(variable))
         maps = (chosen[index[0]], chosen[index[1]])
         return swap_output((first, second), inputs, method.intervention, maps, method.stepwise)
 
@@ -290,6 +298,11 @@ class Alignment:
         given = as_sites(sites)
         self._found.require_sites(given, same_networks)
         return replace(self, sites=given)
+
+    def _map_at(self, index: int, position: int | None) -> AlignmentMap:
+        """The map of a site, or of one position where one is named."""
+        of = self.maps[self._site_index(index)]
+        return of if position is None else at_position(of, position, self.record.sites[index].name)
 
     def _site_index(self, index: int) -> int:
         count = len(self.maps)
@@ -358,20 +371,30 @@ class Alignment:
         write_alignment(SavedParts(self.maps, self.record, self.outcomes, self.preprocessing), folder)
         return folder
 
-    def to_pyvene(self, site: int, variable: str | None = None) -> Any:
+    def to_pyvene(self, site: int, variable: str | None = None, position: int | None = None) -> Any:
         """The subspace of one site, by its index, as an intervention of pyvene (`LowRankRotatedSpaceIntervention`).
 
         Args:
             site: The index of the site.
             variable: The variable whose block is taken, where the maps have a block for each of several.
+            position: The index of the position among those of a row, where each has a subspace of its own.
 
         Raises:
-            InvalidArgument: There is no such site, no variable of several is named, or the map has an encoder.
+            InvalidArgument: There is no such site, no variable, or no position, of several is named, or the map has an
+                encoder.
             MissingDependency: pyvene is not installed.
         """
-        return to_pyvene(self._map(site, variable))
+        return to_pyvene(self._map(site, variable, position))
 
-    def export_mib(self, folder: Path | str, token: str, site: int = 0, variable: str | None = None) -> Path:
+    def export_mib(
+        self,
+        folder: Path | str,
+        token: str,
+        site: int = 0,
+        variable: str | None = None,
+        *,
+        position: int | None = None,
+    ) -> Path:
         """Write the subspace of one site as files of a submission to MIB's causal-variable track.
 
         Args:
@@ -379,6 +402,7 @@ class Alignment:
             token: The name of the position among those of the benchmark's task, such as `last_token`.
             site: The index of the site.
             variable: The variable whose block is taken, where the maps have a block for each of several.
+            position: The index of the position among those of a row, where each has a subspace of its own.
 
         Returns:
             The folder, with the files `ResidualStream(Layer-N,Token-T)_featurizer`, `..._inverse_featurizer` and
@@ -387,19 +411,19 @@ class Alignment:
         Raises:
             FileFormatError: The folder cannot be written.
             InvalidArgument: There is no such site; it is not the residual stream before a layer of a language model, or
-                the alignment has no sites (see `with_sites`).
+                the alignment has no sites (see `with_sites`), or no variable, or no position, of several is named.
         """
-        of = self._map(site, variable)
+        of = self._map(site, variable, position)
         if not self.sites:
             raise InvalidArgument("a loaded alignment has no networks to ask for layers: with_sites([...]) gives them")
         export_mib(of, Path(folder), unit_of(self.sites[site], token))
         return Path(folder)
 
-    def _map(self, site: int, variable: str | None) -> AlignmentMap:
+    def _map(self, site: int, variable: str | None, position: int | None) -> AlignmentMap:
         """Return a map of which other tools can take the subspace."""
         if not 0 <= site < len(self.maps):
             raise InvalidArgument(f"site is the index of one of {len(self.maps)} sites, found {site}")
-        found = self._maps_of(variable)[site]
+        found = at_position(self._maps_of(variable)[site], position, self.record.sites[site].name)
         if isinstance(found, FeatureMap) and found.encoder is not None:
             raise InvalidArgument("the features of an encoder are no subspace: only directions can be exported")
         return found

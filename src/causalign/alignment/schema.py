@@ -55,8 +55,12 @@ class RecordingSummary(_Part):
     trials: Counts
     fewest: int
     """The number of trials of a split that must have a value for it to be used."""
+    unit: float = 1.0
+    """The root mean variance of its states, in which they and all latent distances are measured."""
     left_out: dict[str, int]
     """The number of trials that were left out, by reason."""
+    levels: dict[str, tuple[str, ...]] = {}
+    """The entry that each number stands for, for columns that were numbered by their distinct entries."""
     coverage: tuple[ValueCount, ...]
 
 
@@ -187,6 +191,8 @@ class AlignmentSummary(_Part):
     that was selected."""
     blocks: dict[str, int] = {}
     """The rank of the block of each variable, in the order of the columns. Empty for one variable without a block."""
+    subspaces: int = 1
+    """The number of subspaces of each site: 1, or one for each position of a row."""
     start: str
     """The start of the search: `closed-form`, `paired`, `random`, or `features` where the method has its own."""
     data: str
@@ -248,11 +254,11 @@ class AlignmentSummary(_Part):
 
     @property
     def extent(self) -> str:
-        """The rank in words: `rank 16`, or how many features are swapped."""
+        """The rank in words: `rank 16`, `rank 16 at each of 2 positions`, or how many features are swapped."""
         basis = self.config.method.basis
-        return (
-            f"rank {self.rank}" if basis is None else f"{self.rank} of {basis.size(self.sites[0].width)} {basis.noun}"
-        )
+        if basis is not None:
+            return f"{self.rank} of {basis.size(self.sites[0].width)} {basis.noun}"
+        return f"rank {self.rank}" + (f" at each of {self.subspaces} positions" if self.subspaces > 1 else "")
 
     @property
     def best(self) -> Evaluation:
@@ -296,6 +302,8 @@ class AlignmentSummary(_Part):
             raise ValueError("a score names a site that is not listed")
         if self.blocks and sum(self.blocks.values()) != self.rank:
             raise ValueError(f"the ranks of the blocks must sum to the rank, {self.rank}; found {self.blocks}")
+        if self.config.subspace_per_position != (self.subspaces > 1):
+            raise ValueError(f"subspaces is above 1 with subspace_per_position only; found {self.subspaces}")
         if any(count != len(directions) for count in Counter(score.control for score in self.controls).values()):
             raise ValueError("each control must score the directions of iia")
         return self

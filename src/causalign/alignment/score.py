@@ -1,7 +1,7 @@
 """Scores of maps on other data, or on networks that can be run after all."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 from jaxtyping import Float
@@ -45,14 +45,40 @@ class MapSet:
         Raises:
             InvalidArgument: A variable has no block.
         """
+        maps = self.of_activity(self.maps)
         if len(self.summary.blocks) > 1:
-            return tuple(each.arranged(variables.names) for each in self.maps)
+            return tuple(each.arranged(variables.names) for each in maps)
         if len(variables) > 1:
             raise InvalidArgument(
                 f"the maps are of one variable, {self.summary.variable}, and the dataset has "
                 f"{', '.join(variables.names)}"
             )
-        return tuple(self.maps)
+        return maps
+
+    def of_activity(self, maps: Sequence[AlignmentMap]) -> tuple[AlignmentMap, ...]:
+        """Return maps of activity as it was recorded, whatever the unit in which the search measured it.
+
+        The states of a recording are its activity divided by `unit`, so the scale of the map is, too.
+        """
+        if not self.preprocessing:
+            return tuple(maps)
+        units = [1.0 if done is None else done.unit for done in self.preprocessing]
+        return tuple(
+            each if unit == 1 else replace(each, scale=each.scale / unit)
+            for each, unit in zip(maps, units, strict=True)
+        )
+
+    def require_positions(self, swaps: int) -> None:
+        """Check that rows have as many positions as the maps have subspaces.
+
+        Raises:
+            InvalidArgument: Each position has a subspace of its own, and the rows have another number of positions.
+        """
+        subspaces = self.summary.subspaces
+        if subspaces > 1 and swaps != subspaces:
+            raise InvalidArgument(
+                f"the maps have a subspace for each of {subspaces} positions, and the rows have {swaps}: give as many"
+            )
 
     def require_sites(self, sites: Sequence[Readable], same_networks: bool) -> None:
         """Check that every map can be applied to its site, and was found for its network.
@@ -66,7 +92,7 @@ class MapSet:
         for index, site in enumerate(sites):
             require_site(site, "its IIA is how it goes on")
             done = self.preprocessing[index] if self.preprocessing else None
-            preprocessed = done is not None and not done.nothing
+            preprocessed = done is not None and not done.only_unit
             about = self.summary.sites[index]
             if site.width != self.maps[index].width or preprocessed:
                 raise InvalidArgument(
@@ -116,6 +142,7 @@ def dataset_for(
             seed=draw.seed,
             memory=DEFAULT_BUDGET if draw.memory is None else draw.memory,
         )
+    found.require_positions(data.swaps)
     data.check(found.summary.config.method.stepwise, draw.seed)
     return data
 

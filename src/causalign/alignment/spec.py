@@ -11,8 +11,10 @@ from pydantic import Field
 
 from causalign.alignment.config import AlignmentConfig
 from causalign.alignment.table_spec import TableSpec
+from causalign.config_model import ConfigModel
 from causalign.counterfactuals.dataset import Counterfactuals
 from causalign.errors import InvalidArgument
+from causalign.methods.base import Method
 from causalign.search.boundary_rank import BoundaryRank
 from causalign.search.rank_notation import rank_selection_of
 from causalign.search.rank_selection import FixedRank, RankSelection, SmallestRank
@@ -110,6 +112,10 @@ def _as_table(path: tuple[str, ...], value: object) -> dict[str, Any]:
     """
     if isinstance(value, Mapping):
         return dict(value)
+    if isinstance(value, ConfigModel):
+        return {name: getattr(value, name) for name in value.model_fields_set}
+    if isinstance(value, Method):
+        return dict(value.parameters)
     if path[0] == "method":
         return {"name": value or "mas"}
     if path[0] != "rank":

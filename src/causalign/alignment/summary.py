@@ -50,6 +50,7 @@ def summarize(request: Request, findings: Findings, splits: Splits, timer: Timer
         variable=_variable(request.variables),
         rank=found.maps[0].rank,
         blocks=dict(request.rank.blocks),
+        subspaces=request.subspaces,
         start=request.start,
         data=request.data.fingerprint,
         notes=request.notes,

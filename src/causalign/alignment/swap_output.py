@@ -1,6 +1,6 @@
 """One swap, carried out: what the target predicts next after it, and what it would have predicted."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import index
 from typing import Any, SupportsIndex
@@ -77,9 +77,27 @@ class SwapInputs:
 
     source: Any
     target: Any
-    source_position: int = -1
-    target_position: int = -1
+    source_position: int | Sequence[int] = -1
+    target_position: int | Sequence[int] = -1
     tokenizer: Any = None
+
+    @property
+    def positions(self) -> tuple[int | tuple[int, ...], int | tuple[int, ...]]:
+        """The positions in the source and in the target: several as a tuple.
+
+        Raises:
+            InvalidArgument: There are not as many in both.
+        """
+        source, target = (
+            tuple(each) if isinstance(each, Sequence) else each for each in (self.source_position, self.target_position)
+        )
+        counts = [len(each) if isinstance(each, tuple) else 1 for each in (source, target)]
+        if counts[0] != counts[1]:
+            raise InvalidArgument(
+                f"a swap is at as many positions in both inputs; found {counts[0]} in the source and {counts[1]} in "
+                "the target"
+            )
+        return source, target
 
 
 @torch.no_grad()
@@ -105,7 +123,7 @@ def swap_output(
         _single(site, each, inputs.tokenizer, end)
         for site, each, end in zip(sites, (inputs.source, inputs.target), ("source", "target"), strict=True)
     ]
-    rows = single_row(sites, (given[0], given[1]), (inputs.source_position, inputs.target_position))
+    rows = single_row(sites, (given[0], given[1]), inputs.positions)
     request = RowRequest("test", (Direction(0, 1),), stepwise)
     (made,) = rows.rows(request, RunContext()).values()
     outputs = row_outputs(sites[1], made.take(torch.arange(1)), swap, maps)

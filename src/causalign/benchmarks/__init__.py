@@ -10,9 +10,11 @@ from causalign.benchmarks.preparation import preparation
 from causalign.benchmarks.pyvene import against_pyvene
 from causalign.benchmarks.recordings import recordings
 from causalign.benchmarks.row import MissingError, Row, save_rows
+from causalign.benchmarks.session import session
 from causalign.benchmarks.similarity import similarity
 from causalign.benchmarks.start_up import start_up
 from causalign.benchmarks.step import step
+from causalign.benchmarks.sweep import sweeps
 from causalign.benchmarks.throughput import throughput, time_to_iia
 from causalign.benchmarks.training import training
 
@@ -27,7 +29,9 @@ BENCHMARKS: Mapping[str, Callable[[bool], Iterator[Row]]] = {
     "estimate": planning,
     "growth": growth,
     "recordings": recordings,
+    "session": session,
     "language-model": language_model,
+    "sweep": sweeps,
     "start-up": start_up,
 }
 """The benchmarks by name. Each is a function that yields its rows as they are measured. Its argument says whether to

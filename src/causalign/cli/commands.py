@@ -200,6 +200,7 @@ def train(
     ],
     out: Out,
     seed: Seed = 0,
+    *,
     width: Annotated[int, typer.Option(min=1, help="The width of the embeddings and of the hidden state.")] = 128,
     track: Track = None,
 ) -> None:

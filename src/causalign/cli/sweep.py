@@ -12,6 +12,7 @@ from causalign.alignment.spec import override, read_spec
 from causalign.cli.options import overrides, value_of, with_options
 from causalign.cli.tables import console, errors
 from causalign.cli.termination import exit_code, termination
+from causalign.cli.where import Where
 from causalign.errors import InvalidArgument
 from causalign.sweep.folder import TABLE, Shard
 from causalign.sweep.heatmap import axis_labels, axis_title
@@ -49,6 +50,23 @@ def sweep(
         str | None,
         typer.Option(help="Run only a part of the points, such as 1/4. The command without it gathers the parts."),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Run the points on a Ray cluster: HOST:PORT, or auto for this machine's."),
+    ] = None,
+    slurm: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OPTIONS",
+            help="Submit the points as jobs of SLURM: partition=gpu,timeout_min=240,memory_gb=16, or '' for defaults.",
+        ),
+    ] = None,
+    cpus_per_point: Annotated[
+        int | None, typer.Option(min=1, help="Processors, and threads, of a point on Ray or SLURM. [default: 1]")
+    ] = None,
+    gpus_per_point: Annotated[
+        float | None, typer.Option(min=0, help="GPUs of a point on Ray or SLURM. [default: 0]")
+    ] = None,
     **options: Any,
 ) -> None:
     """Align over a grid: a table, heat maps and a report of every layer against every layer, over ranks, seeds, ...
@@ -63,9 +81,10 @@ def sweep(
     axes = {**axes, **dict(map(_axis, grid or ()))}
     present = {name: value for name, value in options.items() if value is not None}
     fields = override(base, overrides(present))
+    where = Where(workers, shard, ray, slurm).executor(cpus_per_point, gpus_per_point)
     try:
         with termination():
-            found = run_sweep(fields, axes, out=out, workers=workers, shard=shard, progress=True)
+            found = run_sweep(fields, axes, out=out, workers=workers, executor=where, shard=shard, progress=True)
             _conclude(found, shard)
     except KeyboardInterrupt as error:
         errors.print(f"stopped; repeat the command to go on after the points in {out}", soft_wrap=True)

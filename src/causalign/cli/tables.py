@@ -115,15 +115,21 @@ def show_verdicts(verdicts: Sequence[Verdict]) -> None:
 def show_similarity(similarity: pd.DataFrame) -> None:
     """Print the correlational measures of two sites."""
     table = _table("Correlational measures of the two sites", "measure")
-    recorded = "ceiling" in similarity
+    recorded = "ceiling_low" in similarity
     of_recordings = ("95 % interval", "noise ceiling") if recorded else ()
     for column in ("value", *of_recordings, "sd over draws", "draws", "values" if recorded else "samples"):
         table.add_column(column, justify="right")
     for row in similarity.to_dict("records"):
-        more = (f"{row['ci_low']:.3f} to {row['ci_high']:.3f}", f"{row['ceiling']:.3f}") if recorded else ()
+        more = (
+            (_range(row["ci_low"], row["ci_high"]), _range(row["ceiling_low"], row["ceiling_high"])) if recorded else ()
+        )
         figures = (f"{row['value']:.3f}", *more, f"{row['sd']:.3f}", str(row["draws"]), f"{row['samples']:,}")
         table.add_row(row["measure"], *figures)
     console.print(table)
+
+
+def _range(low: float, high: float) -> str:
+    return "-" if low != low else f"{low:.3f} to {high:.3f}"
 
 
 def show_zoo(entries: Sequence[Entry]) -> None:

@@ -134,8 +134,8 @@ class Counterfactuals:
                 a list of ids, where -100 marks an id that is not scored; a set of ids, any of which is correct; or the
                 numbers of a regression.
             source_positions: The position of the source's state: one number for all rows, or one for each row; -1 is
-                the last token. Several positions are swapped together, in one subspace for all: `[rows, swaps]`, or a
-                tuple or a range for all rows, such as `(1, 4)`.
+                the last token. Several positions are swapped together: `[rows, swaps]`, or a tuple or a range for all
+                rows, such as `(1, 4)`. They share one subspace, or have one each (`subspace_per_position` of `align`).
             target_positions: The position of the swap in the target input, in the same form, and as many.
 
         Other Arguments:
@@ -348,6 +348,11 @@ class Counterfactuals:
     def counts(self) -> dict[str, int]:
         """The number of rows of each direction, by split."""
         return self._source.counts
+
+    @property
+    def swaps(self) -> int:
+        """The number of positions at which states are swapped in each row (stepwise, all up to the only one are)."""
+        return self._source.swaps
 
     def index(self, split: str) -> Int[np.ndarray, " rows"]:
         """Return the index of each row of a split in the arrays or the table, or among the rows that were drawn."""

@@ -93,6 +93,11 @@ class ArrayRows(RowSource):
     def counts(self) -> dict[str, int]:
         return {split: len(rows) for split, rows in self.splits.items()}
 
+    @property
+    @override
+    def swaps(self) -> int:
+        return int(self.splits["train"].targets[0].positions.shape[1])
+
     @override
     def index(self, split: str) -> Int[np.ndarray, " rows"]:
         return self.splits[split].index
@@ -233,7 +238,10 @@ class ArrayRows(RowSource):
 
     @override
     def class_means(self, stepwise: bool, context: RunContext, variable: int = 0) -> list[Float[Tensor, "classes _"]]:
-        """Return the mean state of each site on the source inputs of each class, read at the rows' positions."""
+        """Return the mean state of each site on the source inputs of each class, read at the rows' positions.
+
+        Where a row has several positions, each class has a mean at each of them, one after another.
+        """
         if reason := self.without_classes(stepwise):
             raise InvalidArgument(reason)
         return shared_means([self._means(index, context, variable) for index in range(len(self.sites))])
@@ -264,7 +272,7 @@ class ArrayRows(RowSource):
 
     @override
     def paired_states(self, context: RunContext) -> list[Float[Tensor, "pairs _"]]:
-        """Return the states of every site on the same source inputs."""
+        """Return the states of every site on the same source inputs: of each row, those at its positions in turn."""
         rows, found = self.splits["train"], []
         for index in range(len(self.sites)):
             read = self._activations("train", index, "source", False, context)
@@ -282,18 +290,22 @@ class ArrayRows(RowSource):
 def single_row(sites: tuple[Site, Site], ids: tuple[Any, Any], positions: tuple[Any, Any]) -> ArrayRows:
     """Return a single row from a source to a target, for a single swap. Its expected output is a placeholder.
 
-    Where there is an output at every position, that at the position of the swap is read.
+    Where there is an output at every position, that at the position of the swap, or of the last one, is read.
 
     Raises:
         InvalidArgument: An id is not in a vocabulary, or a position is not in its input.
     """
     inputs = tuple(
-        inputs_of(site, SuppliedInputs(end, row, at, label_positions=at if _has_label_positions(site) else None))
+        inputs_of(site, SuppliedInputs(end, row, at, label_positions=_last(at) if _has_label_positions(site) else None))
         for site, end, row, at in zip(sites, ("source", "target"), ids, positions, strict=True)
     )
     label = Labels.checked(sites[1], [0], None)
     row = SplitRows(inputs, inputs, (label, label), np.zeros(1, int), np.zeros(1, int))
     return ArrayRows(sites, dict.fromkeys(SPLITS, row), (0,), loss_on_scored=True)
+
+
+def _last(position: Any) -> Any:
+    return position[-1] if isinstance(position, tuple) else position
 
 
 def _has_label_positions(site: Site) -> bool:

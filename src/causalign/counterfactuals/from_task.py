@@ -32,6 +32,7 @@ from causalign.run_context import RunContext
 from causalign.sites.base import Site
 from causalign.sites.checks import check
 from causalign.sites.readable import Readable
+from causalign.sites.recordings.levels import require_same_levels
 from causalign.sites.recordings.recording import Recording
 from causalign.storage import Store
 from causalign.tasks.base import Sequences
@@ -373,6 +374,7 @@ def variables_of(variable: Any, sites: Sequence[Readable]) -> tuple[Variable, ..
             raise unknown(f"variable of {site.name}", each.name, (FULL, *site.task.variables))
         try:
             require_settable(sites[0].task, variables[0].name, site.task, each.name)
+            require_same_levels(sites[0], variables[0].name, site, each.name)
         except InvalidArgument as error:
             differ = isinstance(variable, str | Variable) and site.task.name != sites[0].task.name
             raise InvalidArgument(

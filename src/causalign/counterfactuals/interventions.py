@@ -4,13 +4,17 @@ Each takes target states `[rows, target width]`, source states `[rows, source wi
 map, and returns the target states after the swap. Stepwise, states are `[rows, steps, width]`.
 """
 
+import dataclasses
 from collections.abc import Callable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from causalign.engine.batch import Batch
+from causalign.errors import InvalidArgument
 from causalign.maps.base import AlignmentMap
+from causalign.maps.position_map import PositionMap
 
 Swap = Callable[
     [Float[Tensor, "*rows target"], Float[Tensor, "*rows source"], AlignmentMap, AlignmentMap],
@@ -61,7 +65,8 @@ def intervene(
 ) -> Float[Tensor, "rows ... target_width"]:
     """Return the target states of a batch after its swaps.
 
-    Where the rows have several variables, each swaps the block of its own: the target's map is masked by row.
+    Where the rows have several variables, each swaps the block of its own: the target's map is masked by row. Where the
+    maps have a subspace for each position, the intervention is carried out at each position by itself.
 
     Args:
         swap: The intervention.
@@ -70,6 +75,36 @@ def intervene(
         source: The map of the source.
 
     Raises:
-        InvalidArgument: The rows have several variables and the maps have no blocks, or the other way round.
+        InvalidArgument: The rows have several variables and the maps have no blocks, or the other way round; or the
+            maps have subspaces for another number of positions than the rows.
     """
+    if isinstance(target, PositionMap) or isinstance(source, PositionMap):
+        return torch.stack([intervene(swap, *at_position) for at_position in _by_position(batch, target, source)], 1)
     return swap(batch.target_states, batch.source_states, target.row_blocks(batch.variable), source)
+
+
+def _by_position(
+    batch: Batch, target: AlignmentMap, source: AlignmentMap
+) -> list[tuple[Batch, AlignmentMap, AlignmentMap]]:
+    """Return the batch with its states at each position alone, and the target's and the source's map of the position.
+
+    Raises:
+        InvalidArgument: The numbers of positions of the rows and of the two maps differ.
+    """
+    several = batch.places.later is not None
+    found = batch.target_states.shape[1] if several else 1
+    maps = [each.by_position if isinstance(each, PositionMap) else (each,) for each in (target, source)]
+    if not several or {len(each) for each in maps} != {found}:
+        raise InvalidArgument(
+            f"the target's map has subspaces for {len(maps[0])} positions and the source's for {len(maps[1])}, and the "
+            f"rows have {found} positions each: all three must agree"
+        )
+    return [
+        (
+            dataclasses.replace(
+                batch, source_states=batch.source_states[:, at], target_states=batch.target_states[:, at]
+            ),
+            *of_position,
+        )
+        for at, of_position in enumerate(zip(*maps, strict=True))
+    ]

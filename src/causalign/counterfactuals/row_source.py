@@ -38,6 +38,11 @@ class RowSource(ABC):
     def counts(self) -> dict[str, int]:
         """The number of rows of each direction, by split."""
 
+    @property
+    def swaps(self) -> int:
+        """The number of positions at which states are swapped in each row (stepwise, all up to the only one are)."""
+        return 1
+
     @abstractmethod
     def index(self, split: str) -> Int[np.ndarray, " rows"]:
         """Return the index of each row of a split in the data that it comes from."""

@@ -46,12 +46,12 @@ class AlignmentMap:
     @property
     def width(self) -> int:
         """The width of the states."""
-        return self.frame.shape[0]
+        return self.frame.shape[-2]
 
     @property
     def rank(self) -> int:
         """The number of dimensions of the subspace."""
-        return self.frame.shape[1]
+        return self.frame.shape[-1]
 
     def project(self, states: Array) -> Array:
         """Return the coordinates of states in the aligned subspace, z_var = a V^T h (equation 3).
@@ -218,6 +218,11 @@ class TrainableMap(nn.Module, ABC):
         self.gate: Gate | None = None
         """The gate of the coordinates, which several maps may share. `None` swaps all of them."""
         self.blocks = start.blocks
+
+    @property
+    def parts(self) -> tuple["TrainableMap", ...]:
+        """The maps whose parameters an optimizer trains: itself, or those that it consists of."""
+        return (self,)
 
     @abstractmethod
     def frame(self) -> Float[Tensor, "width rank"]:

@@ -26,12 +26,14 @@ class AffineTransformer:
         offset: The vector a, `[width]`.
         backward: The matrix B, `[width, units]`.
         origin: The vector b, `[units]`.
+        unit: The root mean variance of the transformed states, in which they are measured.
     """
 
     forward: Float[Tensor, "units width"]
     offset: Float[Tensor, " width"]
     backward: Float[Tensor, "width units"]
     origin: Float[Tensor, " units"]
+    unit: float = 1.0
 
     @classmethod
     def of(cls, transformer: Any, units: Sequence[str]) -> "AffineTransformer":
@@ -46,6 +48,10 @@ class AffineTransformer:
                 other units, or is not affine.
         """
         name = type(transformer).__name__
+        if isinstance(transformer, str | Mapping):
+            raise InvalidArgument(
+                f"preprocess must be a Preprocess, as in Preprocess(zscore=True); found {transformer!r}"
+            )
         for method in ("transform", "inverse_transform"):
             if not callable(getattr(transformer, method, None)):
                 raise InvalidArgument(
@@ -58,7 +64,8 @@ class AffineTransformer:
             raise InvalidArgument(
                 f"{name}.inverse_transform returns {len(origin)} units, but {len(units)} were recorded"
             )
-        return cls(*(torch.from_numpy(each) for each in (forward, offset, backward, origin)))
+        tensors = [torch.from_numpy(each) for each in (forward, offset, backward, origin)]
+        return cls(tensors[0], tensors[1], tensors[2], tensors[3])
 
     @property
     def width(self) -> int:
@@ -66,27 +73,38 @@ class AffineTransformer:
         return len(self.offset)
 
     @property
-    def nothing(self) -> bool:
-        """Whether the states are the recorded activity, unchanged."""
-        units = len(self.origin)
-        return self.width == units and bool((self.forward == torch.eye(units)).all()) and not bool(self.offset.any())
+    def only_unit(self) -> bool:
+        """Whether the states are the recorded activity, but for the unit in which they are measured."""
+        scaled = self.forward * self.unit
+        same = self.width == len(self.origin) and bool((scaled == torch.eye(self.width).to(scaled)).all())
+        return same and not bool(self.offset.any())
+
+    def measured_in(self, unit: float) -> "AffineTransformer":
+        """Return the transformer whose states are divided by `unit`."""
+        parts = self.forward / unit, self.offset / unit, self.backward * unit, self.origin
+        return AffineTransformer(*parts, unit=self.unit * unit)
 
     def apply(self, activity: Float[Tensor, "*samples units"]) -> Float[Tensor, "*samples width"]:
         """Return the states of recorded activity."""
         return activity @ self.forward.to(activity) + self.offset.to(activity)
+
+    def of_rows(self, activity: Float[np.ndarray, "samples units"]) -> Float[np.ndarray, "samples width"]:
+        """Return the states of samples of activity."""
+        return activity @ self.forward.numpy() + self.offset.numpy()
 
     def undo(self, states: Float[Tensor, "*samples width"]) -> Float[Tensor, "*samples units"]:
         """Return the recorded activity that has these states."""
         return states @ self.backward.to(states) + self.origin.to(states)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the four tensors, to be saved."""
-        return {"forward": self.forward, "offset": self.offset, "backward": self.backward, "origin": self.origin}
+        """Return all tensors, to be saved."""
+        maps = {"forward": self.forward, "offset": self.offset, "backward": self.backward, "origin": self.origin}
+        return maps | {"unit": torch.tensor(self.unit, dtype=torch.float64)}
 
     @classmethod
     def of_tensors(cls, saved: Mapping[str, Tensor]) -> "AffineTransformer":
         """Return the transformer whose tensors were saved."""
-        return cls(saved["forward"], saved["offset"], saved["backward"], saved["origin"])
+        return cls(saved["forward"], saved["offset"], saved["backward"], saved["origin"], unit=float(saved["unit"]))
 
 
 def _affine(

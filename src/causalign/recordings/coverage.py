@@ -8,6 +8,7 @@ import pandas as pd
 from jaxtyping import Bool, Int
 
 from causalign.errors import InvalidArgument
+from causalign.recordings.layout import Layout
 from causalign.recordings.splits import Splits
 
 
@@ -15,16 +16,38 @@ from causalign.recordings.splits import Splits
 class Coverage:
     """The samples of a recording that are used, and the counts of all samples by value."""
 
-    used: Bool[np.ndarray, "trials time"]
+    used: Bool[np.ndarray, " samples"]
     """Whether a sample is used."""
     table: pd.DataFrame
     """One row for every value in every split. `Recording.coverage` describes the columns."""
 
+    def require(self, split: str, trials: int, fewest: int) -> None:
+        """Check that a split has a value that enough trials have.
+
+        Args:
+            split: The split.
+            trials: The number of its trials.
+            fewest: The number of trials that must have the same values.
+
+        Raises:
+            InvalidArgument: It has none. The message says how many trials its most frequent value has.
+        """
+        rows = self.table[self.table["split"] == split]
+        if not rows["used"].any():
+            raise InvalidArgument(
+                f"the recording's split {split!r} ({trials} trials) has no value that at least {fewest} trials have "
+                f"(fewest), so nothing can be matched: its most frequent value has {max(rows['trials'], default=0)} "
+                f"trials, and {rows['missing'].sum():,} of its {rows[['samples', 'missing']].sum().sum():,} samples "
+                "are missing"
+            )
+
 
 def covered(
-    values: Mapping[str, Int[np.ndarray, "trials time"]],
-    known: Bool[np.ndarray, "trials time"],
-    present: Bool[np.ndarray, "trials time"],
+    values: Mapping[str, Int[np.ndarray, " samples"]],
+    known: Bool[np.ndarray, " samples"],
+    present: Bool[np.ndarray, " samples"],
+    layout: Layout,
+    *,
     splits: Splits,
     fewest: int,
 ) -> Coverage:
@@ -36,24 +59,23 @@ def covered(
         values: The value of every variable at each sample.
         known: Whether the values at a sample are known.
         present: Whether every unit has a value at a sample.
+        layout: The number of samples of each trial.
         splits: The trials of each split.
         fewest: Number of trials of a split that must have the same values.
-
-    Raises:
-        InvalidArgument: A split has no value that enough trials have.
     """
-    used, lengths = np.zeros_like(known), known.shape[1] - known[:, ::-1].argmax(axis=1)
+    used, lengths = np.zeros_like(known), layout.last(known)
     tables = []
     for split, trials in splits.items():
-        trial, position = (part for part in known[trials].nonzero())
-        trial = trials[trial]
-        classes, which = _classes([value[trial, position] for value in values.values()])
-        there = present[trial, position]
-        pairs = np.unique(np.stack([which[there], trial[there]]), axis=1)
-        repeats = np.bincount(pairs[0], minlength=len(classes))
+        places = layout.places(trials)
+        places = places[known[places]]
+        trial = layout.trial[places]
+        classes, which = _classes([value[places] for value in values.values()])
+        there = present[places]
+        pairs = np.unique(which[there] * layout.trials + trial[there])
+        repeats = np.bincount(pairs // layout.trials, minlength=len(classes))
         enough = repeats >= fewest
-        used[trial, position] = there & enough[which]
-        shortest, longest = np.full(len(classes), known.shape[1]), np.zeros(len(classes), dtype=np.int64)
+        used[places] = there & enough[which]
+        shortest, longest = np.full(len(classes), layout.time), np.zeros(len(classes), dtype=np.int64)
         np.minimum.at(shortest, which, lengths[trial])
         np.maximum.at(longest, which, lengths[trial])
         counts = {
@@ -65,11 +87,6 @@ def covered(
             "longest": longest,
             "used": enough,
         }
-        if not enough.any():
-            raise InvalidArgument(
-                f"the recording's split {split!r} ({len(trials)} trials) has no value that at least {fewest} trials "
-                "have (fewest), so nothing can be matched"
-            )
         tables.append(pd.DataFrame(dict(zip(values, classes.T, strict=True)) | counts))
     return Coverage(used, pd.concat(tables, ignore_index=True))
 

@@ -1,209 +1,290 @@
-"""Recordings in NWB files: states from units or a series, variables from the table of trials."""
+"""Recordings in the NWB format: states from units, events or a series, variables from a table of intervals."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
-from causalign.errors import FileFormatError, MissingDependency, unknown
-from causalign.recordings.series import SeriesStates, clock
-from causalign.recordings.spikes import SpikeStates, span
+from causalign.errors import FileFormatError, InvalidArgument
+from causalign.recordings.clock import Clock
+from causalign.recordings.conditions import Condition, column_of, is_ragged, rows_with
+from causalign.recordings.intervals import (
+    START,
+    STOP,
+    invalid_times,
+    read_intervals,
+    span_of_tables,
+    variable_columns,
+)
+from causalign.recordings.nwb_names import full_names, named, short_names
+from causalign.recordings.nwb_source import NWBSource, open_nwb
+from causalign.recordings.omissions import Omissions
+from causalign.recordings.series import SeriesStates
+from causalign.recordings.spikes import CountStates, Events, PointProcesses, Spikes
 from causalign.recordings.states import States
-from causalign.recordings.values import TIME, TRIAL
-from causalign.recordings.windows import Windows
+from causalign.recordings.units import Units, channel_table, chosen_units, names_of, unit_table
+from causalign.recordings.values import TIME, TRIAL, Rows
+from causalign.recordings.windows import Bounds, Windows
 
-_OF_NWB = {"start_time", "stop_time", "timeseries", "timeseries_index", "tags", "tags_index"}
+
+@dataclass(frozen=True, eq=False)
+class NWBSelection:
+    """What is read of a session.
+
+    Attributes:
+        series: The name of a series, whose samples are the states.
+        events: The names of series whose timestamps are events. Without these and a series, the states are the spike
+            counts of the session's units.
+        bin: The width in seconds of the bins in which spikes or events are counted.
+        units: The units or channels: a condition on their table, ids, or a mask. `None` means all.
+        unit_names: The columns that name the units.
+        intervals: The name of a table of intervals, or a table. `None` means the trials.
+        where: The condition that intervals must meet.
+        align: The column with the time of the event, in seconds.
+        window: The start and the end of the samples relative to the event, in seconds. If `None`, the samples go from
+            the event to the end of the interval.
+        columns: The columns that are variables. If `None`, all but those that NWB defines, `align` and `split`.
+        split: The column that names the split of each trial.
+        use_invalid: Whether to use trials in the session's `invalid_times`.
+        max_left_out: The largest share of trials that may be left out for a fault.
+        jitter: The largest deviation of the time between samples of a series, as a share of it.
+    """
+
+    series: str | None = None
+    events: Sequence[str] | None = None
+    bin: float | None = None
+    units: Units = None
+    unit_names: str | Sequence[str] | None = None
+    intervals: str | pd.DataFrame | None = None
+    where: Condition = field(default_factory=dict)
+    align: str = START
+    window: tuple[float, float] | None = None
+    columns: Sequence[str] | None = None
+    split: str | None = None
+    use_invalid: bool = False
+    max_left_out: float = 0.2
+    jitter: float = 0.01
 
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """The parts of a recording that were read from a file.
+    """The parts of a recording that were read from a session.
 
     Attributes:
+        source: The open session.
         states: The states of the trials.
         table: The variables, one row a trial or one row a sample.
+        rows: What a row of the table is of.
+        columns: The columns of the table that are variables.
         split: The split of each trial. `None` if no column names it.
-        at: The name of the series, or `units`.
-        left_out: The number of trials that are left out, by reason.
+        at: The name of the series, `events` or `units`.
+        omissions: The trials that are left out.
     """
 
+    source: NWBSource
     states: States
     table: pd.DataFrame
+    rows: Rows
+    columns: Sequence[str]
     split: list[str] | None
     at: str
-    left_out: dict[str, int]
+    omissions: Omissions
 
 
-def read_nwb(
-    path: Path,
-    *,
-    series: str | None,
-    bin: float | None,  # noqa: A002 (the usual name)
-    align: str,
-    window: tuple[float, float] | None,
-    columns: Sequence[str] | None,
-    where: Mapping[str, Any],
-    split: str | None,
-) -> Session:
-    """Read the trials of a file: a series, or the binned spikes of its units, aligned to an event.
+def read_nwb(where: Any, selection: NWBSelection) -> Session:
+    """Open a session, and find the samples and variables of its trials.
 
-    States are read when they are needed, so the file stays open while the session is in use.
+    States are read when they are needed, so the file stays open while the session is in use. It is closed if the
+    session is refused.
 
     Args:
-        path: The file.
-        series: The name of a series, whose samples are used as they are. If `None`, the spikes of the units are used.
-        bin: The width in seconds of the bins in which spikes are counted.
-        align: The column of trials with the time of the event, in seconds.
-        window: The start and the end of the samples relative to the event, in seconds. If `None`, the samples go from
-            the event to the end of the trial.
-        columns: The columns of trials that are variables. If `None`, all are but NWB's own, `align` and `split`.
-        where: For some columns, the value (or list of values) that trials must have.
-        split: The column of trials that names the split of each trial.
+        where: The path of a file or of a Zarr store, an http address, an `h5py.File`, or a `pynwb.NWBFile`.
+        selection: What is read.
 
     Raises:
-        MissingDependency: pynwb is not installed.
-        FileFormatError: The file is missing, is not an NWB file, or has no units or no matching trials; or `bin` does
-            not fit the states.
-        InvalidArgument: A column or a series is unknown, or a window is not within the recording.
+        MissingDependency: pynwb or hdmf-zarr is not installed.
+        FileFormatError: The file cannot be read, or has no units, intervals or matching trials.
+        InvalidArgument: A column, series or unit is unknown, options exclude each other, or too many trials cannot be
+            used.
     """
-    file = _opened(path)
-    if file.trials is None:
-        raise FileFormatError(f"{path}: has no table of trials, which the times and the variables are read from")
-    trials = file.trials.to_dataframe().reset_index(drop=True)
-    trials = _chosen(trials, where, path)
-    event = _column(trials, align, path).to_numpy(dtype=np.float64)
-    happened = ~np.isnan(event)
-    if not happened.any():
-        raise FileFormatError(f"{path}: the event {align!r} occurs in no trial")
-    left_out = {} if happened.all() else {f"no event {align!r}": int((~happened).sum())}
-    trials, event = trials[happened].reset_index(drop=True), event[happened]
-    stop = trials["stop_time"].to_numpy(dtype=np.float64)
-    if series is None:
-        states, windows = _of_units(file, path, bin, event=event, trials=trials, window=window)
-    else:
-        states, windows = _of_series(file, path, series, width=bin, event=event, stop=stop, window=window)
-    if columns is None:
-        columns = [name for name in trials.columns if name not in {*_OF_NWB, align, split}]
-    table = _table(trials, columns, windows, path)
-    names = None if split is None else [str(name) for name in _column(trials, split, path)]
-    return Session(states, table, names, series or "units", left_out)
-
-
-def _opened(path: Path) -> Any:
+    source = open_nwb(where)
     try:
-        import h5py
-        import pynwb
-    except ImportError:
-        raise MissingDependency("reading NWB files needs pynwb: pip install causalign[neuro]") from None
-    if not path.is_file():
-        raise FileFormatError(f"{path}: no such file")
-    if not h5py.is_hdf5(path):
-        raise FileFormatError(f"{path}: not an NWB file (it is not an HDF5 file)")
-    with h5py.File(path) as plain:
-        if "nwb_version" not in plain.attrs:
-            raise FileFormatError(f"{path}: not an NWB file (an HDF5 file without nwb_version)")
-    try:
-        return pynwb.NWBHDF5IO(path, "r", load_namespaces=True).read()
-    except Exception as error:  # the errors of pynwb and hdmf have no base class in common
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise FileFormatError(f"{path}: cannot be read as NWB ({first})") from None
+        return _Reader(source, selection).session()
+    except BaseException:
+        source.close()
+        raise
 
 
-def _column(trials: pd.DataFrame, name: str, path: Path) -> pd.Series:
-    if name not in trials.columns:
-        raise unknown(f"column of the trials of {path.name}", name, [str(column) for column in trials.columns])
-    return trials[name]
+class _Reader:
+    """The steps of reading, which share the session, the selection, and the table of trials."""
 
+    def __init__(self, source: NWBSource, selection: NWBSelection) -> None:
+        self.source, self.selection = source, selection
+        _require_compatible(selection)
+        table, self.what = read_intervals(source, selection.intervals)
+        chosen = rows_with(table, selection.where, self.what)
+        if not chosen.any():
+            raise FileFormatError(f"{source.name}: there is no row of {self.what} with {selection.where}")
+        self.table = table[chosen]
 
-def _chosen(trials: pd.DataFrame, where: Mapping[str, Any], path: Path) -> pd.DataFrame:
-    for name, wanted in where.items():
-        values = list(wanted) if isinstance(wanted, list | tuple | set) else [wanted]
-        trials = trials[_column(trials, name, path).isin(values)]
-    if not len(trials):
-        condition = f" with {', '.join(f'{name} = {wanted}' for name, wanted in where.items())}" if where else ""
-        raise FileFormatError(f"{path}: there is no trial{condition}")
-    return trials.reset_index(drop=True)
+    def session(self) -> Session:
+        asked = self.selection
+        event = self._times(asked.align)
+        stop = self._times(STOP) if STOP in self.table.columns else np.full(len(event), np.nan)
+        omissions = Omissions(self.table.index.to_numpy(), event)
+        bounds = Bounds.around(event, stop, asked.window)
+        if asked.window is None and np.isnan(stop).all():
+            raise InvalidArgument(f"no row of {self.what} has an end (stop_time): give a window, such as window=(0, 1)")
+        states, windows = self._series(bounds, omissions) if asked.series else self._counts(bounds, omissions)
+        table = self.table[omissions.kept]
+        columns = asked.columns
+        if columns is None:
+            columns = [name for name in variable_columns(table) if name not in {asked.align, asked.split}]
+        elif isinstance(columns, str):
+            raise InvalidArgument(f"columns must be a list of columns: columns=[{columns!r}]")
+        variables, rows = self._variables(table, columns, windows)
+        split = None if asked.split is None else [str(name) for name in column_of(table, asked.split, self.what)]
+        at = asked.series or ("events" if asked.events else "units")
+        return Session(self.source, states, variables, rows, columns, split=split, at=at, omissions=omissions)
 
+    def _times(self, name: str) -> Float[np.ndarray, " trials"]:
+        column = column_of(self.table, name, self.what)
+        if is_ragged(column):
+            raise InvalidArgument(
+                f"the column {name!r} of {self.what} has several times a row; give a table of intervals with one row "
+                "an event (intervals=pandas.DataFrame)"
+            )
+        if column.dtype.kind not in "iuf":
+            entry = column.dropna().tolist()[0] if column.notna().any() else None
+            raise InvalidArgument(f"the column {name!r} of {self.what} holds {entry!r}, not times in seconds")
+        times = column.to_numpy(dtype=np.float64)
+        if not np.isfinite(times).any() and name == self.selection.align:
+            raise FileFormatError(f"{self.source.name}: the event {name!r} occurs in no row of {self.what}")
+        return times
 
-def _of_units(
-    file: Any,
-    path: Path,
-    width: float | None,
-    *,
-    event: np.ndarray,
-    trials: pd.DataFrame,
-    window: tuple[float, float] | None,
-) -> tuple[States, Windows]:
-    if file.units is None or not len(file.units) or "spike_times" not in file.units.colnames:
-        raise FileFormatError(f"{path}: has no units; its series are {', '.join(_series(file)) or 'none'}")
-    if width is None or not width > 0:
-        raise FileFormatError(
-            f"bin must be the width in seconds of the bins in which spikes are counted, found {width}"
+    def _windows(
+        self, bounds: Bounds, omissions: Omissions, *, step: float, what: str, recorded: tuple[float, float]
+    ) -> Windows:
+        invalid = np.empty((0, 2)) if self.selection.use_invalid else invalid_times(self.source.session)
+        return bounds.windows(
+            omissions, event=self.selection.align, step=step, what=what, recorded=recorded, invalid=invalid
         )
-    start, stop = (trials[name].to_numpy(dtype=np.float64) for name in ("start_time", "stop_time"))
-    windows = Windows.of(event, stop, window, step=width, what="bin", recorded=span(file.units, start, stop))
-    return SpikeStates(file.units, windows), windows
 
+    def _kept(self, windows: Windows, omissions: Omissions) -> Windows:
+        omissions.require_few(self.selection.max_left_out, self.source.name)
+        return windows.of(np.flatnonzero(omissions.kept))
 
-def _of_series(
-    file: Any,
-    path: Path,
-    name: str,
-    *,
-    width: float | None,
-    event: np.ndarray,
-    stop: np.ndarray,
-    window: tuple[float, float] | None,
-) -> tuple[States, Windows]:
-    if width is not None:
-        raise FileFormatError(f"bin applies to spikes only; the samples of the series {name!r} are used as they are")
-    known = _series(file)
-    if name not in known:
-        raise unknown(f"series of {path.name}", name, known)
-    begins, ends, step = clock(known[name], name)
-    windows = Windows.of(event, stop, window, step=step, what="sample", recorded=(begins, ends))
-    return SeriesStates(known[name], windows, name), windows
+    def _counts(self, bounds: Bounds, omissions: Omissions) -> tuple[States, Windows]:
+        asked = self.selection
+        processes = self._spikes() if asked.events is None else self._events(asked.events)
+        if asked.bin is None or not (np.isfinite(asked.bin) and asked.bin > 0):
+            raise FileFormatError(
+                f"bin must be the width in seconds of the bins in which spikes are counted, found {asked.bin}"
+            )
+        recorded = self._recorded(processes)
+        windows = self._windows(bounds, omissions, step=asked.bin, what="bin", recorded=recorded)
+        windows = self._kept(windows, omissions)
+        return CountStates(processes, windows), windows
 
+    def _recorded(self, processes: PointProcesses) -> tuple[float, float]:
+        """The ends of what was observed. Where that is not known, those of all events and of the session's tables."""
+        first, last = processes.span
+        if any(processes.observed(unit) is not None for unit in range(len(processes))):
+            return first, last
+        of_tables = span_of_tables(self.source)
+        first, last = min(first, of_tables[0]), max(last, of_tables[1])
+        if not first < last:
+            raise InvalidArgument(f"{self.source.name}: no unit fires, and no interval says when they were recorded")
+        return first, last
 
-def _series(file: Any) -> dict[str, Any]:
-    """Return all series that have a value for each unit, by name.
+    def _spikes(self) -> Spikes:
+        units, what = self.source.session.units, f"the units of {self.source.name}"
+        if units is None or not len(units) or "spike_times" not in units.colnames:
+            there = ", ".join(short_names(self._all_series())) or "none"
+            raise FileFormatError(f"{self.source.name}: has no units; its series are {there}")
+        table = unit_table(units)
+        chosen = chosen_units(table, self.selection.units, what)
+        return Spikes(units, chosen, names_of(table, chosen, self.selection.unit_names, what))
 
-    A series whose name is taken is listed as `module/name`.
-    """
-    import pynwb
+    def _events(self, names: Sequence[str]) -> Events:
+        if isinstance(names, str):
+            raise InvalidArgument(f"events must be a list of series: events=[{names!r}]")
+        known = self._all_series()
+        return Events({name: named(f"series of {self.source.name}", name, known) for name in names})
 
-    found: dict[str, Any] = {}
-    for item in file.objects.values():
-        if isinstance(item, pynwb.TimeSeries) and len(getattr(item.data, "shape", ())) in (1, 2):
-            alone = item.name not in found
-            found[item.name if alone else f"{item.parent.name}/{item.name}"] = item
-    return found
+    def _series(self, bounds: Bounds, omissions: Omissions) -> tuple[States, Windows]:
+        asked, name = self.selection, str(self.selection.series)
+        series = named(f"series of {self.source.name}", name, self._all_series())
+        clock = Clock(series, name, asked.jitter)
+        table, what = channel_table(series), f"the channels of {name!r}"
+        chosen = chosen_units(table, asked.units, what)
+        windows = self._windows(bounds, omissions, step=clock.step, what="sample", recorded=clock.span)
+        cuts, none, uneven = clock.cuts(windows)
+        omissions.leave_out(none, f"in a gap of {name!r}")
+        omissions.leave_out(uneven, f"with samples of {name!r} that are not {clock.step:g} s apart (see jitter)")
+        windows = self._kept(windows, omissions)
+        cuts = [cut for cut, kept in zip(cuts, omissions.kept, strict=True) if kept]
+        units = names_of(table, chosen, asked.unit_names, what)
+        return SeriesStates(series, cuts, windows, units=units, chosen=chosen, name=name), windows
 
+    def _all_series(self) -> dict[str, Any]:
+        import pynwb
 
-def _table(trials: pd.DataFrame, columns: Sequence[str], windows: Windows, path: Path) -> pd.DataFrame:
-    """Return one row a trial, or one row a sample if a column has an entry for each sample (a ragged column)."""
-    by_name = {name: _column(trials, name, path) for name in columns}
-    if not any(map(_ragged, by_name.values())):
-        return pd.DataFrame(by_name)
-    trial = np.repeat(np.arange(len(trials)), windows.samples)
-    first = np.repeat(np.cumsum(windows.samples) - windows.samples, windows.samples)
-    rows: dict[str, Any] = {TRIAL: trial, TIME: np.arange(len(trial)) - first}
-    for name, column in by_name.items():
-        if not _ragged(column):
-            rows[name] = column.to_numpy()[trial]
-            continue
-        for index, (entries, samples) in enumerate(zip(column, windows.samples, strict=True)):
+        return {
+            name: item
+            for name, item in full_names(self.source.session).items()
+            if isinstance(item, pynwb.TimeSeries) and item.data is not None
+        }
+
+    def _variables(self, table: pd.DataFrame, columns: Sequence[str], windows: Windows) -> tuple[pd.DataFrame, Rows]:
+        """Return one row a trial, or one row a sample if a column has an entry for each sample (a ragged column)."""
+        by_name = {name: column_of(table, name, self.what) for name in columns}
+        if not any(map(is_ragged, by_name.values())):
+            return pd.DataFrame(by_name), "trial"
+        for name in (TRIAL, TIME):
+            if name in by_name:
+                raise InvalidArgument(
+                    f"a variable of {self.what} cannot be named {name!r} beside one with an entry a sample"
+                )
+        trial = np.repeat(np.arange(len(table)), windows.samples)
+        first = np.repeat(np.cumsum(windows.samples) - windows.samples, windows.samples)
+        rows: dict[str, Any] = {TRIAL: trial, TIME: np.arange(len(trial)) - first}
+        for name, column in by_name.items():
+            rows[name] = self._by_sample(name, column, windows) if is_ragged(column) else column.to_numpy()[trial]
+        return pd.DataFrame(rows), "sample"
+
+    def _by_sample(self, name: str, column: pd.Series, windows: Windows) -> np.ndarray:
+        for trial, entries, samples in zip(column.index, column, windows.samples, strict=True):
             if len(entries) != samples:
                 raise FileFormatError(
-                    f"{path}: the column {name!r} has {len(entries)} entries in trial {index}, which has {samples} "
-                    "samples; expected one entry a sample"
+                    f"{self.source.name}: the column {name!r} has {len(entries)} entries in trial {trial}, which has "
+                    f"{samples} samples; expected one entry a sample; choose the variables, columns=[...]"
                 )
-        rows[name] = np.concatenate([np.asarray(entries) for entries in column])
-    return pd.DataFrame(rows)
+        return np.concatenate([np.asarray(entries) for entries in column])
 
 
-def _ragged(column: pd.Series) -> bool:
-    return bool(column.map(lambda entry: isinstance(entry, list | tuple | np.ndarray)).all())
+def _require_compatible(selection: NWBSelection) -> None:
+    """Check that no option is given that does not apply.
+
+    Raises:
+        InvalidArgument: Options exclude each other, or one is out of range.
+        FileFormatError: There is a width of bins, and a series whose samples are used as they are.
+    """
+    if selection.series is not None and selection.events is not None:
+        raise InvalidArgument("series and events are two kinds of states: give one of them")
+    if selection.series is not None and selection.bin is not None:
+        raise FileFormatError(
+            f"bin applies to spikes and events only; the samples of the series {selection.series!r} are used as "
+            "they are"
+        )
+    if selection.events is not None and not (selection.units is None and selection.unit_names is None):
+        raise InvalidArgument("units and unit_names apply to units and channels; each series of events is a unit")
+    if selection.series is None and selection.jitter != NWBSelection.jitter:
+        raise InvalidArgument(
+            "jitter applies to a series with timestamps only; spikes and events have no regular clock"
+        )
+    if not 0 <= selection.max_left_out <= 1:
+        raise InvalidArgument(f"max_left_out is a share of the trials, from 0 to 1; found {selection.max_left_out}")

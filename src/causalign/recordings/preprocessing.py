@@ -1,8 +1,10 @@
 """Preprocessing of recorded activity before it is compared. Every step is optional.
 
-    drop silent units -> square root -> z-score -> principal components
+    drop silent units -> square root -> z-score -> principal components -> unit variance
 
-Means, deviations and components are those of the training trials. They are kept, so that the steps can be undone.
+Means, deviations and components are those of the training trials. They are kept, so that the steps can be undone. The
+last step divides all states by one number, the root of their mean variance, so that no distance depends on the unit of
+measurement.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from causalign.errors import InvalidArgument
+from causalign.recordings.moments import Moments
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Preprocess:
     """The steps of preprocessing. By default none is carried out.
 
     Raises:
-        InvalidArgument: `pca` is below 1.
+        InvalidArgument: `pca` is not a whole number of at least 1.
     """
 
     drop_silent: bool = False
@@ -34,46 +37,9 @@ class Preprocess:
     """Number of principal components to keep. By default the states are not reduced."""
 
     def __post_init__(self) -> None:
-        if self.pca is not None and self.pca < 1:
-            raise InvalidArgument(f"pca must be a number of components, at least 1; found {self.pca}")
-
-    @property
-    def fitted(self) -> bool:
-        """Whether a step needs statistics of the states."""
-        return self.zscore or self.pca is not None
-
-
-class Moments:
-    """The mean and the covariance (or only the variance of each unit) of states that arrive in parts."""
-
-    def __init__(self, units: int, covariance: bool) -> None:
-        self.count, self.mean = 0, np.zeros(units)
-        self._spread = np.zeros((units, units) if covariance else units)
-
-    def add(self, states: Float[np.ndarray, "samples units"]) -> None:
-        """Add further samples, by the update of Chan, Golub and LeVeque."""
-        if not len(states):
-            return
-        new = states.astype(np.float64)
-        mean, total = new.mean(axis=0), self.count + len(new)
-        centred, shift = new - mean, mean - self.mean
-        weight = self.count * len(new) / total
-        if self._spread.ndim == 2:
-            self._spread += centred.T @ centred + weight * np.outer(shift, shift)
-        else:
-            self._spread += np.square(centred).sum(axis=0) + weight * np.square(shift)
-        self.mean, self.count = self.mean + shift * len(new) / total, total
-
-    @property
-    def covariance(self) -> Float[np.ndarray, "units units"]:
-        """The covariance of all samples."""
-        return self._spread / max(1, self.count - 1)
-
-    @property
-    def variance(self) -> Float[np.ndarray, " units"]:
-        """The variance of each unit."""
-        spread = self._spread.diagonal() if self._spread.ndim == 2 else self._spread
-        return spread / max(1, self.count - 1)
+        whole = isinstance(self.pca, int) and not isinstance(self.pca, bool)
+        if self.pca is not None and not (whole and self.pca >= 1):
+            raise InvalidArgument(f"pca must be a number of components, a whole number of at least 1; found {self.pca}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +55,9 @@ class Preprocessing:
     mean: Float[Tensor, " kept"]
     """The mean that is subtracted from each unit."""
     scale: Float[Tensor, " kept"]
-    """The deviation by which each unit is divided. It is 1 without z-scores."""
+    """The number by which each unit is divided: `unit`, and the unit's deviation if states are z-scored."""
+    unit: float
+    """The root mean variance of the states, in which they are measured. It is 1 if they are left as they are."""
     components: Float[Tensor, "kept width"] | None
     """The principal components as orthonormal columns. `None` if the states are not reduced."""
 
@@ -99,16 +67,16 @@ class Preprocessing:
         return len(self.kept) if self.components is None else self.components.shape[1]
 
     @property
-    def nothing(self) -> bool:
-        """Whether the states are the recorded activity, unchanged."""
+    def only_unit(self) -> bool:
+        """Whether the states are the recorded activity, but for the unit in which they are measured."""
         as_it_was = len(self.kept) == self.units and not self.sqrt and self.components is None
-        return as_it_was and not bool(self.mean.any()) and bool((self.scale == 1).all())
+        return as_it_was and not bool(self.mean.any()) and bool((self.scale == self.unit).all())
 
     def apply(self, activity: Float[Tensor, "*samples units"]) -> Float[Tensor, "*samples width"]:
         """Return the states of recorded activity."""
         states = activity[..., self.kept]
-        states = states.sqrt_() if self.sqrt else states
-        states = states.sub_(self.mean.to(activity)).div_(self.scale.to(activity))
+        states = states.sqrt() if self.sqrt else states
+        states = (states - self.mean.to(activity)) / self.scale.to(activity)
         return states if self.components is None else states @ self.components.to(activity)
 
     def undo(self, states: Float[Tensor, "*samples width"]) -> Float[Tensor, "*samples units"]:
@@ -124,18 +92,19 @@ class Preprocessing:
     def tensors(self) -> dict[str, Tensor]:
         """Return all tensors, to be saved."""
         tensors = {"units": torch.tensor(self.units), "kept": self.kept, "sqrt": torch.tensor(self.sqrt)}
-        tensors |= {"mean": self.mean, "scale": self.scale}
+        tensors |= {"mean": self.mean, "scale": self.scale, "unit": torch.tensor(self.unit, dtype=torch.float64)}
         return tensors if self.components is None else tensors | {"components": self.components}
 
     @classmethod
     def of_tensors(cls, saved: Mapping[str, Tensor]) -> "Preprocessing":
         """Return the preprocessing whose tensors were saved."""
         units, sqrt = int(saved["units"]), bool(saved["sqrt"])
-        return cls(units, saved["kept"], sqrt, saved["mean"], saved["scale"], saved.get("components"))
+        unit = float(saved["unit"])
+        return cls(units, saved["kept"], sqrt, saved["mean"], saved["scale"], unit, saved.get("components"))
 
 
 def fit(
-    asked: Preprocess, units: Sequence[str], fired: Bool[np.ndarray, " units"], moments: Moments | None
+    asked: Preprocess, units: Sequence[str], fired: Bool[np.ndarray, " units"], moments: Moments, *, unit_variance: bool
 ) -> Preprocessing:
     """Return the preprocessing with the moments of the training samples.
 
@@ -143,8 +112,8 @@ def fit(
         asked: The steps to carry out.
         units: The names of the units.
         fired: Whether a unit is ever nonzero.
-        moments: The moments of the training samples (of their square roots, if `sqrt` is set). `None` if no step needs
-            them.
+        moments: The moments of the training samples (of their square roots, if `sqrt` is set).
+        unit_variance: Whether states are measured in units of the root of their mean variance.
 
     Raises:
         InvalidArgument: No unit is left, a unit that never varies would be z-scored, or the states vary in fewer
@@ -153,32 +122,43 @@ def fit(
     kept = np.flatnonzero(fired) if asked.drop_silent else np.arange(len(units))
     if not len(kept):
         raise InvalidArgument(f"none of the {len(units)} units ever fires, so drop_silent leaves none")
-    mean, scale, components = np.zeros(len(kept)), np.ones(len(kept)), None
-    if moments is not None:
-        mean = moments.mean[kept]
-        if asked.zscore:
-            scale = np.sqrt(moments.variance[kept])
-            constant = [units[unit] for unit in kept[~(scale > 0)]]
-            if constant:
-                raise InvalidArgument(
-                    f"{len(constant)} units never vary in the training trials ({', '.join(constant[:3])}...) and "
-                    "have no z-score; leave them out (drop_silent leaves out units that never fire)"
-                )
-        if asked.pca is not None:
-            components = _components(moments.covariance[np.ix_(kept, kept)] / np.outer(scale, scale), asked.pca)
+    deviation = moments.relative_deviation[kept]
+    if asked.zscore:
+        _require_variation(deviation, [units[int(unit)] for unit in kept])
+    scale = deviation if asked.zscore else np.ones(len(kept))
+    variances, components = np.square(deviation / scale), None
+    if asked.pca is not None:
+        covariance = moments.relative_covariance[np.ix_(kept, kept)] / np.outer(scale, scale)
+        variances, components = _components(covariance, asked.pca)
+    factor = 1.0 if asked.zscore else moments.factor  # of the variances, which are relative
+    unit = float(np.sqrt(variances.mean())) * factor if unit_variance and variances.any() else 1.0
+    centred = asked.zscore or asked.pca is not None
     return Preprocessing(
         len(units),
         torch.from_numpy(kept),
         asked.sqrt,
-        torch.from_numpy(mean),
-        torch.from_numpy(scale),
+        torch.from_numpy(moments.mean[kept] if centred else np.zeros(len(kept))),
+        torch.from_numpy((moments.deviation[kept] if asked.zscore else np.ones(len(kept))) * unit),
+        unit,
         None if components is None else torch.from_numpy(components),
     )
 
 
-def _components(covariance: Float[np.ndarray, "kept kept"], count: int) -> Float[np.ndarray, "kept width"]:
+def _require_variation(deviation: Float[np.ndarray, " kept"], units: Sequence[str]) -> None:
+    constant = [unit for unit, spread in zip(units, deviation, strict=True) if not spread > 0]
+    if constant:
+        raise InvalidArgument(
+            f"{len(constant)} units never vary in the training trials ({', '.join(constant[:3])}...) and have no "
+            "z-score; leave them out (drop_silent leaves out units that never fire in any trial; units= chooses others)"
+        )
+
+
+def _components(
+    covariance: Float[np.ndarray, "kept kept"], count: int
+) -> tuple[Float[np.ndarray, " width"], Float[np.ndarray, "kept width"]]:
+    """Return the variances along the first principal components, and the components."""
     variances, vectors = np.linalg.eigh(covariance)
     rank = int((variances > 1e-10 * variances[-1]).sum())
     if count > rank:
         raise InvalidArgument(f"pca={count} is too many for states that vary in {rank} dimensions")
-    return np.ascontiguousarray(vectors[:, ::-1][:, :count])
+    return variances[::-1][:count], np.ascontiguousarray(vectors[:, ::-1][:, :count])

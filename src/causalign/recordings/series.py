@@ -1,75 +1,106 @@
-"""Evenly sampled series, cut into trials."""
+"""Series of samples in files, cut into trials."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from typing_extensions import override
 
 from causalign.errors import InvalidArgument
-from causalign.recordings.states import States
+from causalign.recordings.clock import Cut
+from causalign.recordings.states import ReadStates, States
 from causalign.recordings.windows import Windows
 
-_UNEVEN = 0.01  # tolerance, as a share of the time between samples
+_BYTES = 2**26  # size of what is read from a file at once
 
 
 class SeriesStates(States):
-    """The states of a series `[samples, units]` in a file, of which only the chosen trials are read."""
+    """The samples of a series `[samples, ...]` in the unit that the file states, of which only the trials are read.
 
-    def __init__(self, series: Any, windows: Windows, name: str) -> None:
-        data = series.data
-        units = 1 if len(data.shape) == 1 else data.shape[1]
-        super().__init__(len(windows.start), windows.time, [f"unit {index}" for index in range(units)], windows.samples)
-        self._data, self._windows = data, windows
-        self._conversion, self._offset = float(series.conversion or 1), float(series.offset or 0)
-        self._first = _first(series, windows, name)
+    A series of more than two dimensions has a unit for each combination of the further ones.
+
+    Args:
+        series: The series of pynwb.
+        cuts: The samples of each trial.
+        windows: The windows of the trials.
+        units: The names of the chosen units.
+        chosen: The index of each chosen unit.
+        name: The name of the series in messages.
+
+    Raises:
+        InvalidArgument: The series is not of numbers, or its conversion is 0 or not finite.
+    """
+
+    def __init__(
+        self,
+        series: Any,
+        cuts: Sequence[Cut],
+        windows: Windows,
+        *,
+        units: Sequence[str],
+        chosen: Int[np.ndarray, " units"],
+        name: str,
+    ) -> None:
+        super().__init__(windows.samples, units)
+        self._data, self._cuts, self._chosen = series.data, cuts, chosen
+        self._gain, self._offset = conversion(series, name)
+        chunks = getattr(series.data, "chunks", None)
+        self._chunk = int(chunks[0]) if chunks else 1
+        sample = np.dtype(series.data.dtype).itemsize * int(np.prod(series.data.shape[1:], dtype=np.int64))
+        self._most = max(1, _BYTES // max(1, sample))
 
     @override
-    def read(self, trials: Int[np.ndarray, " chosen"]) -> Float[np.ndarray, "chosen time units"]:
-        states = np.full((len(trials), self.time, len(self.units)), np.nan, dtype=np.float32)
-        for row, trial in enumerate(trials):
-            first, samples = self._first[trial], self._windows.samples[trial]
-            cut = np.asarray(self._data[first : first + samples], dtype=np.float32).reshape(-1, len(self.units))
-            states[row, : len(cut)] = cut
-        if (self._conversion, self._offset) != (1.0, 0.0):
-            states = states * np.float32(self._conversion) + np.float32(self._offset)
+    def read(self, trials: Int[np.ndarray, " chosen"]) -> ReadStates:
+        states = self.empty(trials)
+        order = np.argsort([self._cuts[trial].first for trial in trials], kind="stable")
+        for rows in self._together(trials, order):  # in the order of the file, so that each chunk is decompressed once
+            cuts = [self._cuts[trials[row]] for row in rows]
+            first = min(cut.first for cut in cuts)
+            data = np.asarray(self._data[first : max(cut.last for cut in cuts)])
+            data = data.reshape(len(data), -1)[:, self._chosen]
+            for row, cut in zip(rows, cuts, strict=True):
+                taken = slice(cut.first - first, cut.last - first) if cut.rows is None else cut.first - first + cut.rows
+                places = slice(cut.last - cut.first) if cut.places is None else cut.places
+                states[row, places] = data[taken].astype(np.float64) * self._gain[self._chosen] + self._offset
         return states
 
+    def _together(self, trials: Int[np.ndarray, " chosen"], order: Int[np.ndarray, " chosen"]) -> Iterator[list[int]]:
+        """Yield the rows of trials that are read in one go, since a chunk of the file may hold samples of several."""
+        rows: list[int] = []
+        first = last = 0
+        for row in order.tolist():
+            cut = self._cuts[trials[row]]
+            if rows and (cut.first > last + self._chunk or cut.last - first > self._most):
+                yield rows
+                rows = []
+            if not rows:
+                first, last = cut.first, cut.last
+            rows.append(row)
+            last = max(last, cut.last)
+        if rows:
+            yield rows
 
-def clock(series: Any, name: str) -> tuple[float, float, float]:
-    """Return the start of a series, its end, and the time between samples, in seconds.
+
+def conversion(series: Any, name: str) -> tuple[Float[np.ndarray, " units"], float]:
+    """Return the factor of each unit and the offset that make stored numbers physical quantities.
+
+    physical = stored * conversion * channel_conversion + offset, as the NWB format has it.
 
     Raises:
-        InvalidArgument: The series has fewer than two samples, or another number of timestamps.
+        InvalidArgument: The series is not of numbers, or a factor is 0 or not finite.
     """
-    samples = len(series.data)
-    if samples < 2:
-        raise InvalidArgument(f"the series {name!r} has {samples} samples; at least 2 are needed")
-    if series.rate is not None:
-        return series.starting_time, series.starting_time + samples / series.rate, 1 / series.rate
-    times = np.asarray(series.timestamps)
-    if len(times) != samples:
-        raise InvalidArgument(f"the series {name!r} has {samples} samples and {len(times)} timestamps: unequal clocks")
-    step = float(np.median(np.diff(times)))
-    return float(times[0]), float(times[-1]) + step, step
-
-
-def _first(series: Any, windows: Windows, name: str) -> Int[np.ndarray, " trials"]:
-    """Return the index of the first sample of each trial: the one at its start, or the next one.
-
-    Raises:
-        InvalidArgument: The samples within a trial are not evenly spaced.
-    """
-    if series.rate is not None:
-        return np.ceil((windows.start - series.starting_time) * series.rate - _UNEVEN).astype(np.int64)
-    times, step = np.asarray(series.timestamps), windows.step
-    first = np.searchsorted(times, windows.start - _UNEVEN * step)
-    for trial, (begin, samples) in enumerate(zip(first, windows.samples, strict=True)):
-        gaps = np.diff(times[begin : begin + samples])
-        if len(gaps) != samples - 1 or (np.abs(gaps - step) > _UNEVEN * step).any():
-            raise InvalidArgument(
-                f"unequal clocks: in trial {trial} the samples of {name!r} are not {step:g} s apart as elsewhere "
-                f"(found {gaps.min(initial=np.inf):g} to {gaps.max(initial=0):g} s); resample the series to one rate "
-                "first"
-            )
-    return first.astype(np.int64)
+    data = series.data
+    if getattr(getattr(data, "dtype", None), "kind", "O") not in "biuf":
+        raise InvalidArgument(f"the series {name!r} does not hold numbers, and cannot be states")
+    gain, offset = (float(value) for value in (series.conversion, series.offset or 0))
+    of_channels = getattr(series, "channel_conversion", None)
+    channels = data.shape[1] if len(data.shape) > 1 else 1
+    factors: Shaped[np.ndarray, ...] = np.full(channels, gain)
+    if of_channels is not None:
+        factors = factors * np.asarray(of_channels, dtype=np.float64)
+    if not np.isfinite(factors).all() or not factors.all() or not np.isfinite(offset):
+        raise InvalidArgument(
+            f"the series {name!r} has a conversion or offset of 0, NaN or infinity; mend it in the file"
+        )
+    return np.repeat(factors, int(np.prod(data.shape[2:], dtype=np.int64))), offset

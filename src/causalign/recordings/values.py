@@ -1,138 +1,177 @@
 """The values of variables at each sample of a recording, read from a table."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Int
 
 from causalign.errors import InvalidArgument, unknown
+from causalign.recordings.columns import Coding, whole_numbers
+from causalign.recordings.layout import Layout
 
 TRIAL, TIME = "trial", "time"
-Codes = Mapping[str, Mapping[str, int]]
-"""For each column of text, the whole number that each text stands for."""
+Rows = Literal["trial", "sample"]
+"""What a row of a table of variables is of."""
 
 
 @dataclass(frozen=True, eq=False)
-class TrialTable:
+class SampleValues:
     """The recorded values of variables at each sample."""
 
-    variables: dict[str, Int[np.ndarray, "trials time"]]
-    """The value of every variable at each sample. It is arbitrary where it is not known."""
-    known: Bool[np.ndarray, "trials time"]
+    variables: dict[str, Int[np.ndarray, " samples"]]
+    """The value of every variable at each sample, trial after trial. It is arbitrary where it is not known."""
+    known: Bool[np.ndarray, " samples"]
     """Whether all variables are known at a sample."""
-    by_sample: bool
-    """Whether the table has a row a sample, rather than a row a trial."""
+    rows: Rows
+    """Whether the table has a row a trial or a row a sample."""
+    levels: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    """The entry that each number stands for, for the columns that are numbered by their distinct entries."""
 
     @classmethod
     def of(
-        cls, table: pd.DataFrame, names: Sequence[str] | None, trials: int, time: int, codes: Codes | None = None
-    ) -> "TrialTable":
-        """Read a table with a row a trial or, if it has the columns `trial` and `time`, a row a sample.
+        cls,
+        table: pd.DataFrame,
+        names: Sequence[str] | None,
+        layout: Layout,
+        *,
+        rows: Rows | None = None,
+        coding: Coding | None = None,
+    ) -> "SampleValues":
+        """Read a table with a row a trial or, with the columns `trial` and `time`, a row a sample.
 
         Both columns count from 0. The row of a trial holds for all its samples. A sample without a row is not known.
 
         Args:
             table: The table.
-            names: The columns that are variables. If `None`, all but `trial` and `time` are.
-            trials: The number of trials of the recording.
-            time: The number of samples of its longest trial.
-            codes: For columns of text, the whole number that each text stands for.
+            names: The columns that are variables. If `None`, all are, but for `trial` and `time` of a row a sample.
+            layout: The number of samples of each trial.
+            rows: `trial` or `sample`. If `None`, `rows_of` decides.
+            coding: How the entries of columns become whole numbers.
 
         Raises:
             InvalidArgument: A column is missing or does not hold whole numbers, a row is for a sample that does not
-                exist, or a sample has several rows.
+                exist, a sample has several rows, or it is not clear what a row is of.
         """
         if not isinstance(table, pd.DataFrame):
             raise InvalidArgument(f"variables must be a pandas DataFrame, found {type(table).__name__}")
+        if isinstance(names, str):
+            raise InvalidArgument(f"columns must be a list of columns: columns=[{names!r}]")
         table = table.reset_index() if {TRIAL, TIME} & set(table.index.names) else table
-        by_sample = {TRIAL, TIME} <= set(table.columns)
-        names = [str(name) for name in table.columns if name not in (TRIAL, TIME)] if names is None else list(names)
-        if not names:
+        rows = rows or rows_of(table, layout.trials)
+        own = (TRIAL, TIME) if rows == "sample" else ()
+        chosen = [str(name) for name in table.columns if name not in own] if names is None else list(names)
+        if not chosen:
             raise InvalidArgument("the table of variables has no column with a variable")
-        if by_sample:
-            place = _places(table, trials, time)
-        elif len(table) != trials:
+        coding = coding or Coding()
+        coding.require_columns(chosen)
+        values = cls({}, np.ones(layout.total, dtype=bool), rows)
+        places = _places(table, layout) if rows == "sample" else None
+        if places is None and len(table) != layout.trials:
             raise InvalidArgument(
-                f"the table of variables has {len(table)} rows for {trials} trials; expected a row a trial, or a row a "
-                f"sample with the columns {TRIAL!r} and {TIME!r}"
+                f"the table of variables has {len(table)} rows for {layout.trials} trials; expected a row a trial, or "
+                f"a row a sample with the columns {TRIAL!r} and {TIME!r}"
             )
-        values, known = {}, np.ones((trials, time), dtype=bool)
-        for name in names:
-            column, there = whole_numbers(table, name, (codes or {}).get(name))
-            if by_sample:
-                values[name], of_samples = np.zeros((trials, time), dtype=np.int64), np.zeros((trials, time), bool)
-                values[name][place], of_samples[place] = column, there
-                known &= of_samples
-            else:
-                values[name] = np.repeat(column[:, None], time, axis=1)
-                known &= there[:, None]
-        return cls(values, known, by_sample)
+        for name in chosen:
+            values._read(name, _column(table, name), layout, coding=coding, places=places)
+        return values
+
+    def _read(
+        self,
+        name: str,
+        column: pd.Series,
+        layout: Layout,
+        *,
+        coding: Coding,
+        places: Int[np.ndarray, " rows"] | None,
+    ) -> None:
+        numbers, there = coding.numbers(name, column)
+        if places is None:
+            self.variables[name] = numbers[layout.trial]
+            self.known[:] &= there[layout.trial]
+        else:
+            self.variables[name], known = np.zeros(layout.total, np.int64), np.zeros(layout.total, bool)
+            self.variables[name][places], known[places] = numbers, there
+            self.known[:] &= known
+        if (levels := coding.level_names(name, column)) is not None:
+            self.levels[name] = levels
 
     def within(
-        self, present: Bool[np.ndarray, "trials time"], lengths: Int[np.ndarray, " trials"] | None
-    ) -> Bool[np.ndarray, "trials time"]:
+        self, present: Bool[np.ndarray, " samples"], layout: Layout, open_ended: bool
+    ) -> Bool[np.ndarray, " samples"]:
         """Return whether all variables are known at each sample and the trial is not over.
 
         The values of a row a trial last until the end of the trial.
 
         Args:
             present: Whether every unit has a value at a sample.
-            lengths: The number of samples of each trial. If `None`, a trial ends with its last sample.
+            layout: The number of samples of each trial.
+            open_ended: Whether a trial ends with its last sample at which every unit has a value.
         """
-        if self.by_sample:
+        if self.rows == "sample" or not open_ended:
             return self.known
-        if lengths is None:
-            return self.known & (np.cumsum(present[:, ::-1], axis=1)[:, ::-1] > 0)
-        return self.known & (np.arange(present.shape[1]) < lengths[:, None])
+        return self.known & (layout.position < layout.last(present)[layout.trial])
 
 
-def whole_numbers(
-    table: pd.DataFrame, name: str, codes: Mapping[str, int] | None = None
-) -> tuple[Int[np.ndarray, " rows"], Bool[np.ndarray, " rows"]]:
-    """Return a column as whole numbers, and whether each row has one.
+def rows_of(table: pd.DataFrame, trials: int) -> Rows:
+    """Return what a row of a table is of.
 
-    Args:
-        table: The table.
-        name: The column.
-        codes: For a column of text, the whole number that each text stands for.
+    It is of a sample if the table has the columns `trial` and `time` and some trial has several rows. It is of a trial
+    if one of these columns is missing.
 
     Raises:
-        InvalidArgument: There is no such column, it does not hold whole numbers, or a text has no code.
+        InvalidArgument: The table has both columns, and no trial has several rows.
     """
+    if not {TRIAL, TIME} <= set(table.columns):
+        return "trial"
+    if table[TRIAL].duplicated().any():
+        return "sample"
+    raise InvalidArgument(
+        f"the table of variables has the columns {TRIAL!r} and {TIME!r} and {len(table)} rows for {trials} trials, no "
+        "two of one trial: say what a row is of, rows='trial' or rows='sample'"
+    )
+
+
+def _column(table: pd.DataFrame, name: str) -> pd.Series:
     if name not in table.columns:
         raise unknown("variable", name, [str(column) for column in table.columns])
-    column = table[name]
-    if codes is not None:
-        strange = set(column.dropna().astype(str)) - set(codes)
-        if strange:
-            raise unknown(f"value of the column {name!r}", min(strange), codes)
-        column = column.astype(str).map(codes).where(column.notna())
-    there = column.notna().to_numpy()
-    try:
-        numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError):
-        found = column[there].iloc[0]
-        raise InvalidArgument(
-            f"the column {name!r} holds {found!r}; variables are whole numbers: set the number of each text "
-            f"(codes = {{{name!r}: {{{str(found)!r}: 0, ...}}}})"
-        ) from None
-    if (numbers[there] % 1).any():
-        found = numbers[there][numbers[there] % 1 != 0][0]
-        raise InvalidArgument(f"the column {name!r} holds {found}; variables are whole numbers: bin the values first")
-    return np.where(there, numbers, 0).astype(np.int64), there
+    return table[name]
 
 
-def _places(table: pd.DataFrame, trials: int, time: int) -> tuple[Int[np.ndarray, " rows"], Int[np.ndarray, " rows"]]:
-    trial, position = (table[name].to_numpy(dtype=np.int64) for name in (TRIAL, TIME))
-    beyond = (trial < 0) | (trial >= trials) | (position < 0) | (position >= time)
+def _places(table: pd.DataFrame, layout: Layout) -> Int[np.ndarray, " rows"]:
+    for name in (TRIAL, TIME):
+        if name not in table.columns:
+            raise InvalidArgument(
+                f"a table with a row a sample has the columns {TRIAL!r} and {TIME!r}; {name!r} is not there"
+            )
+    trial, position = (_counted(table, name) for name in (TRIAL, TIME))
+    beyond = (trial < 0) | (trial >= layout.trials) | (position < 0)
+    beyond |= position >= layout.samples[np.clip(trial, 0, layout.trials - 1)]
     if beyond.any():
         row = int(np.flatnonzero(beyond)[0])
         raise InvalidArgument(
             f"row {row} of the table of variables is of trial {trial[row]}, sample {position[row]}; the recording has "
-            f"{trials} trials of up to {time} samples, both counted from 0"
+            f"{layout.trials} trials of up to {layout.time} samples, both counted from 0"
         )
-    if len(table) > len(np.unique(trial * time + position)):
+    places = layout.first[trial] + position
+    if len(np.unique(places)) < len(places):
         raise InvalidArgument("the table of variables has several rows of one sample")
-    return trial, position
+    return places
+
+
+def _counted(table: pd.DataFrame, name: str) -> Int[np.ndarray, " rows"]:
+    column = table[name]
+    try:
+        numbers, there = whole_numbers(name, column)
+    except InvalidArgument:
+        raise InvalidArgument(
+            f"the column {name!r} of a row a sample counts {name + 's' if name == TRIAL else 'samples'} from 0, and "
+            f"holds {column[column.notna()].tolist()[0]!r}; convert it first, or say rows='trial'"
+        ) from None
+    if not there.all():
+        raise InvalidArgument(
+            f"the column {name!r} of a row a sample has no value in row {int(np.flatnonzero(~there)[0])}"
+        )
+    return numbers

@@ -1,37 +1,44 @@
-"""Correlational measures of a recording and another site, which cannot read the same trials.
+"""Correlational measures of recordings and other sites, which cannot read the same trials.
 
-The mean states of each value of a variable are compared. The recording's trials are resampled for intervals, and halved
-for a noise ceiling.
+The mean states of each value of a variable are compared, over all trials. The trials of recordings are resampled for
+intervals, and halved for a noise ceiling and for cross-validated distances.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import torch
-from jaxtyping import Float, Int
-from scipy.sparse import csr_array
-from torch import Tensor
 
-from causalign.engine.activation_cache import MAX_TRIALS, Activations, read_activations
-from causalign.errors import InvalidArgument
-from causalign.random_streams import numpy_stream
-from causalign.recordings.splits import SPLITS
-from causalign.run_context import RunContext
+from causalign.errors import CausalignError, InvalidArgument, lookup
+from causalign.scoring.condition_means import ConditionMeans, Means, condition_means
+from causalign.scoring.measure import Measure
+from causalign.scoring.noise_ceiling import Halves, ceiling, halvings
+from causalign.scoring.resampling import (
+    Resamples,
+    condition_interval,
+    joint_interval,
+    resample,
+    trial_interval,
+)
+from causalign.similarity.rdm_correlation import rdm_correlation
 from causalign.sites.readable import Readable
+from causalign.sites.recordings.levels import require_same_levels
 from causalign.sites.recordings.recording import Recording
-from causalign.storage import forget_mapped_pages
 from causalign.tasks.causal_model import require_settable
 
-Measure = Callable[[Tensor, Tensor], float]
-_HALVINGS = 20
-_FEWEST = 4  # fewest shared values; the debiased CKA needs as many samples
-_PART = 2**14
+OVER = ("trials", "conditions", "both")
+_NONE = (np.nan, np.nan)
 
 
 def compare_averages(
-    a: Readable, b: Readable, measures: Mapping[str, Measure], *, variable: str, seed: int, resamples: int
+    a: Readable,
+    b: Readable,
+    measures: Mapping[str, Measure],
+    *,
+    variable: str,
+    seed: int,
+    resamples: int,
+    over: str = "trials",
 ) -> pd.DataFrame:
     """Compare the mean states of each value of a variable, over the values that both sites have.
 
@@ -42,140 +49,106 @@ def compare_averages(
         variable: The variable by whose values states are averaged.
         seed: The seed of all random draws.
         resamples: The number of resamples of the trials.
+        over: What the interval generalizes over: `trials`, `conditions` or `both`.
 
     Returns:
-        A table with one row per measure: `measure, a, b, value, sd, draws, samples, ci_low, ci_high, ceiling`. `sd` and
-        the 95 % interval are from `draws` resamples of the recorded trials. The interval is shifted so that the median
-        of the resamples is the value, because resampled trials are noisier than the trials themselves. `samples` is the
-        number of values. `ceiling` is the measure between two random halves of a recording's trials, as a mean over 20
-        halvings. Of two recordings, it is that of the noisier one. Each half has only half of the trials, so that the
-        agreement of all trials may be a little better.
+        A table with one row per measure: `measure, a, b, value, sd, draws, samples, ci_low, ci_high, ceiling_low,
+        ceiling_high, trials, trials_left_out, values_left_out, repeated, note`. `sd` and the interval over trials are
+        from `draws` resamples of the recorded trials (`trial_interval`); that over conditions is by the jackknife.
+        `ceiling` describes the bounds of the score of a model without noise. `samples` is the number of values that are
+        compared, and `values_left_out` the number of those that only one site has. `trials` is the number of recorded
+        trials that are used, and `trials_left_out` that of the others. `repeated` is the number of resamples that were
+        drawn again because a condition fell silent. `note` says why a number is NaN. The row `RSA (crossnobis)` is
+        Pearson's correlation of cross-validated distances of the recorded states and squared distances of the others,
+        which noise does not bias.
 
     Raises:
-        InvalidArgument: The variables differ, or the sites share too few values.
+        InvalidArgument: The variables differ, numbers stand for other entries, or the sites share too few values.
     """
+    lookup("kind of interval", over, dict.fromkeys(OVER))
     require_settable(a.task, variable, b.task, variable)
-    sides = _averages([a, b], variable, seed)
-    means = [torch.from_numpy(side.means()) for side in sides]
-    resampled = [_resampled(sides, seed, draw) for draw in range(resamples)]
-    halves = [
-        [side.halves(numpy_stream(seed, "similarity", "halves", index)) for index in range(_HALVINGS)]
-        for side, site in zip(sides, (a, b), strict=True)
-        if isinstance(site, Recording)
-    ]
+    require_same_levels(a, variable, b, variable)
+    sides, shared_values, left_out = condition_means([a, b], variable, seed)
+    means = [side.means() for side in sides]
+    halves = [halvings(side, seed) for side in sides if side.recorded]
+    values = {name: _value(measure, means) for name, measure in measures.items()}
+    defined = {name: measures[name] for name, (value, _) in values.items() if not np.isnan(value)}
+    single = any(side.recorded and side.by_trial and side.repeats.min() < 2 for side in sides)
+    drawn = Resamples({}, 0) if single else resample(sides, defined, resamples, seed)
+    about = _about(a, b, sides, left_out) | {"samples": len(shared_values), "repeated": drawn.repeated}
     rows = []
     for name, measure in measures.items():
-        value = measure(*means)
-        drawn = np.array([measure(*pair) for pair in resampled])
-        low, high = value + np.quantile(drawn, (0.025, 0.975)) - np.median(drawn)
-        ceilings = [float(np.mean([measure(*pair) for pair in of_side])) for of_side in halves]
+        value, note = values[name]
+        scores = drawn.scores.get(name, np.empty(0))
+        low, high = _interval(measure, means, value, scores, over=over)
+        bounds = ceiling(measure, halves)
+        if not note and single and over != "conditions":
+            note = "no interval: a value has a single trial"
+        elif not note and np.isnan(bounds[0]):
+            note = "no ceiling: " + ("halves need repeats" if measure.unbiased else "noise biases the measure")
+        spread = float(scores.std(ddof=1)) if len(scores) > 1 else np.nan
         rows.append(
-            {"measure": name, "a": a.name, "b": b.name, "value": value, "sd": drawn.std(ddof=1)}
-            | {"draws": resamples, "samples": len(means[0]), "ci_low": low, "ci_high": high}
-            | {"ceiling": max(ceilings) if "distance" in name else min(ceilings)}
+            {"measure": name, "value": value, "sd": spread, "draws": len(scores), "ci_low": low, "ci_high": high}
+            | {"ceiling_low": bounds[0], "ceiling_high": bounds[1], "note": note}
         )
-    return pd.DataFrame(rows)
+    rows.append(_crossnobis(sides, means, halves))
+    table = pd.DataFrame([about | row for row in rows])
+    first = ["measure", "a", "b", "value", "sd", "draws", "samples", "ci_low", "ci_high", "ceiling_low", "ceiling_high"]
+    return table[[*first, "trials", "trials_left_out", "values_left_out", "repeated", "note"]]
 
 
-@dataclass(frozen=True, eq=False)
-class _Averages:
-    """Sums of states by trial and value, from which the means over any trials are computed."""
-
-    sums: Float[np.ndarray, "pairs width"]
-    counts: Int[np.ndarray, " pairs"]
-    trial: Int[np.ndarray, " pairs"]
-    value: Int[np.ndarray, " pairs"]
-    trials: int
-    values: int
-    resampled: bool
-
-    def means(self, times: Int[np.ndarray, " trials"] | None = None) -> Float[np.ndarray, "values width"]:
-        """Return the mean state of each value, with each trial weighted by `times`; NaN for values without a trial."""
-        weight = np.ones(len(self.trial)) if times is None else times[self.trial].astype(np.float64)
-        together = csr_array((weight, (self.value, np.arange(len(weight)))), (self.values, len(weight)))
-        sums = together @ self.sums
-        counts = np.bincount(self.value, self.counts * weight, minlength=self.values)
-        return np.divide(sums, counts[:, None], out=np.full_like(sums, np.nan), where=counts[:, None] > 0)
-
-    def drawn(self, rng: np.random.Generator) -> Float[np.ndarray, "values width"]:
-        """Return the means over as many trials, drawn with replacement. The trials of a network are not resampled."""
-        if not self.resampled:
-            return self.means()
-        return self.means(np.bincount(rng.integers(self.trials, size=self.trials), minlength=self.trials))
-
-    def halves(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Return the means over each of two random halves of the trials, for the values that both halves have."""
-        half = rng.permutation(self.trials) < self.trials // 2
-        return _both(self.means(half.astype(np.int64)), self.means(1 - half.astype(np.int64)))
+def _value(measure: Measure, means: Sequence[Means]) -> tuple[float, str]:
+    """Return the measure of the means, or NaN and the reason why it is undefined."""
+    try:
+        return measure(*means), ""
+    except CausalignError as error:
+        return np.nan, str(error)
 
 
-def _resampled(sides: Sequence[_Averages], seed: int, draw: int) -> tuple[Tensor, Tensor]:
-    rng = numpy_stream(seed, "similarity", "resampled", draw)
-    return _both(*(side.drawn(rng) for side in sides))
+def _interval(
+    measure: Measure, means: Sequence[Means], value: float, scores: np.ndarray, *, over: str
+) -> tuple[float, float]:
+    if np.isnan(value) or (over != "conditions" and len(scores) < 2):
+        return _NONE
+    of_trials = _NONE if over == "conditions" else trial_interval(measure, value, scores)
+    if over == "trials":
+        return of_trials
+    of_conditions = condition_interval(measure, means, value)
+    return of_conditions if over == "conditions" else joint_interval(measure, value, of_trials, of_conditions)
 
 
-def _both(x: Float[np.ndarray, "values x"], y: Float[np.ndarray, "values y"]) -> tuple[Tensor, Tensor]:
-    """Return the means of the values that both sides have. Some values may have no trial left."""
-    there = ~(np.isnan(x).any(axis=1) | np.isnan(y).any(axis=1))
-    if there.sum() < _FEWEST:
-        raise InvalidArgument(
-            f"only {there.sum()} values have enough trials to be resampled and halved; at least {_FEWEST} are needed"
-        )
-    return torch.from_numpy(x[there]), torch.from_numpy(y[there])
+def _about(a: Readable, b: Readable, sides: Sequence[ConditionMeans], left_out: int) -> dict[str, object]:
+    recorded = [(site, side) for site, side in zip((a, b), sides, strict=True) if isinstance(site, Recording)]
+    before = sum(count for site, _ in recorded for count in site.omissions.counts.values())
+    return {
+        "a": a.name,
+        "b": b.name,
+        "trials": sum(side.trials - side.left_out for _, side in recorded),
+        "trials_left_out": before + sum(side.left_out for _, side in recorded),
+        "values_left_out": left_out,
+    }
 
 
-def _averages(sites: Sequence[Readable], variable: str, seed: int) -> list[_Averages]:
-    names = sites[0].task.keys(variable)
-    read = [_read(site, seed, index) for index, site in enumerate(sites)]
-    labels = [[each.labelled(names)[0] for each in parts] for parts in read]
-    known = [set(map(tuple, np.unique(np.concatenate(parts), axis=0).tolist())) for parts in labels]
-    shared = sorted(set.intersection(*known))
-    if len(shared) < _FEWEST:
-        raise InvalidArgument(
-            f"{sites[0].name} and {sites[1].name} have {len(shared)} values of {variable!r} in common; "
-            f"at least {_FEWEST} are needed"
-        )
-    order = {value: index for index, value in enumerate(shared)}
-    return [
-        _summed(parts, [_index(rows, order) for rows in of_parts], len(shared), isinstance(site, Recording))
-        for site, parts, of_parts in zip(sites, read, labels, strict=True)
-    ]
+def _crossnobis(sides: Sequence[ConditionMeans], means: Sequence[Means], halves: Sequence[Halves]) -> dict[str, object]:
+    """Return the row of the correlation of cross-validated distances."""
+    row: dict[str, object] = {"measure": "RSA (crossnobis)", "sd": np.nan, "draws": 0}
+    row |= dict.fromkeys(("ci_low", "ci_high", "ceiling_low", "ceiling_high"), np.nan)
+    remaining = iter(halves)
+    rdms = []
+    for side, mean in zip(sides, means, strict=True):
+        pairs = next(remaining) if side.recorded else [(mean, mean)]
+        if not pairs or len(pairs[0][0]) < len(mean):
+            return row | {"value": np.nan, "note": "cross-validated distances need two trials of each value"}
+        rdms.append(np.mean([_crossed(*pair) for pair in pairs], axis=0))
+    try:
+        return row | {"value": rdm_correlation(rdms[0], rdms[1], "pearson"), "note": "no interval"}
+    except InvalidArgument as error:
+        return row | {"value": np.nan, "note": str(error)}
 
 
-def _read(site: Readable, seed: int, index: int) -> list[Activations]:
-    """Return the activations on all trials of a recording, or on new trials of a network's task."""
-    splits = SPLITS if isinstance(site, Recording) else (f"similarity {index}",)
-    return [read_activations([site], MAX_TRIALS, split, RunContext(seed))[0] for split in splits]
-
-
-def _index(labels: Int[np.ndarray, "states names"], order: dict[tuple[int, ...], int]) -> Int[np.ndarray, " states"]:
-    distinct, which = np.unique(labels, axis=0, return_inverse=True)
-    return np.array([order.get(tuple(value), -1) for value in distinct.tolist()])[which]
-
-
-def _summed(
-    parts: Sequence[Activations], values: Sequence[Int[np.ndarray, " _"]], distinct: int, resampled: bool
-) -> _Averages:
-    sums, counts, trial, value, first = [], [], [], [], 0
-    for recorded, which in zip(parts, values, strict=True):
-        taken = which >= 0
-        pair, of_sample = np.unique(recorded.trial[taken] * distinct + which[taken], return_inverse=True)
-        rows = torch.from_numpy(recorded.row(recorded.trial, recorded.position)[taken])
-        total = torch.zeros(len(pair), recorded.states.shape[1], dtype=torch.float64)
-        for into, some in zip(torch.from_numpy(of_sample).split(_PART), rows.split(_PART), strict=True):
-            total.index_add_(0, into, recorded.gather(some).cpu().double())
-            forget_mapped_pages()
-        sums.append(total.numpy())
-        counts.append(np.bincount(of_sample, minlength=len(pair)))
-        trial.append(pair // distinct + first)
-        value.append(pair % distinct)
-        first += len(recorded.trials)
-    return _Averages(
-        np.concatenate(sums),
-        np.concatenate(counts),
-        np.concatenate(trial),
-        np.concatenate(value),
-        first,
-        distinct,
-        resampled,
-    )
+def _crossed(first: Means, second: Means) -> np.ndarray:
+    """Return (f_i - f_j) . (s_i - s_j) / width for each pair of conditions."""
+    kernel = first @ second.T
+    own = kernel.diagonal()
+    distances = own[:, None] + own - kernel - kernel.T
+    return distances[np.triu_indices(len(first), 1)] / first.shape[1]

@@ -31,7 +31,7 @@ class Optimizers:
     """
 
     def __init__(self, maps: Sequence[TrainableMap], name: str | None, learning_rate: float | None) -> None:
-        self._all = [each for trained in maps for each in _of(trained, name, learning_rate)]
+        self._all = [each for trained in maps for part in trained.parts for each in _of(part, name, learning_rate)]
         self._all += [torch.optim.Adam(gate.parameters(), gate.learning_rate) for gate in gates_of(maps)]
 
     def step(self, loss: Tensor) -> None:

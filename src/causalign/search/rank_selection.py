@@ -15,6 +15,7 @@ from causalign.callbacks import Callback
 from causalign.errors import InvalidArgument, lookup
 from causalign.maps.base import AlignmentMap
 from causalign.maps.gate import Gate
+from causalign.maps.position_map import PositionMap
 from causalign.search.config import SearchConfig
 from causalign.search.search import Search, SearchResult
 from causalign.search.stop_reason import StopReason
@@ -315,7 +316,15 @@ def cut(maps: Sequence[AlignmentMap], means: Sequence[Float[Tensor, "classes _"]
     """Return the maps at a lower rank: the coordinates along which the mean states differ most, the same for all maps.
 
     Turning the aligned space of all maps alike changes no interchange; cutting it then loses the least.
+    Where each position has a subspace of its own, the means come in turn for all positions, and each is cut by itself.
     """
+    positions = [each.by_position for each in maps if isinstance(each, PositionMap)]
+    if positions:
+        count = len(positions[0])
+        by_position = [
+            cut([each[at] for each in positions], [mean[at::count] for mean in means], rank) for at in range(count)
+        ]
+        return [PositionMap.stacked(of_site) for of_site in zip(*by_position, strict=True)]
     aligned = [each.project(mean.to(each.frame)).double() for each, mean in zip(maps, means, strict=True)]
     differing = torch.cat([states - states.mean(0) for states in aligned])
     _, _, turned = torch.linalg.svd(differing, full_matrices=True)

@@ -1,11 +1,10 @@
 """Centered kernel alignment."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
-from torch import Tensor
 
 from causalign.errors import InvalidArgument, lookup
 from causalign.similarity.gram import overlaps, self_products
@@ -14,14 +13,14 @@ from causalign.similarity.samples import Samples, SamplesX, SamplesY, paired
 Features = Float[np.ndarray, "samples features"]
 
 
-def cka(x: ArrayLike | Tensor, y: ArrayLike | Tensor, kernel: str = "cosine", debiased: bool = False) -> float:
+def cka(x: Any, y: Any, kernel: str = "cosine", debiased: bool = False) -> float:
     """Return the centered kernel alignment of two arrays of states (A.4, equations 17 to 19).
 
     CKA = HSIC(K, L) / sqrt(HSIC(K, K) HSIC(L, L)) with HSIC(K, L) = tr(K H L H) / (n - 1)^2 and H = I - 1/n.
     No kernel is built: it is the Gram matrix K = U U^T of features U, one row a sample, and H U is U centered.
 
     Args:
-        x: The states `[samples, width]`.
+        x: The states `[samples, width]`: an array of numpy, torch (of any precision), pandas, xarray, or a sparse one.
         y: The states of the same samples, row by row. The width may differ.
         kernel: `cosine` (of z-scored states without units that never vary, as in the paper) or `linear`.
         debiased: Whether to estimate HSIC without the bias that few samples of many units have (Song et al. 2012).

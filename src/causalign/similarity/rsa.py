@@ -1,10 +1,10 @@
 """Representational similarity analysis."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 from scipy.spatial.distance import pdist
-from torch import Tensor
 
 from causalign.errors import InvalidArgument, unknown
 from causalign.similarity.gram import overlaps, self_products
@@ -16,19 +16,30 @@ CORRELATIONS = ("spearman", "pearson")
 _PIECE = 2**18  # pairs that are correlated at once
 
 
-def rdm(samples: Samples) -> Float[np.ndarray, " pairs"]:
-    """Return the representational dissimilarity matrix (RDM), 1 - cosine, as its lower triangle (A.3)."""
+def rdm(x: Any) -> Float[np.ndarray, " pairs"]:
+    """Return the representational dissimilarity matrix (RDM), 1 - cosine, of all pairs of samples (A.3).
+
+    The pairs are (0, 1), (0, 2), ..., (1, 2), ...
+
+    Args:
+        x: The states `[samples, width]`.
+
+    Raises:
+        InvalidArgument: The states are not a finite matrix, there are fewer than 3 samples, or a sample is all zero.
+    """
+    samples, _ = paired(x, x)
+    refuse_zero_rows(samples, "x")
     return pdist(samples, "cosine")
 
 
-def rsa(x: ArrayLike | Tensor, y: ArrayLike | Tensor, correlation: str = "spearman") -> float:
+def rsa(x: Any, y: Any, correlation: str = "spearman") -> float:
     """Return the correlation of the RDMs of two representations of the same samples (A.3).
 
     Spearman's correlation takes 16 bytes for each pair of samples (3 GiB for 20,000 samples). Pearson's takes the
     memory of a few copies of the states.
 
     Args:
-        x: The states `[samples, width]`.
+        x: The states `[samples, width]`: an array of numpy, torch (of any precision), pandas, xarray, or a sparse one.
         y: The states of the same samples, row by row. The width may differ.
         correlation: `spearman` (of ranks, as in the paper) or `pearson`.
 
@@ -62,7 +73,7 @@ def _spearman(x: SamplesX, y: SamplesY) -> float:
 
 
 def _distance_ranks(samples: Samples, which: str) -> DoubledRanks:
-    distances = rdm(samples)
+    distances = pdist(samples, "cosine")
     _refuse_equal(float(np.ptp(distances)), which)
     return doubled_ranks(distances)
 
@@ -71,7 +82,7 @@ def _pearson(x: SamplesX, y: SamplesY) -> float:
     if len(x) <= 1 + max(
         x.shape[1], y.shape[1]
     ):  # few samples can be nearly equidistant, and then only the RDM is accurate
-        distances = [rdm(samples) for samples in (x, y)]
+        distances = [pdist(samples, "cosine") for samples in (x, y)]
         spreads = [float(np.ptp(distance)) for distance in distances]
         products = np.cov(distances)
     else:

@@ -1,10 +1,11 @@
 """The input checks of all similarity measures."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
-from torch import Tensor
 
+from causalign.arrays import float64
 from causalign.errors import InvalidArgument
 
 Samples = Float[np.ndarray, "samples width"]
@@ -12,26 +13,35 @@ SamplesX = Float[np.ndarray, "samples width_x"]
 SamplesY = Float[np.ndarray, "samples width_y"]
 
 
-def paired(x: ArrayLike | Tensor, y: ArrayLike | Tensor, fewest: int = 3) -> tuple[SamplesX, SamplesY]:
+def paired(x: Any, y: Any, fewest: int = 3) -> tuple[SamplesX, SamplesY]:
     """Return both inputs as float64 matrices `[samples, width]` whose rows are the same samples.
 
+    Each is divided by a power of two, so that its largest entry is between 1/2 and 1. No measure depends on the scale,
+    and the squares of very small and very large entries stay within the range of float64.
+
     Raises:
-        InvalidArgument: An input is not a matrix or has NaN or infinite entries, the numbers of samples differ, or
-            there are fewer than `fewest`.
+        InvalidArgument: An input is not a matrix of real numbers or has NaN, masked or infinite entries, the numbers of
+            samples differ, or there are fewer than `fewest`.
     """
-    arrays = [np.asarray(a.detach().cpu() if isinstance(a, Tensor) else a, dtype=np.float64) for a in (x, y)]
+    arrays = [float64(a, which) for a, which in zip((x, y), "xy", strict=True)]
     for which, array in zip("xy", arrays, strict=True):
         if array.ndim != 2:
             raise InvalidArgument(f"{which} must be [samples, width], found the shape {list(array.shape)}")
+        if not array.shape[1]:
+            raise InvalidArgument(f"{which} has no unit: its shape is {list(array.shape)}")
         if not np.isfinite(array).all():
             raise InvalidArgument(
-                f"{which} has NaN or infinite entries in {(~np.isfinite(array)).any(1).sum()} samples"
+                f"{which} has NaN, masked or infinite entries in {(~np.isfinite(array)).any(1).sum()} samples"
             )
     if len(arrays[0]) != len(arrays[1]) or len(arrays[0]) < fewest:
         raise InvalidArgument(
             f"x and y need the same samples, at least {fewest}; found {len(arrays[0])} and {len(arrays[1])}"
         )
-    return arrays[0], arrays[1]
+    return _unit_scale(arrays[0]), _unit_scale(arrays[1])
+
+
+def _unit_scale(samples: Samples) -> Samples:
+    return np.ldexp(samples, -int(np.frexp(np.abs(samples).max(initial=0.0))[1]))  # exact, but for subnormal numbers
 
 
 def refuse_zero_rows(samples: Samples, which: str) -> None:

@@ -4,7 +4,7 @@ base, grid, fields --axes--> cells --> points
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, cast
 
@@ -28,11 +28,13 @@ class SweepDefinition:
         points: The points by key.
         declaration: The declaration that the folder of the sweep holds.
         live: Whether the points have a dataset or sites that exist in this process.
+        references: The sites of all points, where they are named by reference.
     """
 
     points: Mapping[str, Point]
     declaration: Declaration
     live: bool
+    references: tuple[str, ...] = ()
 
 
 def define(base: Base, grid: Mapping[str, Any], fields: Mapping[str, Any]) -> SweepDefinition:
@@ -72,7 +74,8 @@ def _by_reference(base: Mapping[str, Any], grid: Mapping[str, Any]) -> SweepDefi
     points = [AlignmentPoint(spec) for spec in specs(shared, cells)]
     spec = AlignmentSpec.read({**shared, SITES: axes[SITES][0]}, "the base").model_dump(mode="json")
     del spec[SITES]
-    return _keyed(points, cells, Declaration(spec, _shown(axes), {}), live=False)
+    references = tuple(dict.fromkeys(site for sites in axes[SITES] for site in sites))
+    return replace(_keyed(points, cells, Declaration(spec, _shown(axes), {}), live=False), references=references)
 
 
 def _live(
@@ -83,7 +86,8 @@ def _live(
     own = data.sites if data is not None else as_sites(cast("Any", base)) if not _is_empty(base) else ()
     axes = _live_axes(own, grid)
     cells = grid_points(axes)
-    points = [LivePoint.of(_live_data(data, cell), config_of(config, cell)) for cell in cells]
+    everyone = list({id(site): site for sites in axes[SITES] for site in sites}.values())
+    points = [LivePoint.of(_live_data(data, cell), config_of(config, cell), everyone) for cell in cells]
     shared = {"config": config.model_dump(mode="json"), "data": None if data is None else data.fingerprint}
     return _keyed(points, cells, Declaration(shared, _shown(axes), {}), live=True)
 

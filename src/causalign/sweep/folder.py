@@ -7,6 +7,7 @@
 | `points/.KEY/` | a point that is being run, or was stopped: its checkpoint |
 | `failed/KEY.json` | the error of a point that failed |
 | `readings/` | activations that the points share; it may be deleted |
+| `slurm/` | the logs of SLURM's jobs, and what is sent to them; it may be deleted |
 | `table.csv`, `report.html` | the table and the page |
 
 A point is finished when its folder has its name: the folder is renamed when everything is in it.

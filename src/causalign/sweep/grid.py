@@ -137,9 +137,7 @@ def config_of(base: AlignmentConfig, point: GridPoint) -> AlignmentConfig:
             raise InvalidArgument(
                 f"the axis {'.'.join(path)} is of a table that is named by reference, and the data are in memory"
             )
-    fields = {name: getattr(base, name) for name in AlignmentConfig.model_fields} | {"search": base.search.model_dump()}
-    for name in {path[0] for path in own if len(path) == 2} - {"search"}:
-        fields[name] = getattr(fields[name], "declaration", None) or fields[name].parameters
+    fields = {name: getattr(base, name) for name in AlignmentConfig.model_fields}
     return AlignmentConfig.read(override(fields, own), "the grid")
 
 

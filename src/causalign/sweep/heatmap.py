@@ -39,7 +39,7 @@ def axis_title(name: str, values: Sequence[Coordinate]) -> str:
     if not name.startswith("site_") or len(networks) != 1:
         return name.replace("_", " ")
     network = networks.pop()
-    return f"{name.replace('_', ' ')}: {network.rpartition('/')[2] if network.startswith('hf:') else network}"
+    return f"{name.replace('_', ' ')}: {network if network.startswith('zoo:') else PurePath(network).name}"
 
 
 def heatmap(matrix: ScoreMatrix) -> Figure:

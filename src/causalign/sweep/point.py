@@ -3,6 +3,8 @@
 import hashlib
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,13 +20,48 @@ from causalign.alignment.schema import AlignmentSummary
 from causalign.alignment.spec import AlignmentSpec, on_one_device
 from causalign.callbacks import Callback, silent
 from causalign.counterfactuals.dataset import Counterfactuals
+from causalign.errors import CausalignError
 from causalign.files import write_text
+from causalign.readings.shared_readings import SharedReadings
 from causalign.scoring.comparison import compare
 from causalign.sites.readable import Readable
 from causalign.sites.site_cache import SITES
+from causalign.sites.uri import DESCRIPTION, network_and_place
 from causalign.source_hash import source_hash
 
 MEASURES, SPEC = "similarity.json", "spec.json"
+
+
+@dataclass(frozen=True)
+class SharedCache:
+    """The cache of activations that the points of a sweep share.
+
+    Attributes:
+        folder: The folder of the cache.
+        references: The sites of all points. Those of one network are read in one forward pass.
+    """
+
+    folder: Path
+    references: tuple[str, ...] = ()
+
+    def open(self, references: Sequence[str], with_task: bool) -> SharedReadings:
+        """Return the readings of the networks of some sites.
+
+        Args:
+            references: The sites.
+            with_task: Whether language models read the in-context task.
+        """
+        networks = {_network(reference) for reference in references}
+        sites = []
+        for reference in self.references:
+            if _network(reference) in networks:
+                with suppress(CausalignError):  # the point of this site fails by itself
+                    sites.append(SITES.open(reference, with_task=with_task))
+        return SharedReadings(self.folder, sites)
+
+
+def _network(reference: str) -> str:
+    return reference if reference.endswith(DESCRIPTION) else network_and_place(reference)[0]
 
 
 class Point(ABC):
@@ -41,12 +78,13 @@ class Point(ABC):
         return hashlib.sha256(f"{self.declaration} {source_hash()}".encode()).hexdigest()[:24]
 
     @abstractmethod
-    def run(self, folder: Path, callback: Callback = silent) -> None:
+    def run(self, folder: Path, callback: Callback = silent, cache: SharedCache | None = None) -> None:
         """Run the comparison, and write its results. A run that was stopped goes on from what the folder holds.
 
         Args:
             folder: The folder of the results.
             callback: A function that is called with every progress update.
+            cache: The cache of activations. By default every point reads for itself.
 
         Raises:
             CausalignError: It cannot be run, or the folder cannot be written.
@@ -75,11 +113,13 @@ class AlignmentPoint(Point):
         table = [self.spec.data.fingerprint] if self.spec.data else []
         return " ".join(["alignment", self.spec.model_dump_json(), *found, *table])
 
-    def run(self, folder: Path, callback: Callback = silent) -> None:
+    def run(self, folder: Path, callback: Callback = silent, cache: SharedCache | None = None) -> None:
         """Align the sites, and save the alignment."""
         sites = on_one_device([SITES.open(each, with_task=self.spec.data is None) for each in self.spec.sites])
         write_text(folder / SPEC, self.spec.model_dump_json(indent=1) + "\n")  # by which the point can be run alone
-        align(self.spec.dataset(sites), self.spec.config, out=folder, overwrite=True, callbacks=[callback])
+        readings = None if cache is None else cache.open(self.spec.sites, self.spec.data is None)
+        data = self.spec.dataset(sites)
+        align(data, self.spec.config, out=folder, overwrite=True, callbacks=[callback], readings=readings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,9 +128,16 @@ class LivePoint(Point):
 
     data: Counterfactuals
     config: AlignmentConfig
+    companions: tuple[Readable, ...] = ()
+    """The sites of all points, which are read in one forward pass where they are of one network."""
 
     @classmethod
-    def of(cls, data: Counterfactuals | tuple[Readable, ...], config: AlignmentConfig) -> "LivePoint":
+    def of(
+        cls,
+        data: Counterfactuals | tuple[Readable, ...],
+        config: AlignmentConfig,
+        companions: Sequence[Readable] = (),
+    ) -> "LivePoint":
         """Return the point of a dataset, or of sites.
 
         Raises:
@@ -100,7 +147,7 @@ class LivePoint(Point):
         rows = dataset_of(data, config)
         usual = AlignmentConfig()
         unset = {name: getattr(usual, name) for name in ("variable", "n_train", "n_validation", "n_test")}
-        return cls(rows, config.replace(**unset) if drawn else config)
+        return cls(rows, config.replace(**unset) if drawn else config, tuple(companions))
 
     @property
     def declaration(self) -> str:
@@ -108,9 +155,10 @@ class LivePoint(Point):
         sites = [f"{site.name} {site.fingerprint}" for site in self.data.sites]
         return " ".join(["alignment", self.config.model_dump_json(), *sites, self.data.fingerprint])
 
-    def run(self, folder: Path, callback: Callback = silent) -> None:
+    def run(self, folder: Path, callback: Callback = silent, cache: SharedCache | None = None) -> None:
         """Align the sites, and save the alignment."""
-        align(self.data, self.config, out=folder, overwrite=True, callbacks=[callback])
+        readings = None if cache is None else SharedReadings(cache.folder, self.companions)
+        align(self.data, self.config, out=folder, overwrite=True, callbacks=[callback], readings=readings)
 
 
 class SimilarityMeasures(BaseModel):
@@ -145,7 +193,7 @@ class SimilarityPoint(Point):
         own = (self.sites, self.seed, self.draws, self.samples, self.trials_each)
         return " ".join(["similarity", repr(own), *found])
 
-    def run(self, folder: Path, callback: Callback = silent) -> None:  # noqa: ARG002 (it has no steps)
+    def run(self, folder: Path, callback: Callback = silent, cache: SharedCache | None = None) -> None:  # noqa: ARG002
         """Compute the measures, and write their file."""
         began = time.perf_counter()
         a, b = (SITES.open(reference) for reference in self.sites)

@@ -15,7 +15,8 @@ from causalign.errors import InvalidArgument
 from causalign.files import write_text
 from causalign.sweep.declaration import declare
 from causalign.sweep.definition import Base, SweepDefinition, define
-from causalign.sweep.folder import TABLE, Shard, SweepFolder
+from causalign.sweep.folder import READINGS, TABLE, Shard, SweepFolder
+from causalign.sweep.point import SharedCache
 from causalign.sweep.result import Sweep
 from causalign.sweep.run import run_points
 from causalign.sweep.workers import Processes, Serial, Supplied, Workers, cores
@@ -47,7 +48,8 @@ def sweep(
         out: The folder of the sweep.
         workers: The number of processes. By default one for each core, or this process for a dataset or sites that
             exist in it. With more than one, a script must call this function under `if __name__ == "__main__":`.
-        executor: What runs the points in place of processes: any executor of `concurrent.futures`, or other workers.
+        executor: What runs the points in place of processes: `RayWorkers()`, `SlurmWorkers()`, or any executor of
+            `concurrent.futures`.
         shard: A part of the points, such as `"1/4"`, for array jobs. A call without it gathers them.
         progress: Whether to show progress.
         callbacks: Functions that are called after every point. A `Tracker` also gets the declaration of the sweep, and
@@ -60,18 +62,21 @@ def sweep(
     Raises:
         InvalidArgument: A field or an axis is unknown or wrong, a pattern matches nothing, the folder has another
             sweep, or another process is at work in it.
+        MissingDependency: The package of the executor is not installed.
         FileFormatError: The folder cannot be written.
     """
-    definition = define(base, grid or {}, fields)
     part = Shard() if shard is None else Shard.parse(shard)
-    chosen = _workers(workers, executor, definition)
+    own = executor.checked() if isinstance(executor, Workers) else executor  # before networks are opened
+    definition = define(base, grid or {}, fields)
+    chosen = _workers(workers, own, definition)
     folder = SweepFolder(out).create()
     declaration = definition.declaration
     configuration = {"base": declaration.base, "axes": declaration.axes}
     with folder.locked(part), open_callbacks(progress, callbacks, configuration) as (callback, conclude):
         declare(folder, declaration)
         keys = part.of(list(definition.points))
-        run_points({key: definition.points[key] for key in keys}, folder, chosen, callback)
+        cache = SharedCache((folder.path / READINGS).absolute(), definition.references)
+        run_points({key: definition.points[key] for key in keys}, folder, chosen, callback, cache=cache)
         found = Sweep(folder, declaration.points)
         if part.count == 1:
             write_text(folder.path / TABLE, found.table.to_csv(index=False))

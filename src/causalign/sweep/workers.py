@@ -1,6 +1,7 @@
 """The workers of a sweep: what carries out its points.
 
-Each kind opens a `concurrent.futures.Executor`. Processes on this machine are the default.
+Each kind opens a `concurrent.futures.Executor`. Processes on this machine are the default. `ray_workers.py` and
+`slurm_workers.py` have those on other machines.
 """
 
 import multiprocessing
@@ -12,13 +13,18 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from typing_extensions import override
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _GRACE = 30.0  # seconds in which a worker whose parent has ended may write its checkpoint
+
+
+class WorkerLoss(Exception):
+    """The worker of a point was lost, and the executor goes on without it. The message is one line."""
 
 
 class Workers(ABC):
@@ -29,9 +35,21 @@ class Workers(ABC):
     restarts: bool = False
     """Whether new workers can be opened after one was killed."""
 
+    def checked(self) -> "Workers":
+        """Return these workers, once it is known that they can be opened. Nothing is written before.
+
+        Raises:
+            CausalignError: They cannot be opened.
+        """
+        return self
+
     @abstractmethod
-    def open(self) -> AbstractContextManager[Executor]:
-        """Open a context with the executor. When it is left by an exception, the workers are stopped."""
+    def open(self, folder: Path) -> AbstractContextManager[Executor]:
+        """Open a context with the executor. When it is left by an exception, the workers are stopped.
+
+        Args:
+            folder: The folder of the sweep, for what the workers write beside the points.
+        """
 
 
 class SerialExecutor(Executor):
@@ -55,7 +73,7 @@ class Serial(Workers):
 
     @override
     @contextmanager
-    def open(self) -> Iterator[Executor]:
+    def open(self, folder: Path) -> Iterator[Executor]:
         yield SerialExecutor()
 
 
@@ -67,7 +85,7 @@ class Supplied(Workers):
 
     @override
     @contextmanager
-    def open(self) -> Iterator[Executor]:
+    def open(self, folder: Path) -> Iterator[Executor]:
         yield self.executor
 
 
@@ -89,13 +107,13 @@ class Processes(Workers):
 
     @override
     @contextmanager
-    def open(self) -> Iterator[Executor]:
+    def open(self, folder: Path) -> Iterator[Executor]:
         share = max(1, cores() // self.count)
         context = multiprocessing.get_context("spawn")
         gpus: Any = context.Queue()  # each process takes the number of one
         for index in range(self.count):
             gpus.put(index % torch.cuda.device_count() if torch.cuda.is_available() else None)
-        with _environment(dict.fromkeys(_THREADS, str(share))):  # libraries other than torch read it when they start
+        with _environment(dict.fromkeys(THREADS, str(share))):
             pool = ProcessPoolExecutor(self.count, mp_context=context, initializer=_begin, initargs=(share, gpus))
             try:
                 yield pool

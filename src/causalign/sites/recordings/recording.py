@@ -1,9 +1,7 @@
 """Recordings of systems that cannot be run, such as brains."""
 
 import copy
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -16,47 +14,30 @@ from typing_extensions import override
 from causalign.errors import InvalidArgument
 from causalign.random_streams import numpy_stream
 from causalign.recordings.affine_transformer import AffineTransformer
+from causalign.recordings.columns import Bins, Codes, Coding
+from causalign.recordings.conditions import Condition
 from causalign.recordings.coverage import covered
-from causalign.recordings.nwb_reader import read_nwb
+from causalign.recordings.layout import Layout
+from causalign.recordings.nwb_reader import NWBSelection, read_nwb
+from causalign.recordings.nwb_source import NWBSource
+from causalign.recordings.omissions import Omissions
 from causalign.recordings.preprocessing import Preprocess, Preprocessing, fit
 from causalign.recordings.splits import SPLITS, Splits, assigned
 from causalign.recordings.splits import drawn as drawn_splits
-from causalign.recordings.states import ArrayStates, States
-from causalign.recordings.survey import survey
-from causalign.recordings.values import Codes, TrialTable
+from causalign.recordings.states import states_of
+from causalign.recordings.survey import Survey, Transform, survey
+from causalign.recordings.units import Units
+from causalign.recordings.values import Rows, SampleValues
 from causalign.recordings.xarray_reader import read_xarray
 from causalign.sites.base import require_site
 from causalign.sites.prefix import Prefix
 from causalign.sites.readable import Readable
+from causalign.sites.recordings.recorded_trials import RecordedTrials
 from causalign.tasks.causal_model import CausalModel, VariableTable
 from causalign.tasks.trials import Trials
 
 _AS_RECORDED = Preprocess()
-
-
-@dataclass(frozen=True, eq=False)
-class RecordedTrials(Trials):
-    """Some trials of a recording."""
-
-    values: dict[str, Int[np.ndarray, "trials time"]]
-    used: Bool[np.ndarray, "trials time"]
-    """Whether each sample is used."""
-    index: Int[np.ndarray, " trials"]
-    """The index of each trial in the recording."""
-
-    @property
-    @override
-    def lengths(self) -> Int[np.ndarray, " trials"]:
-        return np.where(self.used.any(axis=1), self.used.shape[1] - self.used[:, ::-1].argmax(axis=1), 1)
-
-    @override
-    def __len__(self) -> int:
-        return len(self.index)
-
-    @override
-    def __getitem__(self, trials: Int[np.ndarray, " chosen"] | slice) -> "RecordedTrials":
-        values = {name: value[trials] for name, value in self.values.items()}
-        return RecordedTrials(values, self.used[trials], self.index[trials])
+_NO_OMISSIONS = Omissions(np.empty(0), np.empty(0))
 
 
 class Recording(Readable):
@@ -66,27 +47,36 @@ class Recording(Readable):
     variable has a value there, and if at least `fewest` trials of its split have the same values. All other samples are
     counted in `coverage`. No missing value is filled in.
 
+    States are measured in units of the root of their mean variance over the training trials, so that distances do not
+    depend on the unit of measurement: volts or microvolts (see `unit_variance`).
+
     Args:
-        states: The activity, `[trials, time, units]`: an array of numpy, h5py or the like, with NaN where there is no
-            sample. It is read in parts.
+        states: The activity, `[trials, time, units]`: an array of numpy (also masked), torch, h5py or the like, with
+            NaN where there is no sample; or a list of arrays `[time, units]`, one for each trial. An array is read in
+            parts.
         variables: A table of the variables, with one row for each trial or, with the columns `trial` and `time`
             (counted from 0), one row for each sample.
+        rows: What a row of the table is of: `trial` or `sample`. By default it is a sample if the table has the columns
+            `trial` and `time` and some trial has several rows, and a trial if one of these columns is missing.
         task: The causal model of the variables, which computes counterfactual values. Without a task, a variable is set
             to a value whatever the others are, and `full` is all variables.
         columns: The columns that are variables. By default the task's variables or, without a task, all columns.
-        units: The names of the units.
+        units: The names of the units of an array.
         name: The name of the system. The recording is called `name@at`.
         at: The name of the place in the system.
         preprocess: The preprocessing of the activity: a `Preprocess`, or a fitted transformer of scikit-learn (or the
             like), such as a scaler, PCA, or a pipeline. A transformer should be fitted to training trials. By default
             the activity is not preprocessed.
+        unit_variance: Whether to divide the preprocessed states by one number, the root of their mean variance.
         split: The split of each trial: `train`, `validation` or `test`. By default 60, 20 and 20 % of the trials, at
             random.
         fewest: The number of trials of a split that must have the same values for a sample to be used.
         seed: The seed of the random split.
-        codes: The whole number that each text of a column stands for, by column.
+        codes: The whole number that each entry of a column stands for, by column.
+        bins: The edges of the bins of a column of real numbers, by column. The value is the index of the bin.
+        levels: The columns whose distinct entries, in their order, are numbered from 0.
         device: The device on which states are returned: that of the network that the recording is aligned with.
-        left_out: The number of trials that were left out before, by reason.
+        omissions: The trials that were left out before.
 
     Raises:
         InvalidArgument: Shapes, columns or splits do not fit, states are infinite, or no sample can be used.
@@ -97,101 +87,169 @@ class Recording(Readable):
         states: Any,
         variables: pd.DataFrame,
         *,
+        rows: Rows | None = None,
         task: CausalModel | None = None,
         columns: Sequence[str] | None = None,
         units: Sequence[str] | None = None,
         name: str = "recording",
         at: str = "states",
         preprocess: Preprocess | Any = _AS_RECORDED,
+        unit_variance: bool = True,
         split: Sequence[str] | None = None,
         fewest: int = 2,
         seed: int = 0,
         codes: Codes | None = None,
+        bins: Bins | None = None,
+        levels: Sequence[str] = (),
         device: torch.device | str = "cpu",
-        left_out: Mapping[str, int] | None = None,
+        omissions: Omissions = _NO_OMISSIONS,
     ) -> None:
         if fewest < 1 or seed < 0:
             raise InvalidArgument(f"fewest must be at least 1 and seed at least 0; found {fewest} and {seed}")
-        self._states = states if isinstance(states, States) else ArrayStates(states, units)
+        if rows not in (None, "trial", "sample"):
+            raise InvalidArgument(f"rows must be 'trial' or 'sample', found {rows!r}")
+        self._states = states_of(states, units)
         self._system, self.at, self.name = name, at, f"{name}@{at}"
         self.units, self.preprocess, self.fewest = self._states.units, preprocess, fewest
-        self._device = torch.device(device)
+        self._device, self._layout = torch.device(device), self._states.layout
         if columns is None and task is not None:
             columns = task.variables
-        noted = TrialTable.of(variables, columns, self._states.trials, self._states.time, codes)
+        coding = Coding(codes or {}, bins or {}, levels)
+        noted = SampleValues.of(variables, columns, self._layout, rows=rows, coding=coding)
+        self.rows, self.levels = noted.rows, noted.levels
         self.task = task or VariableTable(name, list(noted.variables))
         if missing := [variable for variable in self.task.variables if variable not in noted.variables]:
             raise InvalidArgument(f"{name}: {self.task.name} has the variable {missing[0]!r} too; add its column")
         self.splits = self._split(split, noted, seed)
-        training = np.isin(np.arange(self._states.trials), self.splits["train"])
-        steps = preprocess if isinstance(preprocess, Preprocess) else _AS_RECORDED
-        found = survey(self._states, training, steps)
-        self.preprocessing: Preprocessing | AffineTransformer
-        if isinstance(preprocess, Preprocess):
-            self.preprocessing = fit(preprocess, self.units, found.fired, found.moments)
-        else:
-            self.preprocessing = AffineTransformer.of(preprocess, self.units)
-        self.width, self._fingerprint = self.preprocessing.width, found.fingerprint
-        self._values, self._known, self._present = (
-            noted.variables,
-            noted.within(found.present, self._states.lengths),
-            found.present,
-        )
-        self.left_out = dict(left_out or {}) | _left_out(self._known, self._present)
+        linear = None if isinstance(preprocess, Preprocess) else AffineTransformer.of(preprocess, self.units)
+        found = self._survey(linear)
+        self._values, self._present, self._fingerprint = noted.variables, found.present, found.fingerprint
+        self._by_trial = noted.rows == "trial"
+        self._known = noted.within(found.present, self._layout, self._states.open_ended)
+        self.omissions = omissions
+        self._source: NWBSource | None = None
+        self.left_out = omissions.counts | _left_out(self._known, self._present, self._layout)
         self._account()
+        if not (self._known & self._present).any():
+            raise InvalidArgument(
+                f"{self.name}: no sample has a value of every unit and every variable ({int(self._present.sum()):,} of "
+                f"{self._layout.total:,} samples have all units, {int(self._known.sum()):,} all variables)"
+            )
+        self.preprocessing: Preprocessing | AffineTransformer
+        if linear is None:
+            self.preprocessing = fit(preprocess, self.units, found.fired, found.moments, unit_variance=unit_variance)
+        else:
+            self.preprocessing = linear.measured_in(found.moments.root_mean_variance if unit_variance else 1.0)
+        self.width = self.preprocessing.width
 
     @classmethod
     def from_nwb(
         cls,
-        path: Path | str,
+        path: Any,
         *,
         series: str | None = None,
+        events: Sequence[str] | None = None,
         bin: float | None = None,  # noqa: A002 (the field's name)
+        units: Units = None,
+        unit_names: str | Sequence[str] | None = None,
+        intervals: str | pd.DataFrame | None = None,
+        where: Condition | None = None,
         align: str = "start_time",
         window: tuple[float, float] | None = None,
         columns: Sequence[str] | None = None,
-        where: Mapping[str, Any] | None = None,
-        task: CausalModel | None = None,
         split: str | None = None,
+        use_invalid: bool = False,
+        max_left_out: float = 0.2,
+        jitter: float = 0.01,
+        task: CausalModel | None = None,
         **options: Any,
     ) -> "Recording":
-        """Open a recording in an NWB file. Its states are read when they are needed.
+        """Open a recording in the NWB format. Its states are read when they are needed.
 
-        The variables are columns of the trials table: a plain column with one value for each trial, or a ragged column
-        with one value for each sample.
+        The variables are columns of a table of intervals, such as the trials: a plain column with one value for each
+        trial, or a ragged column with one value for each sample.
+
+        A trial that cannot be used is left out: its event or its end is missing, it is shorter than a sample, it is not
+        within the recording or within the session's `invalid_times`, or it is in a gap of the series. `left_out` counts
+        these trials, and `left_out_trials` lists them. Single samples that were not recorded are missing, and are
+        counted in `coverage`.
 
         Args:
-            path: The file.
-            series: The name of a series, whose samples are the states. By default the states are the spike counts of
-                the units.
-            bin: The width of the bins in which spikes are counted, in seconds.
-            align: The column of the trials table with the time of the event at the first sample, in seconds.
+            path: A file or a Zarr store, an http address (of DANDI, for example), an `h5py.File`, or a
+                `pynwb.NWBFile`.
+            series: The name of a series, whose samples are the states, in the unit that the file states: `conversion`,
+                `channel_conversion` and `offset` apply. A name that several series have is given with its place, such
+                as `behavior/speed`. By default the states are the spike counts of the units.
+            events: The names of series whose timestamps are events, such as licks. Each of them is a unit, whose events
+                are counted.
+            bin: The width of the bins in which spikes or events are counted, in seconds.
+            units: Which units, or channels of the series: a condition on their table, like `where`; a list of ids; or a
+                mask with a truth value for each. Columns of the table of electrodes, such as `location`, count too.
+            unit_names: The column (or columns) whose entries name the units, such as `location`.
+            intervals: The name of a table of intervals, such as `epochs` or `flashes_presentations`; or a pandas table
+                with the column `start_time`, and `stop_time` if there is no window. By default the trials.
+            where: The intervals that are used: by column (or `id`), the value, a list of values, or a function of the
+                column; or a query such as `"contrast > 0.1 and correct"`; or a function of the table.
+            align: The column with the time of the event at the first sample, in seconds.
             window: The first and the last time of a trial relative to the event, in seconds. By default a trial goes
                 from the event to its end.
-            columns: The columns of the trials table that are variables. By default the task's variables or, without a
-                task, all columns.
-            where: The columns that select trials, each with the value, or a list of values, that a trial must have.
+            columns: The columns that are variables. By default the task's variables or, without a task, all columns.
+            split: The column with the split of each trial: `train`, `validation` or `test`.
+            use_invalid: Whether to use trials within the session's `invalid_times`.
+            max_left_out: The largest share of trials that may be left out because of a fault: all reasons but a missing
+                event and `invalid_times`.
+            jitter: The largest deviation of the time between samples of a series from its median, as a share of it.
             task: The causal model of the variables, as for `Recording`.
-            split: The column of the trials table with the split of each trial: `train`, `validation` or `test`.
             **options: Further arguments of `Recording`.
 
         Raises:
-            FileFormatError: The file is not an NWB file, or has no trials, units, event or entries as these arguments
-                need them.
-            InvalidArgument: There is no such column or series, a trial is outside the recorded time, or the recording
-                cannot be used.
-            MissingDependency: pynwb is not installed.
+            FileFormatError: The file is not in the NWB format, or has no trials, units, event or entries as these
+                arguments need them.
+            InvalidArgument: There is no such column, series or unit, too many trials cannot be used, options do not fit
+                each other, or the recording cannot be used.
+            MissingDependency: pynwb is not installed, or hdmf-zarr for a Zarr store.
         """
-        path = Path(path)
-        columns = task.variables if columns is None and task is not None else columns
-        session = read_nwb(
-            path, series=series, bin=bin, align=align, window=window, columns=columns, where=where or {}, split=split
+        selection = NWBSelection(
+            series,
+            events,
+            bin,
+            units,
+            unit_names,
+            intervals=intervals,
+            where={} if where is None else where,
+            align=align,
+            window=window,
+            columns=task.variables if columns is None and task is not None else columns,
+            split=split,
+            use_invalid=use_invalid,
+            max_left_out=max_left_out,
+            jitter=jitter,
         )
-        named = {"name": path.name, "at": session.at, "left_out": session.left_out} | options
-        return cls(session.states, session.table, task=task, split=session.split, **named)
+        session = read_nwb(path, selection)
+        try:
+            named: dict[str, Any] = {
+                "name": session.source.name,
+                "at": session.at,
+                "rows": session.rows,
+                "columns": session.columns,
+            }
+            named |= {"split": session.split, "omissions": session.omissions} | options
+            recording = cls(session.states, session.table, task=task, **named)
+        except BaseException:
+            session.source.close()
+            raise
+        recording._source = session.source
+        return recording
 
     @classmethod
-    def from_xarray(cls, array: Any, *, columns: Sequence[str] | None = None, **options: Any) -> "Recording":
+    def from_xarray(
+        cls,
+        array: Any,
+        *,
+        columns: Sequence[str] | None = None,
+        units: Sequence[str] | None = None,
+        **options: Any,
+    ) -> "Recording":
         """Make a recording of an xarray array with the dimensions `trial`, `time` and `unit`.
 
         The coordinates along trials, or along trials and time, are the variables. The coordinate along units has the
@@ -200,6 +258,7 @@ class Recording(Readable):
         Args:
             array: The array.
             columns: The coordinates that are variables. By default the task's variables or, without a task, all.
+            units: The names of the units. By default the coordinate along units.
             **options: Further arguments of `Recording`.
 
         Raises:
@@ -207,11 +266,31 @@ class Recording(Readable):
         """
         task = options.get("task")
         columns = task.variables if columns is None and task is not None else columns
-        states, table, units = read_xarray(array, columns)
-        return cls(states, table, units=units, **options)
+        states, table, rows, names = read_xarray(array, columns)
+        return cls(states, table, units=names if units is None else units, **({"rows": rows} | options))
 
-    def _split(self, split: Sequence[str] | None, noted: TrialTable, seed: int) -> Splits:
-        trials = np.flatnonzero(noted.known.any(axis=1))
+    def _survey(self, linear: AffineTransformer | None) -> Survey:
+        """Read all states once, and check that every unit was recorded."""
+        steps = self.preprocess if linear is None else _AS_RECORDED
+        transform: Transform = np.sqrt if steps.sqrt else lambda activity: activity
+        training = np.isin(np.arange(self._states.trials), self.splits["train"])
+        found = survey(
+            self._states,
+            training,
+            transform=transform if linear is None else linear.of_rows,
+            covariance=steps.pca is not None,
+            negative=not steps.sqrt,
+        )
+        never = [self.units[unit] for unit in np.flatnonzero(found.heard == 0)]
+        if never and len(never) < len(self.units):
+            raise InvalidArgument(
+                f"{self.name}: {len(never)} of {len(self.units)} units have no value at any sample "
+                f"({', '.join(never[:5])}); leave them out, because a sample is used where every unit has a value"
+            )
+        return found
+
+    def _split(self, split: Sequence[str] | None, noted: SampleValues, seed: int) -> Splits:
+        trials = np.flatnonzero(self._layout.last(noted.known) > 0)
         if split is None:
             return drawn_splits(trials, seed)
         if len(split) != self._states.trials:
@@ -220,8 +299,8 @@ class Recording(Readable):
 
     def _account(self) -> None:
         values = {name: self._values[name] for name in self.task.variables}
-        counted = covered(values, self._known, self._present, self.splits, self.fewest)
-        self._used, self.coverage = counted.used, counted.table
+        counted = covered(values, self._known, self._present, self._layout, splits=self.splits, fewest=self.fewest)
+        self._counted, self._used, self.coverage = counted, counted.used, counted.table
 
     coverage: pd.DataFrame
     """The coverage of every combination of values, in every split.
@@ -232,8 +311,24 @@ class Recording(Readable):
     """
     left_out: dict[str, int]
     """The number of trials that are left out, by reason, such as `no sample`."""
+    omissions: Omissions
+    """The intervals of a file that are left out."""
+    levels: dict[str, tuple[Any, ...]]
+    """The entry that each number stands for, for the columns in `levels`."""
+    rows: Rows
+    """Whether the table of variables has a row a trial or a row a sample."""
     splits: Splits
     """The trials of each split."""
+
+    @property
+    def left_out_trials(self) -> pd.DataFrame:
+        """The intervals of a file that are left out: `trial` (their id), `start_time` (of the event) and `reason`."""
+        return self.omissions.table
+
+    def close(self) -> None:
+        """Close the file that states are read from, if `from_nwb` opened it. The recording cannot be read after."""
+        if self._source is not None:
+            self._source.close()
 
     @property
     @override
@@ -262,9 +357,26 @@ class Recording(Readable):
 
     @override
     def draw(self, count: int, split: str, rng: np.random.Generator) -> RecordedTrials:
-        """Return the first `count` trials of the split. The splits are fixed, so that nothing is drawn here."""
-        index = self.splits[split][:count]
-        return RecordedTrials({name: value[index] for name, value in self._values.items()}, self._used[index], index)
+        """Return the first `count` trials of the split, in the order of the file. The splits are fixed.
+
+        Raises:
+            InvalidArgument: No value of the split occurs in `fewest` trials.
+        """
+        self._counted.require(split, len(self.splits[split]), self.fewest)
+        return self._trials(np.sort(self.splits[split][:count]), self._used)
+
+    def every_trial(self) -> RecordedTrials:
+        """Return all trials, in the order of the file, with every sample that is present and has a value."""
+        return self._trials(np.arange(self._layout.trials), self._known & self._present)
+
+    def chunks(self) -> Iterator[Int[np.ndarray, " trials"]]:
+        """Yield the indices of all trials in order, in chunks that may be read at once."""
+        return self._states.chunks()
+
+    def _trials(self, index: Int[np.ndarray, " trials"], used: Bool[np.ndarray, " samples"]) -> RecordedTrials:
+        places = self._layout.places(index)
+        packed = {name: value[places] for name, value in self._values.items()}
+        return RecordedTrials(self._layout.of(index), packed, used[places], index, by_trial=self._by_trial)
 
     @override
     def swappable(self, trials: Trials) -> Bool[np.ndarray, "trials time"]:
@@ -276,18 +388,26 @@ class Recording(Readable):
     ) -> tuple[Float[Tensor, "trials time width"], Prefix]:
         """Return the states, with zero activity where there is no sample, and an empty prefix."""
         some = _recorded(trials)
-        activity = self._states.read(some.index)[:, :time]
-        activity[~self._present[some.index, :time]] = 0
-        return self.preprocessing.apply(torch.from_numpy(activity)).to(self.device), Prefix.empty()
+        activity = np.zeros((len(some), time, len(self.units)))
+        read = self._states.read(some.index)[:, :time]
+        there = some.layout.padded(self._present[self._layout.places(some.index)], max(time, some.layout.time))[
+            :, :time
+        ]
+        activity[:, : read.shape[1]] = read
+        activity[~there] = 0
+        states = self.preprocessing.apply(torch.from_numpy(activity))
+        return states.to(self.device, self.dtype), Prefix.empty()
 
     def shuffled(self, seed: int = 0) -> "Recording":
         """Return a control: the same recording with the values shuffled among the samples of each split."""
         other = copy.copy(self)
         other.name = f"{self.name} (shuffled)"
         other._values = {name: value.copy() for name, value in self._values.items()}
+        other._by_trial = False
         for split, trials in self.splits.items():
             where = np.zeros_like(self._used)
-            where[trials] = self._used[trials]
+            where[self._layout.places(trials)] = True
+            where &= self._used
             order = numpy_stream(seed, "recording", "shuffle", split).permutation(int(where.sum()))
             for value in other._values.values():
                 value[where] = value[where][order]
@@ -307,7 +427,8 @@ class Recording(Readable):
 
     def __repr__(self) -> str:
         splits = ", ".join(f"{len(trials)} {name}" for name, trials in self.splits.items())
-        return f"Recording({self.name}, width {self.width} of {len(self.units)} units, trials: {splits})"
+        rows = f"a row a {self.rows}"
+        return f"Recording({self.name}, width {self.width} of {len(self.units)} units, trials: {splits}; {rows})"
 
 
 def _recorded(trials: Trials) -> RecordedTrials:
@@ -315,7 +436,9 @@ def _recorded(trials: Trials) -> RecordedTrials:
     return trials
 
 
-def _left_out(known: Bool[np.ndarray, "trials time"], present: Bool[np.ndarray, "trials time"]) -> dict[str, int]:
-    unknown, empty = ~known.any(axis=1), ~present.any(axis=1)
+def _left_out(
+    known: Bool[np.ndarray, " samples"], present: Bool[np.ndarray, " samples"], layout: Layout
+) -> dict[str, int]:
+    unknown, empty = layout.last(known) == 0, layout.last(present) == 0
     counts = {"no sample": int(empty.sum()), "no value of the variables": int((unknown & ~empty).sum())}
     return {reason: count for reason, count in counts.items() if count}

@@ -17,15 +17,24 @@ class RecordingFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    file: Path
-    """The NWB file. A relative path begins at the folder of the description."""
+    file: str
+    """The NWB file, Zarr store or http address. A relative path begins at the folder of the description."""
     series: str | None = None
+    events: list[str] | None = None
     bin: float | None = None
+    units: dict[str, Any] | list[int | str] | str | None = None
+    unit_names: list[str] | str | None = None
+    intervals: str | None = None
     align: str = "start_time"
     window: tuple[float, float] | None = None
     columns: list[str] | None = None
-    where: dict[str, Any] = Field(default_factory=dict)
+    where: dict[str, Any] | str = Field(default_factory=dict)
+    use_invalid: bool = False
+    max_left_out: float = 0.2
+    jitter: float = 0.01
     codes: dict[str, dict[str, int]] | None = None
+    bins: dict[str, list[float]] | None = None
+    levels: list[str] = Field(default_factory=list)
     task: str | None = None
     split: str | None = None
     fewest: int = 2
@@ -34,6 +43,7 @@ class RecordingFile(BaseModel):
     sqrt: bool = False
     zscore: bool = False
     pca: int | None = None
+    unit_variance: bool = True
 
     def open(self, folder: Path) -> Recording:
         """Open the recording.
@@ -45,7 +55,9 @@ class RecordingFile(BaseModel):
         options = {name: value for name, value in self if name not in {"file", "task", *steps}}
         preprocess = Preprocess(**{name: getattr(self, name) for name in steps})
         task = None if self.task is None else tasks.by_name(self.task)
-        return Recording.from_nwb(folder / self.file, task=task, preprocess=preprocess, **options)
+        address = self.file.startswith(("http://", "https://"))
+        where = self.file if address else folder / Path(self.file).expanduser()
+        return Recording.from_nwb(where, task=task, preprocess=preprocess, **options)
 
 
 def open_recording(path: Path) -> Recording:
