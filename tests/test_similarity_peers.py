@@ -15,6 +15,7 @@ import torch
 import xarray
 
 import causalign as ca
+from causalign.maps.base import AlignmentMap
 from causalign.scoring.comparison import MEASURES
 
 RNG = np.random.default_rng(0)
@@ -72,6 +73,17 @@ def test_what_is_no_array_of_numbers_is_one_line(x: Any, message: str) -> None:
     for measure in MEASURES.values():
         with pytest.raises(ca.InvalidArgument, match=message):
             measure(x, Y)
+
+
+def test_masked_entries_are_refused_where_no_entry_may_be_missing() -> None:
+    module = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.ReLU(), torch.nn.Linear(5, 3)).eval()
+    module.requires_grad_(False)
+    site = ca.Site(module, "0", inputs=torch.zeros(1, 6))
+    inputs = np.ma.masked_array(X.astype(np.float32), mask=np.ma.getmaskarray(MASKED))
+    with pytest.raises(ca.InvalidArgument, match="source_inputs has 1 masked entries, the first in row 3"):
+        ca.Counterfactuals.from_arrays(site, source_inputs=inputs, target_inputs=X.astype(np.float32), labels=[0] * 30)
+    with pytest.raises(ca.InvalidArgument, match="states has 1 masked entries, the first in row 3"):
+        AlignmentMap(torch.eye(6)[:, :2], 1.0).project(MASKED)
 
 
 @pytest.mark.parametrize(("wide", "narrow"), [(400, 400), (400, 20), (8, 8), (8, 400)])

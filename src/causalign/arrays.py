@@ -42,6 +42,20 @@ def float64(value: Any, what: str) -> Float[np.ndarray, "..."]:
     return array.astype(np.float64, copy=False)
 
 
+def require_unmasked(value: Any, what: str) -> None:
+    """Check that no entry of an array is masked, where a missing entry cannot be used.
+
+    Raises:
+        InvalidArgument: Some entries are masked. The message names the first row.
+    """
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        masked = np.ma.getmaskarray(value)
+        raise InvalidArgument(
+            f"{what} has {int(masked.sum())} masked entries, the first in row {int(np.argwhere(masked)[0, 0])}; leave "
+            "these rows out"
+        )
+
+
 def _of_tensor(value: Tensor, what: str) -> Shaped[np.ndarray, "..."]:
     if value.layout != torch.strided:
         _require_room(tuple(value.shape), what)

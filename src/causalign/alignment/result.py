@@ -31,6 +31,7 @@ from causalign.alignment.schema import (
 )
 from causalign.alignment.score import IIA, Draw, MapSet, dataset_for, direction_table, row_table
 from causalign.alignment.swap_output import SwapInputs, SwapOutput, swap_output
+from causalign.arrays import require_unmasked
 from causalign.counterfactuals.dataset import Counterfactuals, as_sites
 from causalign.counterfactuals.direction import Direction
 from causalign.errors import InvalidArgument
@@ -159,6 +160,7 @@ class Alignment:
         done = self.preprocessing[index] if self.preprocessing else None
         if done is None:
             return chosen.project(states)
+        require_unmasked(states, "states")
         return like(states, chosen.project(done.apply(torch.as_tensor(states))))
 
     def lift(self, index: int, coordinates: Array, *, position: int | None = None) -> Array:

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from typing_extensions import override
 
+from causalign.arrays import require_unmasked
 from causalign.counterfactuals.inputs import (
     ExpectedOutput,
     Inputs,
@@ -198,6 +199,8 @@ def _named(site: Site, supplied: SuppliedInputs) -> Any:
     """Return the inputs by name, with the mask of rows of ids and the first id of a decoder where they are left out."""
     network, end = _tensor_site(site).network, supplied.end
     given, example = supplied.inputs, network.example
+    for name, each in given.items() if isinstance(given, Mapping) else [("", given)]:
+        require_unmasked(each, f"{end}_inputs {name}".rstrip())
     if not isinstance(given, Mapping):
         if IDS not in example:
             if supplied.mask is not None:

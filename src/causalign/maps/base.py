@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from causalign.arrays import require_unmasked
 from causalign.errors import FileFormatError, InvalidArgument, lookup
 from causalign.maps.gate import Gate
 
@@ -106,6 +107,7 @@ class AlignmentMap:
             raise InvalidArgument(
                 f"the last dimension of {what} must be the {name} of the map, {size}; found {[*values.shape]}"
             )
+        require_unmasked(values, what)
         tensor = torch.as_tensor(values).to(self.frame.device)
         return tensor.to(torch.promote_types(tensor.dtype, self.frame.dtype))
 

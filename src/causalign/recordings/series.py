@@ -44,7 +44,8 @@ class SeriesStates(States):
     ) -> None:
         super().__init__(windows.samples, units)
         self._data, self._cuts, self._chosen = series.data, cuts, chosen
-        self._gain, self._offset = conversion(series, name)
+        gain, self._offset = conversion(series, name)
+        self._gain, self._every = gain[chosen], np.array_equal(chosen, np.arange(len(gain)))
         chunks = getattr(series.data, "chunks", None)
         self._chunk = int(chunks[0]) if chunks else 1
         sample = np.dtype(series.data.dtype).itemsize * int(np.prod(series.data.shape[1:], dtype=np.int64))
@@ -58,11 +59,12 @@ class SeriesStates(States):
             cuts = [self._cuts[trials[row]] for row in rows]
             first = min(cut.first for cut in cuts)
             data = np.asarray(self._data[first : max(cut.last for cut in cuts)])
-            data = data.reshape(len(data), -1)[:, self._chosen]
+            data = data.reshape(len(data), -1)
+            data = data if self._every else data[:, self._chosen]
             for row, cut in zip(rows, cuts, strict=True):
                 taken = slice(cut.first - first, cut.last - first) if cut.rows is None else cut.first - first + cut.rows
                 places = slice(cut.last - cut.first) if cut.places is None else cut.places
-                states[row, places] = data[taken].astype(np.float64) * self._gain[self._chosen] + self._offset
+                states[row, places] = data[taken] * self._gain + self._offset
         return states
 
     def _together(self, trials: Int[np.ndarray, " chosen"], order: Int[np.ndarray, " chosen"]) -> Iterator[list[int]]:

@@ -32,7 +32,7 @@ from causalign.recordings.xarray_reader import read_xarray
 from causalign.sites.base import require_site
 from causalign.sites.prefix import Prefix
 from causalign.sites.readable import Readable
-from causalign.sites.recordings.recorded_trials import RecordedTrials
+from causalign.sites.recordings.trials import RecordedTrials
 from causalign.tasks.causal_model import CausalModel, VariableTable
 from causalign.tasks.trials import Trials
 
