@@ -56,7 +56,7 @@ def column(data: ca.Counterfactuals, name: str, seed: int = 0) -> Tensor:
 
 
 def test_whatever_changes_a_result_changes_the_fingerprint(site: Site) -> None:
-    others = [{"loss": "all"}, {"no_swap_labels": [1] * ROWS}, {"no_swap_labels": [2] * ROWS}]
+    others: list[dict[str, Any]] = [{"loss": "all"}, {"no_swap_labels": [1] * ROWS}, {"no_swap_labels": [2] * ROWS}]
     found = [arrays(site).fingerprint, *(arrays(site, **options).fingerprint for options in others)]
     found += [arrays(site).shuffled(1).fingerprint, arrays(site).shuffled(2).fingerprint]
     found += [each.fingerprint for each in (drawn(), drawn().shuffled(1), drawn().shuffled(2))]

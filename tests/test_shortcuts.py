@@ -39,7 +39,8 @@ class Layered(nn.Module):
         x = self.first(x)
         for layer in self.layers:
             x = layer(x)
-        logits: Tensor = self.head(x) * (1 + self.layers[0].left)
+        below: Any = self.layers[0]
+        logits: Tensor = self.head(x) * (1 + below.left)
         return logits
 
 
@@ -69,7 +70,7 @@ def test_a_decoder_of_labels_of_several_tokens_is_run_whole(layer: int) -> None:
     source, target = (torch.from_numpy(rng.integers(3, VOCABULARY, (4, 5))) for _ in range(2))
     labels = torch.from_numpy(rng.integers(3, VOCABULARY, (4, 3)))
     at = model.model.decoder.layers[layer]
-    site = ca.Site(model, f"model.decoder.layers.{layer}")
+    site: Any = ca.Site(model, f"model.decoder.layers.{layer}")
     begun = torch.full((4, 1), config.decoder_start_token_id)
     mask = torch.ones_like(target)
     inputs = [{"input_ids": ids, "attention_mask": mask, "decoder_input_ids": begun} for ids in (source, target)]

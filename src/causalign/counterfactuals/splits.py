@@ -51,7 +51,7 @@ def split_rows(keys: Sequence[Hashable], split: Split, seed: int) -> tuple[Indic
 
 def split_of_kept(split: Split, kept: Int[np.ndarray, " rows"]) -> Split:
     """Return the split of some rows: the names of these, or the shares as they are."""
-    names = list(split)
+    names: list[Any] = list(split)
     return [names[int(row)] for row in kept] if any(isinstance(each, str) for each in names) else split
 
 
