@@ -33,6 +33,7 @@ from causalign.scoring.crossed_pairs import pair_mean
 from causalign.source_hash import _code, source_hash
 from causalign.sweep import point as points
 from causalign.sweep.folder import SweepFolder
+from causalign.sweep.grid import declared_axes, grid_points, specs
 from causalign.sweep.point import AlignmentPoint
 
 FEW = {"n_train": 30, "n_validation": 20, "n_test": 20}
@@ -262,6 +263,26 @@ def test_a_panel_of_fewer_ranks_has_the_claims_about_those(tiny: Protocol, tmp_p
     assert [verdict.claim for verdict in found.verdicts] == list(STUDIES["fig2d"].claims[:2])
     assert set(found.table.loc[found.table["ours"].notna(), "comparison"]) == {"4"}
     assert (tmp_path / "fig2d-d.png").stat().st_size
+
+
+def test_the_shipped_sweep_of_a_panel_is_the_study_s(tiny: Protocol, tmp_path: Path) -> None:
+    spec = read_spec(Path(__file__).parent.parent / "docs" / "examples" / "fig2d.toml")
+    cells = grid_points(declared_axes(spec, grid := spec.pop("grid")))
+    swept = [each.config.replace(rank=each.rank) for each in specs(spec, cells)]
+    rows = [row for row in STUDIES["fig2d"].measured(Protocol(budget=SETTLED, controls=False)) if row.metric == "MAS"]
+    studied = [point.spec for row in rows for point in row.comparisons if isinstance(point, AlignmentPoint)]
+    assert {each.sites for each in studied} == {tuple(sites) for sites in grid["sites"]}
+    assert [str(row.comparison) for row in rows] == [str(rank) for rank in grid["rank"]]
+    assert {each.config.replace(rank=1).model_dump_json() for each in studied} == {
+        each.replace(rank=1).model_dump_json() for each in swept
+    }
+    few = replace(tiny, controls=False)
+    row = next(row for row in STUDIES["fig2d"].measured(few) if (row.metric, row.comparison) == ("MAS", "4"))
+    pairs = [list(point.spec.sites) for point in row.comparisons if isinstance(point, AlignmentPoint)]
+    values = row.values(run_comparisons(row.comparisons, SweepFolder(tmp_path / "study"), workers=1))
+    fields = {"search": QUICK.search, "rank": 4, **FEW}
+    found = ca.sweep({**fields}, {"sites": pairs}, out=tmp_path / "sweep", workers=1)
+    assert found.worst["iia"].tolist() == values.tolist()
 
 
 def test_a_finished_comparison_can_be_run_alone_from_its_file(tiny: Protocol, tmp_path: Path) -> None:

@@ -414,8 +414,8 @@ class Alignment:
             position: The index of the position among those of a row, where each has a subspace of its own.
 
         Raises:
-            InvalidArgument: There is no such site; no variable, or no position, of several is named; or the subspace is
-                that of an encoder's features.
+            InvalidArgument: There is no such site, no variable, or no position, of several is named, or the map has an
+                encoder.
             MissingDependency: pyvene is not installed.
         """
         return to_pyvene(self._map(site, variable, position))
@@ -444,8 +444,8 @@ class Alignment:
 
         Raises:
             FileFormatError: The folder cannot be written.
-            InvalidArgument: There is no such site; it is not the residual stream before a layer of a language model;
-                the alignment has no sites (see `with_sites`); or no variable, or no position, of several is named.
+            InvalidArgument: There is no such site; it is not the residual stream before a layer of a language model, or
+                the alignment has no sites (see `with_sites`), or no variable, or no position, of several is named.
         """
         of = self._map(site, variable, position)
         if not self.sites:
