@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Sequence
+from importlib import import_module
 from itertools import product
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,13 @@ EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
 QUICK = ca.SearchConfig(max_steps=2, eval_every=1, batch_size=8)
 FEW: dict[str, Any] = {"rank": 3, "n_train": 40, "n_validation": 20, "n_test": 40, "search": QUICK}
 Pair = tuple[ca.networks.GRU, ca.networks.GRU]
+
+
+@pytest.fixture
+def simulation(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script that writes the tables of docs/statistics.md."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    return import_module("interval_coverage")
 
 
 def exact_coverage(truth: tuple[float, float], rows: int) -> float:
@@ -46,11 +55,8 @@ def test_the_interval_covers_the_least_of_two_scores(truth: tuple[float, float])
     assert exact_coverage(truth, rows=25) >= 0.95
 
 
-def test_an_interval_of_one_direction_does_not_cover_the_least_of_several(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(EXAMPLES)
-    import interval_coverage
-
-    ours, single = interval_coverage.worst_coverage((0.9,) * 4, 1000, same=False, draws=1000)
+def test_an_interval_of_one_direction_does_not_cover_the_least_of_several(simulation: ModuleType) -> None:
+    ours, single = simulation.worst_coverage((0.9,) * 4, 1000, same=False, draws=1000)
     assert ours >= 0.95
     assert single < 0.93
 
@@ -61,12 +67,9 @@ def test_an_interval_of_one_direction_does_not_cover_the_least_of_several(monkey
 )
 @pytest.mark.parametrize("same", [False, True])
 def test_the_interval_covers_the_worst_direction(
-    truth: tuple[float, ...], rows: int, same: bool, monkeypatch: pytest.MonkeyPatch
+    truth: tuple[float, ...], rows: int, same: bool, simulation: ModuleType
 ) -> None:
-    monkeypatch.syspath_prepend(EXAMPLES)
-    import interval_coverage
-
-    ours, _ = interval_coverage.worst_coverage(truth, rows, same, draws=400)
+    ours, _ = simulation.worst_coverage(truth, rows, same, draws=400)
     assert ours >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / 400) + 0.01  # coverage is at least 0.95, and mostly more
 
 
@@ -78,7 +81,7 @@ def test_an_interval_of_no_scores_is_refused() -> None:
 
 @pytest.mark.parametrize(("b", "c", "rows"), [(5, 2, 50), (0, 0, 10), (0, 7, 30), (30, 3, 100)])
 def test_without_a_margin_paired_rows_are_tested_by_mcnemar(b: int, c: int, rows: int) -> None:
-    found = float(paired_p(*np.array([[b], [c], [rows]]), 0.0)[0])
+    found = float(paired_p(np.array([b]), np.array([c]), np.array([rows]), 0.0)[0])
     assert found == pytest.approx(binomtest(b, b + c, alternative="greater").pvalue if b + c else 1.0)
 
 
@@ -89,7 +92,9 @@ def test_with_a_margin_the_paired_test_has_the_likeliest_variance(b: int, c: int
     likelihood = b * np.log(second + margin) + c * np.log(second) + (rows - b - c) * rest
     likeliest = second[likelihood.argmax()]
     z = ((b - c) / rows - margin) / np.sqrt((2 * likeliest + margin - margin**2) / rows)
-    assert float(paired_p(*np.array([[b], [c], [rows]]), margin)[0]) == pytest.approx(norm.sf(z), rel=1e-3)
+    assert float(paired_p(np.array([b]), np.array([c]), np.array([rows]), margin)[0]) == pytest.approx(
+        norm.sf(z), rel=1e-3
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,7 +111,7 @@ def test_the_unpaired_test_is_fisher_s_or_has_the_likeliest_variance(
 ) -> None:
     (a, of_a), (b, of_b) = first, second
     counts = (np.array([a]), np.array([of_a])), (np.array([b]), np.array([of_b]))
-    table = [[a, of_a - a], [b, of_b - b]]
+    table = np.array([[a, of_a - a], [b, of_b - b]])
     assert float(unpaired_p(*counts, 0.0)[0]) == pytest.approx(fisher_exact(table, alternative="greater").pvalue)
     p = np.linspace(max(0, margin), min(1, 1 + margin), 400_001)[1:-1]
     q = p - margin
@@ -123,15 +128,12 @@ def lines(rng: np.random.Generator, accuracies: Sequence[float], key: object = N
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_tests_of_worst_scores_rarely_find_what_is_not_there(same: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(EXAMPLES)
-    import interval_coverage
-
+def test_tests_of_worst_scores_rarely_find_what_is_not_there(same: bool, simulation: ModuleType) -> None:
     noise = 3 * np.sqrt(0.05 * 0.95 / 300)
-    alike = interval_coverage.comparison_rates((0.9,), (0.9,), 500, same, draws=300)
+    alike = simulation.comparison_rates((0.9,), (0.9,), 500, same, draws=300)
     assert alike["greater"] <= 0.05 + noise
     assert alike["coverage"] >= 0.95 - noise
-    apart = interval_coverage.comparison_rates((0.95, 0.98), (0.97, 0.97), 1000, same, draws=300)  # at the margin
+    apart = simulation.comparison_rates((0.95, 0.98), (0.97, 0.97), 1000, same, draws=300)  # at the margin
     assert max(apart["noninferior"], apart["equivalent"]) <= 0.05 + noise
     assert apart["coverage"] >= 0.95 - noise
 
@@ -171,11 +173,11 @@ def test_pairs_of_rows_make_small_differences_visible() -> None:
     rng = np.random.default_rng(0)
     right = rng.random(1000) < 0.9
     better = right | (rng.random(1000) < 0.15)
-    paired = [[Line(int(each.sum()), 1000, each, "rows")] for each in (better, right)]
-    apart = [[Line(each.right, each.rows)] for (each,) in paired]
-    assert score_comparison(*paired).p_greater < 0.01 * score_comparison(apart[0], apart[1]).p_greater
-    assert score_comparison(*paired).paired is True
-    assert score_comparison(apart[0], apart[1]).paired is False
+    first, second = (Line(int(each.sum()), 1000, each, "rows") for each in (better, right))
+    paired = score_comparison([first], [second])
+    apart = score_comparison([Line(first.right, 1000)], [Line(second.right, 1000)])
+    assert (paired.paired, apart.paired) == (True, False)
+    assert paired.p_greater < 0.01 * apart.p_greater
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +232,7 @@ def test_an_alignment_is_tested_against_its_controls(controlled: ca.Alignment, r
     table = controlled.controls
     for row, ours in zip(table.to_dict("records"), [*controlled.iia["iia"]] * 3, strict=True):
         right, theirs = round(ours * 40), round(row["iia"] * 40)
-        expected = fisher_exact([[right, 40 - right], [theirs, 40 - theirs]], alternative="greater").pvalue
+        expected = fisher_exact(np.array([[right, 40 - right], [theirs, 40 - theirs]]), alternative="greater").pvalue
         assert row["p"] == pytest.approx(expected)
     found = controlled.control_test("shuffled")
     assert (found.first, found.second) == (controlled.worst_iia, controlled.worst_controls["shuffled"])
@@ -293,7 +295,7 @@ def test_a_point_of_a_sweep_has_the_interval_of_its_worst_direction() -> None:
 def test_networks_that_stand_alone_have_the_usual_error() -> None:
     values = [0.9, 0.7, 0.8, 0.95]
     found = ca.pair_mean(values, [(name,) for name in "abcd"])
-    assert (found.value, found.sem, found.df) == (pytest.approx(np.mean(values)), pytest.approx(sem(values)), 3)
+    assert [found.value, found.sem, found.df] == pytest.approx([np.mean(values), sem(values), 3])
     assert found.interval() == pytest.approx(t.interval(0.95, 3, np.mean(values), sem(values)))
     others = [0.5, 0.65, 0.6]
     both = ca.pair_difference((values, [(n,) for n in "abcd"]), (others, [(n,) for n in "xyz"]))
@@ -335,7 +337,8 @@ def test_networks_that_two_sets_share_cancel_in_the_difference() -> None:
 
 def test_a_single_network_of_a_kind_is_counted() -> None:
     found = ca.pair_mean([0.9, 0.7], [("a", "model"), ("b", "model")])
-    assert (found.sem, found.singletons) == (pytest.approx(sem([0.9, 0.7])), 1)
+    assert found.sem == pytest.approx(sem([0.9, 0.7]))
+    assert found.singletons == 1
     alone = ca.pair_mean([0.9], [("a", "b")])
     assert np.isnan([alone.sem, *alone.interval(), alone.p()]).all()
     assert (alone.df, alone.singletons) == (0, 2)
@@ -346,12 +349,9 @@ def test_a_single_network_of_a_kind_is_counted() -> None:
 @pytest.mark.parametrize("deviations", [(1, 1, 0), (1, 1, 1), (1, 0, 0.1), (0, 0, 1)])
 @pytest.mark.parametrize("shape", [(2, 2), (2, 6), (4, 4)])
 def test_the_interval_over_pairs_covers_the_mean(
-    shape: tuple[int, int], deviations: tuple[float, float, float], monkeypatch: pytest.MonkeyPatch
+    shape: tuple[int, int], deviations: tuple[float, float, float], simulation: ModuleType
 ) -> None:
-    monkeypatch.syspath_prepend(EXAMPLES)
-    import interval_coverage
-
-    ours, as_units, variance, of_units = interval_coverage.pair_coverage(shape, deviations, draws=500)
+    ours, as_units, variance, of_units = simulation.pair_coverage(shape, deviations, draws=500)
     assert ours >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / 500)
     assert 0.75 < variance < 2.5
     if deviations[0]:  # with pairs as units the error is too small
