@@ -27,8 +27,9 @@ from causalign.reproduction.comparisons import run_comparisons
 from causalign.reproduction.figures import draw
 from causalign.reproduction.paper import CITED, cited
 from causalign.reproduction.reproduce import STUDIES, TABLE, VERDICTS, Reproduction, reproduce
-from causalign.reproduction.study import BUDGETS, Protocol, Values, sem
+from causalign.reproduction.study import BUDGETS, Protocol, Values
 from causalign.reproduction.table import BORNE_OUT, COLUMNS, LEFT_OUT, NOT_BORNE_OUT
+from causalign.scoring.crossed_pairs import pair_mean
 from causalign.source_hash import _code, source_hash
 from causalign.sweep import point as points
 from causalign.sweep.folder import SweepFolder
@@ -374,9 +375,16 @@ def test_a_row_carries_the_verdicts_of_its_claims(everything: tuple[Reproduction
             assert row["verdict"] == (measured.note if not held else BORNE_OUT if all(held) else NOT_BORNE_OUT)
 
 
-def test_the_standard_error_is_that_of_the_mean() -> None:
-    assert sem(np.array([1.0, 2.0, 4.0])) == pytest.approx(pd.Series([1.0, 2.0, 4.0]).sem())
-    assert np.isnan(sem(np.array([1.0])))
+def test_the_standard_error_counts_networks_and_not_pairs() -> None:
+    pairs = [each.members for row in STUDIES["fig2a"].measured(Protocol())[:1] for each in row.comparisons]
+    assert [[site.split("/")[-1] for site in pair] for pair in pairs] == [
+        [f"{a}@hidden", f"{b}@hidden"] for a in (0, 1) for b in (2, 3)
+    ]
+    values = np.array([0.9, 0.8, 0.5, 0.6])  # the first network of each pair makes all the difference
+    rows, columns = np.array([0.85, 0.55]), np.array([0.7, 0.7])
+    expected = np.sqrt(rows.var(ddof=1) / 2 + columns.var(ddof=1) / 2)
+    assert pair_mean(values, pairs).sem == pytest.approx(expected)
+    assert expected > 1.5 * pd.Series(values).sem()
 
 
 def test_numbers_of_the_paper_stand_in_one_table_only() -> None:
