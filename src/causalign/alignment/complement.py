@@ -41,14 +41,15 @@ class Complements:
 
     def _score(self, data: Counterfactuals, direction: Direction, variable: int) -> ComplementScore:
         found, left_out = self.outcomes.get((direction, variable)), self.left_out[direction, variable]
-        of = {"site": data.names[direction.target], "variable": data.variables.label(variable, direction)}
-        if found is None:
-            return ComplementScore(**of, left_out=left_out)
-        value, low, high = share(found)
-        whole = share(self.baseline[direction, variable])[0]
-        return ComplementScore(
-            **of, complement=value, ci_low=low, ci_high=high, rows=len(found), whole_swap=whole, left_out=left_out
+        score = ComplementScore(
+            site=data.names[direction.target], variable=data.variables.label(variable, direction), left_out=left_out
         )
+        if found is None:
+            return score
+        value, low, high = share(found)
+        whole, *_ = share(self.baseline[direction, variable])
+        known = {"complement": value, "ci_low": low, "ci_high": high, "rows": len(found), "whole_swap": whole}
+        return score.model_copy(update=known)
 
 
 def complements(
