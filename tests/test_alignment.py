@@ -26,7 +26,8 @@ SMALL: dict[str, Any] = {"n_train": 40, "n_validation": 20, "n_test": 30, "searc
 def test_two_grus_that_learnt_to_count_are_interchangeable(aligned: ca.Alignment) -> None:
     assert aligned.worst_iia >= 0.99
     table = aligned.iia
-    assert list(table.columns) == ["source", "target", "variable", "iia", "ci_low", "ci_high", "rows", "no_swap"]
+    columns = ["source", "target", "variable", "iia", "ci_low", "ci_high", "rows", "no_swap", "complement"]
+    assert list(table.columns) == columns
     names = ["multi-object/gru/0@hidden", "multi-object/gru/1@hidden"]
     assert list(zip(table["source"], table["target"], strict=True)) == [(s, t) for s in names for t in names]
     assert set(table["rows"]) == {1000}

@@ -140,7 +140,7 @@ def _aligned(request: Request, context: RunContext) -> Alignment:
         found, ranks = _search(request, splits, context)
     request = replace(request, rank=request.rank.settled(found.maps[0].rank))
     with timer("evaluate"):
-        scores = alignment_scores(request, found.maps, splits)
+        scores = alignment_scores(request, found.maps, splits, context)
         accuracy = request.data.accuracy(context)
     with timer("controls"):
         wanted = request.config.controls and found.stopped.complete

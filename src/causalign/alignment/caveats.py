@@ -13,6 +13,7 @@ def caveats(record: AlignmentSummary) -> list[str]:
     return [
         *_unfinished(record),
         *score_caveats(record),
+        *_complement(record),
         *(sentence for site in record.sites for sentence in _of_recording(site)),
     ]
 
@@ -63,6 +64,24 @@ def _not_above_baseline(record: AlignmentSummary) -> Iterator[str]:
                 f"{score.source} -> {score.target}{variable}: an IIA of {score.iia:.3f} ({score.ci_low:.3f} to "
                 f"{score.ci_high:.3f}) does not exceed the baseline of {score.no_swap:.3f} with nothing swapped."
             )
+
+
+def _complement(record: AlignmentSummary) -> Iterator[str]:
+    widths = {site.name: site.width for site in record.sites}
+    for score in record.complement:
+        if score.left_out:
+            yield (
+                f"{score.site}: the complement of {score.variable} leaves {score.left_out:,} of "
+                f"{score.rows + score.left_out:,} test rows out, in which the source cannot have the target's value."
+            )
+        if score.complement is not None and not score.above_baseline and record.rank < widths[score.site]:
+            yield (
+                f"{score.site}: a complement of {score.complement:.3f} ({score.variable}) does not exceed the "
+                f"{score.whole_swap:.3f} with the whole state swapped, so that it says nothing about the subspace."
+            )
+    whole = [score.site for score in record.complement if record.rank == widths[score.site]]
+    for name in whole if len(record.blocks) < 2 else ():
+        yield f"{name}: the subspace is the whole state, so that the complement swaps nothing and says nothing."
 
 
 def _of_recording(site: SiteSummary) -> Iterator[str]:

@@ -26,6 +26,7 @@ from causalign.alignment.pyvene_export import to_pyvene
 from causalign.alignment.row_outcomes import RowOutcomes
 from causalign.alignment.schema import (
     AlignmentSummary,
+    ComplementScore,
     ControlScore,
     DirectionScore,
     LatentScore,
@@ -36,7 +37,7 @@ from causalign.alignment.schema import (
 from causalign.alignment.score import IIA, Draw, MapSet, dataset_for, direction_table, row_table
 from causalign.alignment.swap_output import SwapInputs, SwapOutput, swap_output
 from causalign.arrays import require_unmasked
-from causalign.counterfactuals.dataset import Counterfactuals, as_sites
+from causalign.counterfactuals.dataset import Counterfactuals, as_sites, no_complement_between
 from causalign.counterfactuals.direction import Direction
 from causalign.errors import InvalidArgument
 from causalign.maps.base import AlignmentMap, Array, like
@@ -74,8 +75,9 @@ class Alignment:
     def iia(self) -> pd.DataFrame:
         """The scores of the trained directions, a line for each variable.
 
-        Columns: `source, target, variable, iia, ci_low, ci_high, rows, no_swap`. The interval is Wilson's, 95 %;
-        `no_swap` is the score of the same rows with nothing swapped.
+        Columns: `source, target, variable, iia, ci_low, ci_high, rows, no_swap, complement`. The interval is Wilson's,
+        95 %; `no_swap` is the score of the same rows with nothing swapped. `complement` is NaN where it is not defined
+        or not known: the method `complement` has the reason, the interval and the rows.
         """
         return _table(self.record.iia, DirectionScore)
 
@@ -83,6 +85,38 @@ class Alignment:
     def untrained(self) -> pd.DataFrame:
         """The same table for directions that the method scores without having trained them; often empty."""
         return _table(self.record.untrained, DirectionScore)
+
+    def complement(self, source: int = 0, target: int | None = None) -> pd.DataFrame:
+        """Return how well a network keeps its variable while everything outside the subspace is swapped.
+
+        The target runs on from h' = h_s + V (V^T h_t - V^T h_s), the complement of the interchange, on the test rows.
+        Its expected output is that of the source's values with the variable set to the target's value; of rows of your
+        own, the correct output with nothing swapped.
+
+        Args:
+            source: The index of the site of the source.
+            target: The index of the site of the target, which is the same. By default that of the source.
+
+        Returns:
+            A line for each variable: `site, variable, complement, ci_low, ci_high, rows, whole_swap, left_out`.
+            `whole_swap` is the baseline: the score of the same rows with the whole state swapped. It is high where the
+            target's variable is known from elsewhere, as attention knows it from what precedes the swap; then a high
+            complement says nothing. `left_out` counts the test rows in which the source cannot have the target's value.
+
+        Raises:
+            InvalidArgument: Source and target differ, or the site has no complement. The message has the reason.
+        """
+        index = self._site_index(source)
+        other = index if target is None else self._site_index(target)
+        names = [site.name for site in self.record.sites]
+        if index != other:
+            raise InvalidArgument(no_complement_between(names[index], names[other]))
+        if self.record.without_complement is not None:
+            raise InvalidArgument(self.record.without_complement)
+        scores = [dict(score) for score in self.record.complement if score.site == names[index]]
+        if not scores:
+            raise InvalidArgument(f"{names[index]} has no complement: no swap within it was scored")
+        return pd.DataFrame(scores, columns=list(ComplementScore.model_fields))
 
     @property
     def rows(self) -> pd.DataFrame:
@@ -240,8 +274,8 @@ class Alignment:
             same_networks: Whether to require that the sites are those that the maps were found for, in the same order.
 
         Returns:
-            `source, target, variable, iia, ci_low, ci_high, rows, no_swap`, and for each further metric its mean and
-            `METRIC_se`, the standard error over rows.
+            `source, target, variable, iia, ci_low, ci_high, rows, no_swap, complement`, and for each further metric its
+            mean and `METRIC_se`, the standard error over rows.
 
         Raises:
             InvalidArgument: A site is a recording, of another width, or of another network than its map was found for;
@@ -475,7 +509,7 @@ class Alignment:
     def _repr_html_(self) -> str:
         """The alignment in a notebook: its line, its table, and its caveats."""
         caveats = "".join(f"<li>{html.escape(each)}</li>" for each in self.caveats)
-        table = self.iia.round(3).to_html(index=False)
+        table = self.iia.round(3).to_html(index=False, na_rep="")
         return f"<p>{html.escape(repr(self))}</p>{table}<ul>{caveats}</ul>"
 
 
@@ -483,7 +517,8 @@ score = Alignment.score
 
 
 def _table(parts: Sequence[DirectionScore], kind: type[DirectionScore]) -> pd.DataFrame:
-    return pd.DataFrame([dict(each) for each in parts], columns=list(kind.model_fields))
+    table = pd.DataFrame([dict(each) for each in parts], columns=list(kind.model_fields))
+    return table.astype({"complement": "float64"})
 
 
 def _counts(scores: Sequence[Score]) -> tuple[Int[np.ndarray, " scores"], Int[np.ndarray, " scores"]]:

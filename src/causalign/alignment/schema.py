@@ -105,6 +105,9 @@ class DirectionScore(Score):
 
     no_swap: float
     """The baseline: the IIA of the same rows with nothing swapped, as of a network that ignores its source."""
+    complement: float | None = None
+    """The share of the rows in which the target keeps its variable while everything outside the subspace is swapped.
+    `None` between two sites, where it is not defined, and where the expected output is not known."""
 
     @property
     def above_baseline(self) -> bool:
@@ -120,6 +123,29 @@ class ControlScore(Score):
     the expected outputs are shuffled among the rows. `random`: the subspaces are those of a random start."""
     steps: int
     """The number of steps of its search."""
+
+
+class ComplementScore(_Part):
+    """The complement of one site and variable on held-out rows, with its Wilson interval."""
+
+    site: str
+    variable: str
+    complement: float | None = None
+    """The share of rows in which the target keeps its variable while everything outside the subspace is swapped. `None`
+    if all rows were left out."""
+    ci_low: float | None = None
+    ci_high: float | None = None
+    rows: int = 0
+    whole_swap: float | None = None
+    """The baseline: the score of the same rows with the whole state swapped, as of a target whose variable is known
+    from elsewhere, such as from what precedes the swap."""
+    left_out: int
+    """The number of test rows that were left out: the source cannot have the target's value of the variable."""
+
+    @property
+    def above_baseline(self) -> bool:
+        """Whether the whole interval exceeds the baseline."""
+        return self.ci_low is not None and self.whole_swap is not None and self.ci_low > self.whole_swap
 
 
 class NaturalnessScore(_Part):
@@ -217,6 +243,10 @@ class AlignmentSummary(_Part):
     """The scores of the controls."""
     naturalness: tuple[NaturalnessScore, ...] = ()
     """The naturalness of the swapped states of each direction."""
+    complement: tuple[ComplementScore, ...] = ()
+    """The complements of the sites that are scored with themselves."""
+    without_complement: str | None = None
+    """The reason why no site has a complement, or `None` if those that are scored with themselves have."""
     latent: tuple[LatentScore, ...] = ()
     """The scores of trained directions into recordings, which have no IIA."""
     inaccessible: str | None = None

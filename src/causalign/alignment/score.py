@@ -7,6 +7,7 @@ import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
+from causalign.alignment.complement import complements
 from causalign.alignment.schema import AlignmentSummary
 from causalign.counterfactuals.dataset import Counterfactuals, as_sites, require_seed
 from causalign.counterfactuals.direction import Direction
@@ -147,11 +148,10 @@ def dataset_for(
     return data
 
 
-def _test_rows(found: MapSet, data: Counterfactuals, seed: int) -> tuple[str, dict[Direction, CounterfactualRows]]:
-    """The split that is scored, and its rows."""
+def _test_rows(found: MapSet, data: Counterfactuals) -> RowRequest:
+    """The rows of all directions in the split that is scored."""
     split = "test" if data.counts["test"] else "train"
-    request = RowRequest(split, tuple(every_direction(len(data.sites))), found.summary.config.method.stepwise)
-    return split, data.rows(request, RunContext(seed, data.store))
+    return RowRequest(split, tuple(every_direction(len(data.sites))), found.summary.config.method.stepwise)
 
 
 def row_table(
@@ -159,14 +159,15 @@ def row_table(
 ) -> pd.DataFrame:
     """Return every metric of every row of every direction: `source, target, variable, row`, and a metric's column."""
     chosen = metrics_of(metrics)
-    split, rows = _test_rows(found, data, seed)
+    request = _test_rows(found, data)
+    rows = data.rows(request, RunContext(seed, data.store))
     maps = found.maps_of(data.variables)
     values = direction_metrics(data.sites, maps, found.summary.config.method.intervention, rows, chosen)
     parts = []
     for direction, of in values.items():
         ends = {"source": data.names[direction.source], "target": data.names[direction.target]}
         variables = _variable_of_rows(data.variables, direction, rows[direction])
-        parts.append(pd.DataFrame({**ends, "variable": variables, "row": data.index(split), **_arrays(of)}))
+        parts.append(pd.DataFrame({**ends, "variable": variables, "row": data.index(request.split), **_arrays(of)}))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -176,17 +177,17 @@ def direction_table(
     """Return a line for each direction and variable.
 
     Returns:
-        `source, target, variable, iia, ci_low, ci_high, rows, no_swap`, and for each metric but the IIA its mean and
-        `METRIC_se`, the standard error of the mean over rows.
+        `source, target, variable, iia, ci_low, ci_high, rows, no_swap, complement`, and for each metric but the IIA its
+        mean and `METRIC_se`, the standard error of the mean over rows.
     """
-    chosen = metrics_of(metrics)
-    _, rows = _test_rows(found, data, seed)
-    maps = found.maps_of(data.variables)
+    chosen, method = metrics_of(metrics), found.summary.config.method
+    request, context = _test_rows(found, data), RunContext(seed, data.store)
+    rows, maps = data.rows(request, context), found.maps_of(data.variables)
     swapped, plain = (
-        by_variable(row_outcomes(data.sites, maps, swap, rows), rows)
-        for swap in (found.summary.config.method.intervention, keep)
+        by_variable(row_outcomes(data.sites, maps, swap, rows), rows) for swap in (method.intervention, keep)
     )
-    table = iia_table(data.names, data.variables, swapped, plain)
+    kept = complements(data, maps, method, rows, (request, context)).outcomes
+    table = iia_table(data.names, data.variables, swapped, plain, kept)
     others = {name: metric for name, metric in chosen.items() if name != IIA}
     if not others:
         return table

@@ -7,14 +7,17 @@ import numpy as np
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from causalign.alignment.complement import Complements, complements
 from causalign.alignment.fit import Splits
 from causalign.alignment.request import Request
 from causalign.alignment.row_outcomes import DirectionOutcomes, RowOutcomes
-from causalign.alignment.schema import DirectionScore, LatentScore, NaturalnessScore, Score
+from causalign.alignment.schema import ComplementScore, DirectionScore, LatentScore, NaturalnessScore, Score
 from causalign.counterfactuals.direction import Direction
 from causalign.counterfactuals.interventions import keep
+from causalign.counterfactuals.row_source import RowRequest
 from causalign.counterfactuals.rows import CounterfactualRows
 from causalign.maps.base import AlignmentMap
+from causalign.run_context import RunContext
 from causalign.scoring.iia import by_variable, iia_table, row_outcomes
 from causalign.scoring.latent_distance import latent_table
 from causalign.scoring.naturalness import naturalness
@@ -31,9 +34,14 @@ class AlignmentScores:
     latent: tuple[LatentScore, ...]
     """The scores of directions into recordings."""
     naturalness: tuple[NaturalnessScore, ...]
+    complement: tuple[ComplementScore, ...]
+    without_complement: str | None
+    """The reason why no network has a complement, or `None` if one has."""
 
 
-def alignment_scores(request: Request, maps: Sequence[AlignmentMap], splits: Splits) -> AlignmentScores:
+def alignment_scores(
+    request: Request, maps: Sequence[AlignmentMap], splits: Splits, context: RunContext
+) -> AlignmentScores:
     """Score maps on the test rows."""
     held_out = splits["test"]
     run = {direction: held_out[direction] for direction in request.scored}
@@ -46,25 +54,32 @@ def alignment_scores(request: Request, maps: Sequence[AlignmentMap], splits: Spl
         direction: DirectionOutcomes(swapped[direction].cpu().numpy(), plain[direction].cpu().numpy())
         for direction in run
     }
+    wanted = RowRequest("test", (), request.method.stepwise), context
+    kept = complements(request.data, maps, request.method, run, wanted)
     return AlignmentScores(
-        _direction_scores(request, of_trained, swapped, plain),
-        _direction_scores(request, of_others, swapped, plain),
+        _direction_scores(request, of_trained, (swapped, plain), kept),
+        _direction_scores(request, of_others, (swapped, plain), kept),
         RowOutcomes(request.data.index("test"), _variable_of_rows(run, request), outcomes),
         _latent_scores(request, maps, held_out),
         _naturalness_scores(request, maps, splits),
+        kept.scores(request.data),
+        kept.reason,
     )
 
 
 def _direction_scores(
     request: Request,
     rows: Mapping[Direction, CounterfactualRows],
-    swapped: Mapping[Direction, Bool[Tensor, " _"]],
-    plain: Mapping[Direction, Bool[Tensor, " _"]],
+    outcomes: tuple[Mapping[Direction, Bool[Tensor, " _"]], Mapping[Direction, Bool[Tensor, " _"]]],
+    kept: Complements,
 ) -> tuple[DirectionScore, ...]:
-    """The scores of these directions, by variable."""
-    after, before = ({direction: each[direction] for direction in rows} for each in (swapped, plain))
-    table = iia_table(request.names, request.variables, by_variable(after, rows), by_variable(before, rows))
-    return tuple(DirectionScore.model_validate(row) for row in table.to_dict("records"))
+    """The scores of these directions, by variable, from their outcomes with and without the swap."""
+    after, before = (by_variable({direction: each[direction] for direction in rows}, rows) for each in outcomes)
+    table = iia_table(request.names, request.variables, after, before, kept.outcomes)
+    return tuple(
+        DirectionScore.model_validate({name: None if value != value else value for name, value in row.items()})
+        for row in table.to_dict("records")
+    )
 
 
 def _variable_of_rows(rows: Mapping[Direction, CounterfactualRows], request: Request) -> Int[np.ndarray, " rows"]:

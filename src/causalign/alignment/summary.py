@@ -65,6 +65,8 @@ def summarize(request: Request, findings: Findings, splits: Splits, timer: Timer
         latent=scores.latent,
         controls=findings.controls,
         naturalness=scores.naturalness,
+        complement=scores.complement,
+        without_complement=scores.without_complement,
         inaccessible=request.names[min(not_run)] if not_run else None,
         unmatched=_unmatched(request, splits),
         ranks=findings.ranks,
@@ -86,6 +88,8 @@ def final_figures(summary: AlignmentSummary) -> dict[str, float]:
     for score in summary.iia:
         direction = f"{score.source} to {score.target} ({score.variable})"
         figures |= {f"IIA {direction}": score.iia, f"no swap {direction}": score.no_swap}
+    for kept in summary.complement:
+        figures[f"complement {kept.site} ({kept.variable})"] = kept.complement
     for control, scores in summary.control_scores.items():
         figures[f"worst IIA {control} (control)"] = min(scores)
     for latent in summary.latent:

@@ -26,6 +26,7 @@ SOME_FAILED = 3
 _COLUMNS = {
     "iia": "IIA",
     "no_swap": "no swap",
+    "complement": "complement",
     "control_untrained": "untrained",
     "latent_distance": "latent distance",
 }

@@ -38,12 +38,12 @@ def show_alignment(alignment: Alignment) -> None:
     for name, letter in letters.items():
         console.print(Text.assemble((letter, "bold"), f"  {name}"), soft_wrap=True)
     table = _table("Interchange intervention accuracy (IIA)", "direction", "variable")
-    for column in ("IIA", "95 % interval", "rows", "no swap"):
+    for column in ("IIA", "95 % interval", "rows", "no swap", "complement"):
         table.add_column(column, justify="right", no_wrap=True)
     for score in record.iia:
         direction = " -> ".join(letters.get(name, name) for name in (score.source, score.target))
         interval = f"{score.ci_low:.3f} to {score.ci_high:.3f}"
-        numbers = (f"{score.iia:.3f}", interval, f"{score.rows:,}", f"{score.no_swap:.3f}")
+        numbers = (f"{score.iia:.3f}", interval, f"{score.rows:,}", f"{score.no_swap:.3f}", _known(score.complement))
         table.add_row(direction, score.variable, *numbers)
     if record.iia:
         console.print(table)
@@ -87,7 +87,8 @@ def show_alignment(alignment: Alignment) -> None:
             )
     console.print(
         "IIA: share of held-out rows in which the target predicts every scored token\n"
-        "after the swap. No swap: the baseline, the same score with nothing swapped.\n",
+        "after the swap. No swap: the baseline, the same score with nothing swapped.\n"
+        "Complement: share in which the target keeps its variable while all else is swapped.\n",
         style="dim",
     )
 
@@ -98,6 +99,10 @@ def _show_controls(alignment: Alignment) -> None:
         reached = ", no lower than the alignment" if score >= alignment.worst_iia else ""
         p = f"p(no higher than the control) = {alignment.control_test(name).p_greater:.2g}"
         console.print(f"Control ({_CONTROLS[name]}): {score:.3f}{reached}; {p}", soft_wrap=True)
+
+
+def _known(score: float | None) -> str:
+    return "-" if score is None or score != score else f"{score:.3f}"
 
 
 def _score(score: float | None) -> str:
@@ -153,7 +158,7 @@ def show_scores(table: pd.DataFrame) -> None:
     for column in numbers:
         shown.add_column(column, justify="right", no_wrap=True)
     for row in table.to_dict("records"):
-        figures = [f"{row[name]:,}" if name == "rows" else f"{row[name]:.3f}" for name in numbers]
+        figures = [f"{row[name]:,}" if name == "rows" else _known(row[name]) for name in numbers]
         shown.add_row(row["source"], row["target"], row["variable"], *figures)
     console.print(shown)
 

@@ -22,7 +22,7 @@ from causalign.counterfactuals.from_table import Position, Table, TableColumns, 
 from causalign.counterfactuals.from_task import TaskRows, variables_of
 from causalign.counterfactuals.generations import Generation
 from causalign.counterfactuals.inputs import PerSite, Rows
-from causalign.counterfactuals.row_source import RowRequest, RowSource
+from causalign.counterfactuals.row_source import SHUFFLED_COMPLEMENT, RowRequest, RowSource
 from causalign.counterfactuals.rows import CounterfactualRows
 from causalign.counterfactuals.splits import SHARES, Split, split_of_kept
 from causalign.counterfactuals.table_file import read_tables
@@ -52,7 +52,7 @@ class Counterfactuals:
             raise InvalidArgument(f"memory must be a number of GiB, at least 0; found {memory!r}")
         self._source, self.variables = source, variables
         self.store = Store(memory)
-        self._rows: dict[tuple[str, Direction, bool, bool], CounterfactualRows] = {}
+        self._rows: dict[tuple[RowRequest, Direction], CounterfactualRows] = {}
         self._fingerprints: tuple[str, ...] | None = None
 
     @classmethod
@@ -411,14 +411,36 @@ class Counterfactuals:
         self._fingerprints = fingerprints
 
     def rows(self, request: RowRequest, context: RunContext) -> dict[Direction, CounterfactualRows]:
-        """Return the rows of a split for some directions. Rows that were made before are reused."""
-        keys = {d: (request.split, d, request.stepwise, d in request.latents) for d in request.directions}
+        """Return the rows of a split for some directions. Rows that were made before are reused.
+
+        Rows whose expected outputs are those of the complement are in the order of the others. Those without one are
+        left out, and a direction without any.
+
+        Raises:
+            InvalidArgument: The expected outputs of the complement are asked for, and they are not known; or a
+                direction is between two sites, where it is not defined.
+        """
+        if request.complement:
+            self._require_complement(request.directions)
+        keys = {direction: _key(request, direction) for direction in request.directions}
         missing = tuple(direction for direction, key in keys.items() if key not in self._rows)
         if missing:
-            wanted = RowRequest(request.split, missing, request.stepwise, request.latents)
-            for direction, rows in self._source.rows(wanted, context).items():
+            for direction, rows in self._source.rows(replace(request, directions=missing), context).items():
                 self._rows[keys[direction]] = rows
-        return {direction: self._rows[key] for direction, key in keys.items()}
+        return {direction: self._rows[key] for direction, key in keys.items() if key in self._rows}
+
+    @property
+    def without_complement(self) -> str | None:
+        """The reason why no expected output of a complement is known, or `None` if it is."""
+        return self._source.without_complement
+
+    def _require_complement(self, directions: Sequence[Direction]) -> None:
+        """Check that there are expected outputs of the complement in these directions."""
+        if self.without_complement is not None:
+            raise InvalidArgument(self.without_complement)
+        for source, target in directions:
+            if source != target:
+                raise InvalidArgument(no_complement_between(self.names[source], self.names[target]))
 
     def activation_bytes(self, split: str) -> int:
         """Return the size in bytes of the activations that were read for a split."""
@@ -478,16 +500,37 @@ class ShuffledCounterfactuals(Counterfactuals):
         """Return the data shuffled again."""
         return ShuffledCounterfactuals(self, seed)
 
+    @property
+    def without_complement(self) -> str | None:
+        """The reason why no expected output of a complement is known."""
+        return SHUFFLED_COMPLEMENT
+
     def rows(self, request: RowRequest, context: RunContext) -> dict[Direction, CounterfactualRows]:
         """Return the rows of a split, with shuffled expected outputs."""
+        if request.complement:
+            self._require_complement(request.directions)
         found, of_seed = {}, replace(context, seed=self._seed)
         for direction, rows in self._data.rows(request, context).items():
-            key = (request.split, direction, request.stepwise, direction in request.latents)
+            key = _key(request, direction)
             if key not in self._rows:
                 rng = of_seed.numpy(request.split, "shuffled", *direction)
                 self._rows[key] = rows.shuffled(rng, self.sites[direction.target], context.store)
             found[direction] = self._rows[key]
         return found
+
+
+def _key(request: RowRequest, direction: Direction) -> tuple[RowRequest, Direction]:
+    """Return what tells the rows of one direction from others that were requested."""
+    latents = frozenset([direction]) if direction in request.latents else frozenset[Direction]()
+    return replace(request, directions=(), latents=latents), direction
+
+
+def no_complement_between(source: str, target: str) -> str:
+    """Return the reason why a direction between two sites has no complement."""
+    return (
+        f"there is no complement from {source} to {target}: it is the source's own state outside the subspace, which "
+        "only the same site of the same network can run on from; ask for a site with itself"
+    )
 
 
 def _task_variables(sites: Sequence[Readable], variable: Any, variables: Sequence[str | Variable] | None) -> Variables:

@@ -26,7 +26,7 @@ from causalign.counterfactuals.direction import Direction
 from causalign.counterfactuals.from_task import draw_of_class
 from causalign.counterfactuals.inputs import SuppliedInputs
 from causalign.counterfactuals.labels import Labels
-from causalign.counterfactuals.row_source import SPLITS, RowRequest, RowSource
+from causalign.counterfactuals.row_source import SHUFFLED_COMPLEMENT, SPLITS, RowRequest, RowSource
 from causalign.counterfactuals.rows import CounterfactualRows, shuffle_within
 from causalign.counterfactuals.splits import Split, split_rows
 from causalign.counterfactuals.user_arrays import SplitRows, UserArrays, inputs_of, row_keys
@@ -199,7 +199,7 @@ class ArrayRows(RowSource):
             for index, end in zip(direction, ("source", "target"), strict=True)
         ]
         inputs, trial = rows.targets[direction.target], np.arange(len(rows))
-        labels = rows.labels[direction.target].take(self._order(request.split))
+        labels = self._labels(direction, request)
         tokens, scored, lengths = inputs.expected(labels)
         columns = {
             names.SOURCE_ROWS: _states(read[0], rows.sources[direction.source].positions),
@@ -224,6 +224,30 @@ class ArrayRows(RowSource):
             read[0], read[1], Columns(tensors), latents=latents, loss_on_scored=self.loss_on_scored
         )
         return CounterfactualRows.joined([only], site, context.store)
+
+    def _labels(self, direction: Direction, request: RowRequest) -> Labels:
+        """Return the expected outputs of a direction: of its complement, those of the target with nothing swapped."""
+        rows = self.splits[request.split]
+        if request.complement and rows.plain_labels is not None:
+            return rows.plain_labels[direction.target]
+        return rows.labels[direction.target].take(self._order(request.split))
+
+    @property
+    @override
+    def without_complement(self) -> str | None:
+        if self.label_seed is not None:
+            return SHUFFLED_COMPLEMENT
+        if self.splits["test"].plain_labels is None:
+            return (
+                "the complement of rows of your own is scored on the correct output with nothing swapped, which is not "
+                "known: name it with no_swap_label (no_swap_labels of from_arrays)"
+            )
+        if self.variable_names and len(self.variable_names) > 1:
+            return (
+                "the complement of one of several variables brings the source's values of the others along, and the "
+                "output that follows is known for rows drawn from tasks only: take one variable"
+            )
+        return None
 
     def _latents(
         self, direction: Direction, request: RowRequest, context: RunContext

@@ -159,6 +159,11 @@ class GenerationRows(RowSource):
     def without_classes(self, stepwise: bool) -> str | None:
         return self.by_source[0].without_classes(stepwise)
 
+    @property
+    @override
+    def without_complement(self) -> str | None:
+        return self.by_source[0].without_complement
+
     @override
     def paired_states(self, context: RunContext) -> list[Float[Tensor, "pairs _"]]:
         return self.by_source[0].paired_states(context)
@@ -236,5 +241,6 @@ def _array_rows(
         target_inputs=[record.prompts[row] for row in target],
         labels=[record.texts[index][row].ids for row in source],
         values=[together[row] for row in source],
+        no_swap_labels=[record.texts[index][row].ids for row in target],
     )
     return ArrayRows.checked(sites, arrays, split.tolist(), "scored", 0)

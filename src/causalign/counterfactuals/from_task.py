@@ -150,6 +150,11 @@ class TaskRows(RowSource):
     def without_classes(self, stepwise: bool) -> str | None:
         return None
 
+    @property
+    @override
+    def without_complement(self) -> str | None:
+        return None
+
     @override
     def paired_states(self, context: RunContext) -> list[Float[Tensor, "pairs _"]]:
         return read_paired_activations(self.sites, self.counts["train"], replace(context, seed=self.seed))
@@ -198,31 +203,53 @@ def draw_rows(
         for variable, (of_sites, share) in enumerate(zip(variables.at_sites, shares, strict=True)):
             ends = [_End(sites[index], of_sites[index], activations[index]) for index in direction]
             stream = (*direction, *([variable] if variable else []))  # the first has the streams of an only one
-            rng = context.numpy(request.split, "pairs", *stream)
-            latents = context.numpy(request.split, "latents", *stream) if direction in request.latents else None
-            made = _parts((ends[0], ends[1]), share, rng, latents)
+            streams = _Streams(
+                context.numpy(request.split, "pairs", *stream),
+                context.numpy(request.split, "latents", *stream) if direction in request.latents else None,
+                context.numpy(request.split, "complement", *stream) if request.complement else None,
+            )
+            made = _parts((ends[0], ends[1]), share, streams)
             parts += [each.of_variable(variable) for each in made] if len(variables) > 1 else made
-        drawn[direction] = CounterfactualRows.joined(parts, sites[direction.target], context.store)
+        if parts:
+            drawn[direction] = CounterfactualRows.joined(parts, sites[direction.target], context.store)
     return drawn
 
 
-def _parts(
-    ends: tuple[_End, _End], count: int, rng: np.random.Generator, latents: np.random.Generator | None
-) -> list[CounterfactualRows]:
-    """Draw rows of a direction and a variable. Many are drawn in parts, which are in files until they are joined."""
+@dataclass(frozen=True)
+class _Streams:
+    """The random streams of the rows of a direction and a variable."""
+
+    pairs: np.random.Generator
+    latents: np.random.Generator | None
+    """The stream of the counterfactual latents. `None` without them."""
+    complement: np.random.Generator | None
+    """The stream of the expected outputs of the complement. `None` for those of the interchange."""
+
+
+def _parts(ends: tuple[_End, _End], count: int, streams: _Streams) -> list[CounterfactualRows]:
+    """Draw rows of a direction and a variable. Many are drawn in parts, which are in files until they are joined.
+
+    A part of which no row has an expected output is left out.
+    """
     parts = []
     for part in np.array_split(np.arange(count), -(-count // _CHUNK)):
-        parts.append(_drawn(*ends, len(part), rng, latents))
-        if count > _CHUNK:
-            parts[-1] = CounterfactualRows.joined(parts[-1:], ends[1].site, Store(0.0))
+        drawn = _drawn(*ends, len(part), streams)
+        if drawn is not None:
+            parts.append(CounterfactualRows.joined([drawn], ends[1].site, Store(0.0)) if count > _CHUNK else drawn)
     return parts
 
 
-def _drawn(
-    source: _End, target: _End, count: int, rng: np.random.Generator, latents: np.random.Generator | None
-) -> CounterfactualRows:
-    """Draw some rows of a direction, with counterfactual latents if there is a generator for them."""
+def _drawn(source: _End, target: _End, count: int, streams: _Streams) -> CounterfactualRows | None:
+    """Draw some rows of a direction, with counterfactual latents if there is a generator for them.
+
+    Rows of the complement are the same rows with other expected outputs, but those that have none.
+    """
+    rng, latents = streams.pairs, streams.latents
     pairs = _matched(source, target, count, rng)
+    if streams.complement is not None:
+        _continued(target.site, pairs.group(names.VALUE), rng)  # so that the next part has the pairs of the others
+        exchanged = _complement(source, target, pairs)
+        return _rows(source, target, exchanged, streams.complement) if len(exchanged) else None
     if latents is None:
         return _rows(source, target, pairs, rng)
     found, missing = _look_up(target, pairs.group(names.VALUE), latents)
@@ -265,6 +292,28 @@ def _matched(source: _End, target: _End, count: int, rng: np.random.Generator) -
             f"{str(target.variable)!r} in {target.site.name}"
         )
     return concatenate(kept).take(slice(count))
+
+
+def _complement(source: _End, target: _End, pairs: Columns[np.ndarray]) -> Columns[np.ndarray]:
+    """Return the pairs with the values that follow a complement: the source's, with the variable at the target's value.
+
+    Pairs are left out where that value is outside the variable's range, or has no meaning in the task.
+    """
+    of_source = source.activations.values_at(pairs["source_trial"], pairs["source_position"])
+    of_target = target.activations.values_at(pairs[names.TRIAL], pairs[names.POSITION])
+    values = counterfactual(
+        target.site.task,
+        target.variable.name,
+        of_target,
+        target=source.site.task,
+        target_variable=source.variable.name,
+        target_values=of_source,
+    )
+    meant = source.site.task.meaningful(values)
+    if target.variable.restricted:
+        meant &= target.variable.allows(of_target[target.variable.name])
+    columns = {f"{names.VALUE}{name}": value for name, value in values.items()}
+    return pairs.replaced(**columns).take(meant)
 
 
 def _in_range(source: _End, target: _End) -> Bool[np.ndarray, " samples"] | None:

@@ -14,6 +14,8 @@ from causalign.run_context import RunContext
 from causalign.sites.readable import Readable
 
 SPLITS = ("train", "validation", "test")
+SHUFFLED_COMPLEMENT = "the expected outputs are shuffled, and a complement is scored on those of its own rows only"
+"""The reason why a control has no complement."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,9 @@ class RowRequest:
     """Whether the states of all positions up to the swap's are swapped."""
     latents: frozenset[Direction] = frozenset()
     """The directions whose rows need counterfactual latents."""
+    complement: bool = False
+    """Whether the expected outputs are those of the complement. Rows that have none are left out, and directions
+    without any row."""
 
 
 class RowSource(ABC):
@@ -96,6 +101,11 @@ class RowSource(ABC):
     @abstractmethod
     def without_classes(self, stepwise: bool) -> str | None:
         """Return the reason why some variable has no classes, or `None` if each has."""
+
+    @property
+    @abstractmethod
+    def without_complement(self) -> str | None:
+        """The reason why no expected output of a complement is known, or `None` if it is."""
 
     @abstractmethod
     def paired_states(self, context: RunContext) -> list[Float[Tensor, "pairs _"]]:

@@ -1,5 +1,6 @@
 """Interchange intervention accuracy."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -75,6 +76,7 @@ def iia_table(
     variables: Variables,
     correct: Mapping[Line, Bool[Tensor, " _"]],
     baseline: Mapping[Line, Bool[Tensor, " _"]] | None = None,
+    complement: Mapping[Line, Bool[Tensor, " _"]] | None = None,
 ) -> pd.DataFrame:
     """Return a table with the IIA of each direction and variable, and its 95 % Wilson interval.
 
@@ -83,26 +85,34 @@ def iia_table(
         variables: The variables.
         correct: The outcomes of the rows of each direction and variable.
         baseline: The outcomes of the same rows with nothing swapped.
+        complement: The outcomes of the complement, for the lines that have one.
 
     Returns:
-        The columns `source, target, variable, iia, ci_low, ci_high, rows` and, with a baseline, `no_swap`.
+        The columns `source, target, variable, iia, ci_low, ci_high, rows`; with a baseline, `no_swap`; and with
+        complements `complement`, which is NaN where there is none.
     """
-    from scipy.stats import binomtest  # takes half a second to import
-
     lines = []
     for (direction, variable), outcomes in correct.items():
-        test = binomtest(int(outcomes.sum()), len(outcomes))
-        interval = test.proportion_ci(_CONFIDENCE, method="wilson")
         line = {
             "source": names[direction.source],
             "target": names[direction.target],
             "variable": variables.label(variable, direction),
-            "iia": float(test.statistic),
-            "ci_low": float(interval.low),
-            "ci_high": float(interval.high),
+            **dict(zip(("iia", "ci_low", "ci_high"), share(outcomes), strict=True)),
             "rows": len(outcomes),
         }
         if baseline is not None:
             line["no_swap"] = float(baseline[direction, variable].double().mean())
+        if complement is not None:
+            kept = complement.get((direction, variable))
+            line["complement"] = math.nan if kept is None else share(kept)[0]
         lines.append(line)
     return pd.DataFrame(lines)
+
+
+def share(outcomes: Bool[Tensor, " rows"]) -> tuple[float, float, float]:
+    """Return the share of correct rows, and the two ends of its 95 % Wilson interval."""
+    from scipy.stats import binomtest  # takes half a second to import
+
+    test = binomtest(int(outcomes.sum()), len(outcomes))
+    interval = test.proportion_ci(_CONFIDENCE, method="wilson")
+    return float(test.statistic), float(interval.low), float(interval.high)

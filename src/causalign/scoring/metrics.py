@@ -22,7 +22,8 @@ from causalign.sites.readable import Readable
 
 _LOGITS_AT_ONCE = 2**25
 _NOTHING = -100
-_COLUMNS = ("source", "target", "variable", "row", "rows", "ci_low", "ci_high", "no_swap")
+COMPLEMENT = "complement"
+_COLUMNS = ("source", "target", "variable", "row", "rows", "ci_low", "ci_high", "no_swap", COMPLEMENT)
 """The other columns of tables of scores."""
 
 
@@ -124,6 +125,11 @@ def metrics_of(metrics: Sequence[str | Metric] | str | Metric) -> dict[str, Metr
             raise InvalidArgument(f"two metrics are called {name!r}")
         if not isinstance(each, str) and name in {*METRICS, *_COLUMNS}:
             raise InvalidArgument(f"a metric of your own is called {name!r}, as a column of the table is: rename it")
+        if each == COMPLEMENT:
+            raise InvalidArgument(
+                "complement is no metric of the interchange: it is another intervention, within one network only, and "
+                "the column 'complement' of every table of scores has it"
+            )
         found[name] = lookup("metric", name, METRICS) if isinstance(each, str) else each
     return found
 

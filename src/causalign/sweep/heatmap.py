@@ -12,6 +12,7 @@ from causalign.sweep.matrix import ScoreMatrix
 _LABELS = {
     "iia": "IIA of the worst direction",
     "no_swap": "largest baseline (no swap)",
+    "complement": "complement within one network",
     "control_untrained": "IIA with the first network untrained",
     "control_shuffled": "IIA with shuffled counterfactuals",
     "control_random": "IIA of random subspaces",

@@ -12,7 +12,7 @@ from causalign.sweep.grid import Coordinate
 
 FINISHED, FAILED, MISSING = "finished", "failed", "not run"
 CONTROLS = ("control_untrained", "control_shuffled", "control_random")
-SCORES = ("iia", "ci_low", "ci_high", "rows", "no_swap", *CONTROLS)
+SCORES = ("iia", "ci_low", "ci_high", "rows", "no_swap", "complement", *CONTROLS)
 _COLUMNS = (
     "source",
     "target",
@@ -38,16 +38,17 @@ def sweep_table(folder: SweepFolder, points: Mapping[str, Mapping[str, Coordinat
     Returns:
         One row for each point, direction and variable, and one for each point that is not finished. `point` is the key,
         and the axes have a column each. Then come `source`, `target`, `variable`; the IIA on held-out rows with its 95
-        % interval, rows and baseline; the scores of the controls in the same direction; the latent distance of a
-        direction into a recording, which has no IIA; the rank that was found; the steps and seconds of the point; how
-        its search ended; its status (`finished`, `failed` or `not run`); and the error of one that failed.
+        % interval, rows and baseline; the complement of a direction within one network, where it is known; the scores
+        of the controls in the same direction; the latent distance of a direction into a recording, which has no IIA;
+        the rank that was found; the steps and seconds of the point; how its search ended; its status (`finished`,
+        `failed` or `not run`); and the error of one that failed.
     """
     axes = list(dict.fromkeys(axis for coordinates in points.values() for axis in coordinates))
     rows = [
         {"point": key, **coordinates, **row} for key, coordinates in points.items() for row in _point_rows(folder, key)
     ]
     table = pd.DataFrame(rows, columns=["point", *axes, *_COLUMNS])
-    return table.astype({"rows": "Int64", "found_rank": "Int64", "steps": "Int64"})
+    return table.astype({"complement": "float64", "rows": "Int64", "found_rank": "Int64", "steps": "Int64"})
 
 
 def _point_rows(folder: SweepFolder, key: str) -> Iterator[dict[str, Any]]:
@@ -91,7 +92,7 @@ def _controls(record: AlignmentSummary, index: int) -> dict[str, float]:
 
 
 def worst_directions(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a row for each point: that of its worst direction, with the least score of each control.
+    """Return a row for each point: that of its worst direction, with the least complement and that of each control.
 
     The interval is that of the worst direction, whichever it is, and adjusted for the number of directions.
 
@@ -105,7 +106,7 @@ def worst_directions(table: pd.DataFrame) -> pd.DataFrame:
             row = {**of.iloc[int(of["iia"].argmin())], **_interval(of[of["iia"].notna()])}
         else:
             row = of.iloc[int(of["latent_distance"].argmax())] if of["latent_distance"].notna().any() else of.iloc[0]
-        rows.append({**row, **{name: of[name].min() for name in CONTROLS}})
+        rows.append({**row, **{name: of[name].min() for name in ("complement", *CONTROLS)}})
     return pd.DataFrame(rows, columns=table.columns).astype(table.dtypes)
 
 
