@@ -231,7 +231,7 @@ def draw_rows(
                     sites[index],
                     of_sites[index],
                     activations[index],
-                    holdout and holdout.among(index, activations[index], request.split, end == 0),
+                    None if holdout is None else holdout.among(index, activations[index], request.split, end == 0),
                 )
                 for end, index in enumerate(direction)
             ]
