@@ -20,6 +20,10 @@ class Deadly(Point):
     error: str = ""
 
     @property
+    def members(self) -> tuple[str, ...]:
+        return (self.name,)
+
+    @property
     def declaration(self) -> str:
         return repr((self.name, self.kills, self.error))
 

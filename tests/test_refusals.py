@@ -80,9 +80,9 @@ def test_complex_numbers_are_not_cut_to_whole_ones() -> None:
 
 def test_a_head_may_be_called_with_a_keyword() -> None:
     module, x = Classifier().eval(), torch.randn(3, 4, 6)
-    network: Any = ca.Site(module, "hidden", inputs=x).network
-    assert network.head is module.head
-    torch.testing.assert_close(network.features({"input": x}), torch.tanh(module.get_submodule("hidden")(x)))
+    site: Any = ca.Site(module, "hidden", inputs=x)
+    assert site.network.head is module.head
+    torch.testing.assert_close(site.network.features({"input": x}), torch.tanh(module.hidden(x)))
 
 
 def test_a_module_is_not_quantized_by_a_part_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,8 +39,8 @@ class Layered(nn.Module):
         x = self.first(x)
         for layer in self.layers:
             x = layer(x)
-        left: Any = self.layers[0].left
-        logits: Tensor = self.head(x) * (1 + left)
+        below: Any = self.layers[0]
+        logits: Tensor = self.head(x) * (1 + below.left)
         return logits
 
 

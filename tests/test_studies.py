@@ -27,11 +27,13 @@ from causalign.reproduction.comparisons import run_comparisons
 from causalign.reproduction.figures import draw
 from causalign.reproduction.paper import CITED, cited
 from causalign.reproduction.reproduce import STUDIES, TABLE, VERDICTS, Reproduction, reproduce
-from causalign.reproduction.study import BUDGETS, Protocol, Values, sem
+from causalign.reproduction.study import BUDGETS, Protocol, Values
 from causalign.reproduction.table import BORNE_OUT, COLUMNS, LEFT_OUT, NOT_BORNE_OUT
+from causalign.scoring.crossed_pairs import pair_mean
 from causalign.source_hash import _code, source_hash
 from causalign.sweep import point as points
 from causalign.sweep.folder import SweepFolder
+from causalign.sweep.grid import declared_axes, grid_points, specs
 from causalign.sweep.point import AlignmentPoint
 
 FEW = {"n_train": 30, "n_validation": 20, "n_test": 20}
@@ -263,6 +265,26 @@ def test_a_panel_of_fewer_ranks_has_the_claims_about_those(tiny: Protocol, tmp_p
     assert (tmp_path / "fig2d-d.png").stat().st_size
 
 
+def test_the_shipped_sweep_of_a_panel_is_the_study_s(tiny: Protocol, tmp_path: Path) -> None:
+    spec = read_spec(Path(__file__).parent.parent / "docs" / "examples" / "fig2d.toml")
+    cells = grid_points(declared_axes(spec, grid := spec.pop("grid")))
+    swept = [each.config.replace(rank=each.rank) for each in specs(spec, cells)]
+    rows = [row for row in STUDIES["fig2d"].measured(Protocol(budget=SETTLED, controls=False)) if row.metric == "MAS"]
+    studied = [point.spec for row in rows for point in row.comparisons if isinstance(point, AlignmentPoint)]
+    assert {each.sites for each in studied} == {tuple(sites) for sites in grid["sites"]}
+    assert [str(row.comparison) for row in rows] == [str(rank) for rank in grid["rank"]]
+    assert {each.config.replace(rank=1).model_dump_json() for each in studied} == {
+        each.replace(rank=1).model_dump_json() for each in swept
+    }
+    few = replace(tiny, controls=False)
+    row = next(row for row in STUDIES["fig2d"].measured(few) if (row.metric, row.comparison) == ("MAS", "4"))
+    pairs = [list(point.spec.sites) for point in row.comparisons if isinstance(point, AlignmentPoint)]
+    values = row.values(run_comparisons(row.comparisons, SweepFolder(tmp_path / "study"), workers=1))
+    fields = {"search": QUICK.search, "rank": 4, **FEW}
+    found = ca.sweep({**fields}, {"sites": pairs}, out=tmp_path / "sweep", workers=1)
+    assert found.worst["iia"].tolist() == values.tolist()
+
+
 def test_a_finished_comparison_can_be_run_alone_from_its_file(tiny: Protocol, tmp_path: Path) -> None:
     plain = replace(tiny, controls=False)
     asked = plain.align([plain.site("multi-object/gru", seed, "hidden") for seed in (0, 1)], [1, 8])
@@ -353,9 +375,16 @@ def test_a_row_carries_the_verdicts_of_its_claims(everything: tuple[Reproduction
             assert row["verdict"] == (measured.note if not held else BORNE_OUT if all(held) else NOT_BORNE_OUT)
 
 
-def test_the_standard_error_is_that_of_the_mean() -> None:
-    assert sem(np.array([1.0, 2.0, 4.0])) == pytest.approx(pd.Series([1.0, 2.0, 4.0]).sem())
-    assert np.isnan(sem(np.array([1.0])))
+def test_the_standard_error_counts_networks_and_not_pairs() -> None:
+    pairs = [each.members for row in STUDIES["fig2a"].measured(Protocol())[:1] for each in row.comparisons]
+    assert [[site.split("/")[-1] for site in pair] for pair in pairs] == [
+        [f"{a}@hidden", f"{b}@hidden"] for a in (0, 1) for b in (2, 3)
+    ]
+    values = np.array([0.9, 0.8, 0.5, 0.6])  # the first network of each pair makes all the difference
+    rows, columns = np.array([0.85, 0.55]), np.array([0.7, 0.7])
+    expected = np.sqrt(rows.var(ddof=1) / 2 + columns.var(ddof=1) / 2)
+    assert pair_mean(values, pairs).sem == pytest.approx(expected)
+    assert expected > 1.5 * pd.Series(values).sem()
 
 
 def test_numbers_of_the_paper_stand_in_one_table_only() -> None:

@@ -266,6 +266,23 @@ def test_a_killed_worker_is_replaced_and_a_deadly_point_fails(tmp_path: Path) ->
     assert folder.outcome(once.key) is not None
 
 
+def test_a_full_disk_fails_points_in_one_line_and_loses_nothing(
+    networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> bytes:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("causalign.files.save", full)
+        failed = swept(networks, tmp_path / "x", {"rank": [2]})
+    assert failed.counts == {"failed": 3}
+    assert failed.failures["error"].str.fullmatch(r"cannot write .*safetensors: No space left on device").all()
+    again = swept(networks, tmp_path / "x", {"rank": [2]})
+    assert again.counts == {"finished": 3}
+    assert contents(again) == contents(swept(networks, tmp_path / "y", {"rank": [2]}))
+    assert not list((tmp_path / "x" / "failed").iterdir())
+
+
 def test_killed_at_random_it_goes_on_to_the_same_points(done: ca.Sweep, networks: Path, tmp_path: Path) -> None:
     script = tmp_path / "run.py"
     script.write_text(f"""

@@ -5,6 +5,7 @@ from .alignment.align import align
 from .alignment.config import AlignmentConfig
 from .alignment.recording_controls import recording_controls
 from .alignment.result import Alignment, load_alignment, score
+from .alignment.score_tests import compare_scores
 from .callbacks.tracker import Tracker
 from .callbacks.update import ProgressUpdate
 from .counterfactuals.dataset import Counterfactuals
@@ -42,8 +43,11 @@ from .planning.estimate import Estimate, estimate
 from .readings.shared_readings import SharedReadings
 from .recordings.preprocessing import Preprocess, Preprocessing
 from .scoring.comparison import compare
+from .scoring.crossed_pairs import PairMean, pair_difference, pair_mean
 from .scoring.metrics import RowOutputs
 from .scoring.model_comparison import compare_models
+from .scoring.score_comparison import ScoreComparison
+from .scoring.worst_interval import worst_interval
 from .search.boundary_rank import BoundaryRank
 from .search.config import SearchConfig
 from .search.objectives import Objective
@@ -91,6 +95,7 @@ __all__ = [
     "Network",
     "Objective",
     "OutOfMemory",
+    "PairMean",
     "PerSite",
     "PositionMap",
     "Preprocess",
@@ -101,6 +106,7 @@ __all__ = [
     "Recording",
     "Regression",
     "RowOutputs",
+    "ScoreComparison",
     "SearchConfig",
     "SearchWarning",
     "SharedReadings",
@@ -118,6 +124,7 @@ __all__ = [
     "cka",
     "compare",
     "compare_models",
+    "compare_scores",
     "crossnobis",
     "estimate",
     "interchange",
@@ -127,6 +134,8 @@ __all__ = [
     "networks",
     "noise_ceiling",
     "noise_precision",
+    "pair_difference",
+    "pair_mean",
     "procrustes",
     "rdm",
     "rdm_correlation",
@@ -141,5 +150,6 @@ __all__ = [
     "sweep",
     "tasks",
     "train",
+    "worst_interval",
     "zoo",
 ]

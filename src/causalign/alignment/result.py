@@ -7,8 +7,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Int
 
 from causalign.alignment.alignment_files import (
     SavedParts,
@@ -19,6 +21,7 @@ from causalign.alignment.alignment_files import (
 )
 from causalign.alignment.caveats import caveats
 from causalign.alignment.mib_export import export_mib, unit_of
+from causalign.alignment.outcome_lines import control_lines
 from causalign.alignment.pyvene_export import to_pyvene
 from causalign.alignment.row_outcomes import RowOutcomes
 from causalign.alignment.schema import (
@@ -29,6 +32,7 @@ from causalign.alignment.schema import (
     LatentScore,
     MissingLatent,
     NaturalnessScore,
+    Score,
 )
 from causalign.alignment.score import IIA, Draw, MapSet, dataset_for, direction_table, row_table
 from causalign.alignment.swap_output import SwapInputs, SwapOutput, swap_output
@@ -41,7 +45,9 @@ from causalign.maps.feature_map import FeatureMap
 from causalign.maps.position_map import at_position
 from causalign.recordings.affine_transformer import AffineTransformer
 from causalign.recordings.preprocessing import Preprocessing
+from causalign.scoring.difference_test import unpaired_p
 from causalign.scoring.metrics import Metric
+from causalign.scoring.score_comparison import ScoreComparison, score_comparison
 from causalign.search.early_stopping import Evaluation
 from causalign.sites.base import require_site
 from causalign.sites.readable import Readable
@@ -135,12 +141,33 @@ class Alignment:
     def controls(self) -> pd.DataFrame:
         """The scores of the same search where there is nothing to find.
 
-        Columns: those of `iia` without the baseline, `control` and `steps`. `untrained` replaces the first network by
+        Columns: those of `iia` without the baseline, `control`, `steps`, and `p`, the p-value of Fisher's exact test
+        that the alignment's IIA in this direction is at most the control's. `untrained` replaces the first network by
         an untrained one of its shape; `shuffled` shuffles the expected outputs among the rows; `random` leaves the
         subspaces where a random start puts them.
         """
-        columns = ["control", *(name for name in ControlScore.model_fields if name != "control")]
-        return pd.DataFrame([dict(score) for score in self.record.controls], columns=columns)
+        columns = ["control", *(name for name in ControlScore.model_fields if name != "control"), "p"]
+        table = pd.DataFrame([dict(score) for score in self.record.controls], columns=columns)
+        if len(table):
+            ours = [self.record.iia[index] for index in table.groupby("control").cumcount()]
+            table["p"] = unpaired_p(_counts(ours), _counts(self.record.controls), 0.0)
+        return table
+
+    def control_test(self, control: str, *, margin: float | None = None) -> ScoreComparison:
+        """Test whether the worst IIA exceeds that of a control, over the directions that are comparable.
+
+        Both are scored on the same test rows, whose outcomes are not paired: if a row that is right in one tends to be
+        right in the other, p-values are rather too large.
+
+        Args:
+            control: The name of the control: `untrained`, `shuffled` or `random`.
+            margin: The difference that still counts as equal.
+
+        Raises:
+            InvalidArgument: The alignment has no such control, or the margin is not between 0 and 1.
+        """
+        ours, theirs = control_lines(self.record, control)
+        return score_comparison(ours, theirs, margin)
 
     @property
     def worst_controls(self) -> dict[str, float]:
@@ -379,6 +406,11 @@ class Alignment:
         return math.nan if self.record.worst_iia is None else self.record.worst_iia
 
     @property
+    def worst_interval(self) -> tuple[float, float]:
+        """The exact 95 % interval of the headline, whatever direction is the worst; NaN where there is no IIA."""
+        return self.record.worst_interval or (math.nan, math.nan)
+
+    @property
     def latent(self) -> pd.DataFrame:
         """The distance to counterfactual latents (equation 8) on test rows, for trained directions into recordings.
 
@@ -421,8 +453,8 @@ class Alignment:
             position: The index of the position among those of a row, where each has a subspace of its own.
 
         Raises:
-            InvalidArgument: There is no such site; no variable, or no position, of several is named; or the subspace is
-                that of an encoder's features.
+            InvalidArgument: There is no such site, no variable, or no position, of several is named, or the map has an
+                encoder.
             MissingDependency: pyvene is not installed.
         """
         return to_pyvene(self._map(site, variable, position))
@@ -451,8 +483,8 @@ class Alignment:
 
         Raises:
             FileFormatError: The folder cannot be written.
-            InvalidArgument: There is no such site; it is not the residual stream before a layer of a language model;
-                the alignment has no sites (see `with_sites`); or no variable, or no position, of several is named.
+            InvalidArgument: There is no such site; it is not the residual stream before a layer of a language model, or
+                the alignment has no sites (see `with_sites`), or no variable, or no position, of several is named.
         """
         of = self._map(site, variable, position)
         if not self.sites:
@@ -475,7 +507,7 @@ class Alignment:
         if worst is None:
             farthest = max(self.record.latent, key=lambda score: score.distance)
             return f"Alignment({self.record.method} of {names}: latent distance {farthest.distance:.3f})"
-        interval = f"[{worst.ci_low:.3f}, {worst.ci_high:.3f}]"
+        interval = "[{:.3f}, {:.3f}]".format(*self.worst_interval)
         baseline = f"{worst.no_swap:.3f} with no swap" + ("" if worst.above_baseline else ", which it does not exceed")
         return f"Alignment({self.record.method} of {names}: worst IIA {worst.iia:.3f} {interval}, {baseline})"
 
@@ -496,6 +528,12 @@ def _table(parts: Sequence[DirectionScore], kind: type[DirectionScore]) -> pd.Da
 
 def _html(table: pd.DataFrame) -> str:
     return str(table.round(3).to_html(index=False, na_rep=""))
+
+
+def _counts(scores: Sequence[Score]) -> tuple[Int[np.ndarray, " scores"], Int[np.ndarray, " scores"]]:
+    """Return the number of rows that are right, and of all rows, of each score."""
+    rows = np.array([score.rows for score in scores])
+    return np.rint(rows * np.array([score.iia for score in scores])).astype(int), rows
 
 
 def load_alignment(folder: Path | str) -> Alignment:

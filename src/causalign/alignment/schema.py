@@ -3,17 +3,19 @@
 from collections import Counter
 from collections.abc import Sequence
 from functools import reduce
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from causalign.alignment.config import AlignmentConfig
 from causalign.networks.origin import Origin
+from causalign.scoring.worst_interval import worst_interval
 from causalign.search.early_stopping import Evaluation
 from causalign.search.rank_selection import RankTrial
 from causalign.search.stop_reason import StopReason
 
 SCHEMA_VERSION: Literal[2] = 2
+Entry = TypeVar("Entry")
 
 
 class _Part(BaseModel):
@@ -230,6 +232,11 @@ class AlignmentSummary(_Part):
     """The scores of the trained directions whose target can be run."""
     worst_iia: float | None
     """The least of these scores, the headline. `None` if all directions lead into recordings."""
+    worst_ci_low: float | None = None
+    """The lower end of the exact 95 % interval of the headline, whatever direction is the worst. `None` if there is no
+    IIA."""
+    worst_ci_high: float | None = None
+    """The upper end of this interval. It is adjusted for the number of directions and variables."""
     untrained: tuple[DirectionScore, ...] = ()
     """The scores of directions that the method scores without having trained them."""
     controls: tuple[ControlScore, ...] = ()
@@ -280,6 +287,15 @@ class AlignmentSummary(_Part):
         return min(self.iia, key=lambda score: score.iia, default=None)
 
     @property
+    def worst_interval(self) -> tuple[float, float] | None:
+        """The exact 95 % interval of the headline (see `scoring.worst_interval`). `None` if there is no IIA."""
+        if not self.iia:
+            return None
+        if self.worst_ci_low is None or self.worst_ci_high is None:  # a file of an earlier version
+            return worst_interval([score.iia for score in self.iia], [score.rows for score in self.iia])
+        return self.worst_ci_low, self.worst_ci_high
+
+    @property
     def keeps_last(self) -> bool:
         """Whether the maps of the last evaluation were kept, in place of those of the best."""
         return (self.config.method.rank or self.config.rank).keeps_last
@@ -313,7 +329,7 @@ class AlignmentSummary(_Part):
         kinds = dict.fromkeys(score.control for score in self.controls)
         return {kind: [score for score in self.controls if score.control == kind] for kind in kinds}
 
-    def comparable(self, scores: Sequence[float], control: str) -> list[float]:
+    def comparable(self, scores: Sequence[Entry], control: str) -> list[Entry]:
         """Return the scores, one per direction, of the directions that are comparable between control and alignment.
 
         An untrained network is wrong whatever is swapped into it, so that only the directions into other networks are

@@ -19,6 +19,7 @@ from causalign.alignment.schema import (
 )
 from causalign.alignment.scoring import AlignmentScores
 from causalign.counterfactuals.variables import Variables
+from causalign.scoring.worst_interval import worst_interval
 from causalign.search.rank_selection import RankTrial
 from causalign.search.search import SearchResult
 from causalign.sites.base import Site
@@ -44,6 +45,7 @@ class Findings:
 def summarize(request: Request, findings: Findings, splits: Splits, timer: Timer) -> AlignmentSummary:
     """Return the summary of an alignment."""
     found, scores = findings.search, findings.scores
+    low, high = _worst_interval(scores)
     not_run = {direction.target for direction, each in request.objectives.items() if not each.runs_target}
     return AlignmentSummary(
         config=request.config,
@@ -57,6 +59,8 @@ def summarize(request: Request, findings: Findings, splits: Splits, timer: Timer
         sites=_site_summaries(request, findings.accuracy),
         iia=scores.trained,
         worst_iia=min((score.iia for score in scores.trained), default=None),
+        worst_ci_low=low,
+        worst_ci_high=high,
         untrained=scores.untrained,
         latent=scores.latent,
         controls=findings.controls,
@@ -94,6 +98,11 @@ def final_figures(summary: AlignmentSummary) -> dict[str, float]:
     for latent in summary.latent:
         figures[f"latent distance {latent.source} to {latent.target} ({latent.variable})"] = latent.distance
     return {name: float(value) for name, value in figures.items() if value is not None}
+
+
+def _worst_interval(scores: AlignmentScores) -> tuple[float, float] | tuple[None, None]:
+    trained = scores.trained
+    return worst_interval([each.iia for each in trained], [each.rows for each in trained]) if trained else (None, None)
 
 
 def _unmatched(request: Request, splits: Splits) -> tuple[MissingLatent, ...]:

@@ -21,7 +21,7 @@ from causalign.alignment.table_spec import TableSpec
 from causalign.benchmarks import BENCHMARKS
 from causalign.benchmarks.measurement import threads
 from causalign.benchmarks.row import MissingError, Row, save_rows
-from causalign.callbacks import Callback, ProgressUpdate, Tracker, progress_display, tracker_of
+from causalign.callbacks import Callback, ProgressUpdate, progress_display
 from causalign.cli import COMMANDS
 from causalign.cli.options import overrides, with_options
 from causalign.cli.sweep import sweep
@@ -37,6 +37,7 @@ from causalign.cli.tables import (
     show_zoo,
 )
 from causalign.cli.termination import INTERRUPTED, exit_code, termination
+from causalign.cli.track_option import Track, trackers
 from causalign.errors import FileFormatError, InvalidArgument, SearchWarning, lookup
 from causalign.files import output_folder, write_text
 from causalign.journal import place
@@ -69,14 +70,6 @@ Sites = Annotated[
         "the .toml file of a recording. Repeat the option for each site.",
     ),
 ]
-Track = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="An experiment tracker to log to: wandb[:PROJECT], mlflow[:URI] or tensorboard[:FOLDER]. Repeat the "
-        "option for several."
-    ),
-]
-
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace an alignment, or the checkpoint of another one, in the folder.")
 ]
@@ -111,7 +104,7 @@ def align(out: Out, spec: Spec = None, *, track: Track = None, overwrite: Overwr
 
     A search that was stopped, however that was, goes on where it was when the command is repeated.
     """
-    _run(_spec(spec, options), out, overwrite, _trackers(track))
+    _run(_spec(spec, options), out, overwrite, trackers(track))
 
 
 app.command(help=COMMANDS["sweep"])(sweep)
@@ -207,7 +200,7 @@ def train(
     """Train a network until it makes no mistakes. Repeat the command to resume a stopped training."""
     try:
         network, card = networks.train(
-            task, architecture, seed, out, width=width, progress=True, callbacks=_trackers(track)
+            task, architecture, seed, out, width=width, progress=True, callbacks=trackers(track)
         )
     except KeyboardInterrupt:
         errors.print(f"stopped; repeat the command to resume from the checkpoint in {out}", soft_wrap=True)
@@ -303,11 +296,6 @@ def _available(language_model: str) -> str:
     return language_model
 
 
-def _trackers(references: Sequence[str] | None) -> list[Tracker]:
-    """Return the trackers that the option `--track` names."""
-    return [tracker_of(reference) for reference in references or ()]
-
-
 def _spec(path: Path | None, options: Mapping[str, Any]) -> AlignmentSpec:
     """Return the spec of a file, with the fields that options replace."""
     present = {name: value for name, value in options.items() if value is not None}
@@ -317,7 +305,7 @@ def _spec(path: Path | None, options: Mapping[str, Any]) -> AlignmentSpec:
     return AlignmentSpec.read(fields, "the command line" if path is None else str(path))
 
 
-def _run(spec: AlignmentSpec, out: Path, overwrite: bool, trackers: Sequence[Callback] = ()) -> None:
+def _run(spec: AlignmentSpec, out: Path, overwrite: bool, followers: Sequence[Callback] = ()) -> None:
     """Align, save, compare and report: the steps of every command that aligns."""
     output_folder(out, RESULT, MAPS, ROWS, SIMILARITY, PAGE, *FIGURES)
     saved = False
@@ -325,7 +313,7 @@ def _run(spec: AlignmentSpec, out: Path, overwrite: bool, trackers: Sequence[Cal
         with termination():
             sites = spec.open_sites()
             data = spec.dataset(sites)
-            callbacks = [_resumption(out), *trackers]
+            callbacks = [_resumption(out), *followers]
             with warnings.catch_warnings(action="ignore", category=SearchWarning):
                 alignment = run_alignment(
                     data, spec.config, out=out, overwrite=overwrite, progress=True, callbacks=callbacks

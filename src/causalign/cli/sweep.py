@@ -12,7 +12,8 @@ from causalign.alignment.spec import override, read_spec
 from causalign.cli.options import overrides, value_of, with_options
 from causalign.cli.tables import console, errors
 from causalign.cli.termination import exit_code, termination
-from causalign.cli.where import Where
+from causalign.cli.track_option import Track, trackers
+from causalign.cli.worker_options import WorkerOptions
 from causalign.errors import InvalidArgument
 from causalign.sweep.folder import TABLE, Shard
 from causalign.sweep.heatmap import axis_labels, axis_title
@@ -68,6 +69,7 @@ def sweep(
     gpus_per_point: Annotated[
         float | None, typer.Option(min=0, help="GPUs of a point on Ray or SLURM. [default: 0]")
     ] = None,
+    track: Track = None,
     **options: Any,
 ) -> None:
     """Align over a grid: a table, heat maps and a report of every layer against every layer, over ranks, seeds, ...
@@ -82,10 +84,19 @@ def sweep(
     axes = {**axes, **dict(map(_axis, grid or ()))}
     present = {name: value for name, value in options.items() if value is not None}
     fields = override(base, overrides(present))
-    where = Where(workers, shard, ray, slurm).executor(cpus_per_point, gpus_per_point)
+    executor = WorkerOptions(workers, shard, ray, slurm).executor(cpus_per_point, gpus_per_point)
     try:
         with termination():
-            found = run_sweep(fields, axes, out=out, workers=workers, executor=where, shard=shard, progress=True)
+            found = run_sweep(
+                fields,
+                axes,
+                out=out,
+                workers=workers,
+                executor=executor,
+                shard=shard,
+                progress=True,
+                callbacks=trackers(track),
+            )
             _conclude(found, shard)
     except KeyboardInterrupt as error:
         errors.print(f"stopped; repeat the command to go on after the points in {out}", soft_wrap=True)

@@ -69,8 +69,9 @@ def show_alignment(alignment: Alignment) -> None:
     how = f"  ({record.method}, {record.extent}, {record.steps} steps, {record.seconds.total:.1f} s)"
     worst = record.worst
     headline = "No direction can be run" if worst is None else f"Worst direction: {worst.iia:.3f}"
+    interval = "" if worst is None else " ({:.3f} to {:.3f})".format(*alignment.worst_interval)
     baseline = "" if worst is None else f", {worst.no_swap:.3f} with nothing swapped"
-    console.print(Text.assemble((headline, "bold"), baseline, how), soft_wrap=True)
+    console.print(Text.assemble((headline, "bold"), interval, baseline, how), soft_wrap=True)
     for tried in record.ranks:
         console.print(
             f"Rank {tried.rank}: {_score(tried.worst_iia)} on validation after {tried.steps} steps; the search "
@@ -104,7 +105,8 @@ def _show_controls(alignment: Alignment) -> None:
     """Print the worst direction of each control, into trained networks."""
     for name, score in alignment.worst_controls.items():
         reached = ", no lower than the alignment" if score >= alignment.worst_iia else ""
-        console.print(f"Control ({_CONTROLS[name]}): {score:.3f}{reached}")
+        p = f"p(no higher than the control) = {alignment.control_test(name).p_greater:.2g}"
+        console.print(f"Control ({_CONTROLS[name]}): {score:.3f}{reached}; {p}", soft_wrap=True)
 
 
 def _known(score: float | None) -> str:

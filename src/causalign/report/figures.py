@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from causalign.scoring.worst_interval import worst_interval
+
 # Okabe and Ito's colors, and the heat map's cividis, are distinguishable with every kind of color vision.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#7F7F7F"
 _LONGEST = 24  # characters of a network's name that are shown
@@ -101,8 +103,8 @@ def _loss_curve(history: pd.DataFrame) -> Figure:
 def similarity_bars(iia: pd.DataFrame, similarity: pd.DataFrame) -> Figure:
     """Draw the IIA of the worst direction, with its baseline, beside the correlational measures of the same two sites.
 
-    The bar of the IIA has its 95 % interval. Those of the measures have one standard deviation over draws of samples.
-    Distances are not drawn.
+    The bar of the IIA has the exact 95 % interval of the worst direction. Those of the measures have one standard
+    deviation over draws of samples. Distances are not drawn.
 
     Args:
         iia: The scores, as `Alignment.iia`.
@@ -112,8 +114,9 @@ def similarity_bars(iia: pd.DataFrame, similarity: pd.DataFrame) -> Figure:
     shown = similarity[~similarity["measure"].str.contains("distance")]
     names = ["IIA\n(worst)", *(name.replace(" ", "\n", 1) for name in shown["measure"])]
     values = [worst["iia"], *shown["value"]]
-    below = [worst["iia"] - worst["ci_low"], *shown["sd"]]
-    above = [worst["ci_high"] - worst["iia"], *shown["sd"]]
+    low, high = worst_interval(iia["iia"].tolist(), iia["rows"].tolist())
+    below = [worst["iia"] - low, *shown["sd"]]
+    above = [high - worst["iia"], *shown["sd"]]
     figure = Figure(figsize=(1.2 + 1.05 * len(names), 3.8), layout="constrained")
     axes = figure.add_subplot()
     colours = [BLUE, *[GREY] * len(shown)]

@@ -59,6 +59,8 @@ def write_report(folder: Path | str) -> Path:
     page = template("causalign.report", "page.html.j2").render(
         record=alignment.record,
         controls=alignment.worst_controls,
+        p={name: alignment.control_test(name).p_greater for name in alignment.worst_controls},
+        interval=alignment.worst_interval,
         worst=worst[0] if worst else None,
         caveats=alignment.caveats,
         stop_message=alignment.record.stopped.message,

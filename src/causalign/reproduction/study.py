@@ -11,6 +11,7 @@ from jaxtyping import Float
 from causalign.alignment.schema import AlignmentSummary, Score
 from causalign.alignment.spec import AlignmentSpec
 from causalign.errors import InvalidArgument
+from causalign.scoring.crossed_pairs import PairMean, pair_mean
 from causalign.search.config import SearchConfig
 from causalign.search.rank_selection import BestRank
 from causalign.sweep.point import AlignmentPoint, Outcome, Point, SimilarityMeasures, SimilarityPoint
@@ -179,6 +180,11 @@ class StudyRow:
         """Return the value of each pair."""
         return np.array([_value(outcomes[each.key], self.read) for each in self.comparisons])
 
+    @property
+    def members(self) -> tuple[tuple[str, ...], ...]:
+        """The sites of each pair, which tell what pairs share networks."""
+        return tuple(each.members for each in self.comparisons)
+
     def no_swap(self, outcomes: Mapping[str, Outcome]) -> float | None:
         """Return the mean over pairs of the baseline: the score of the same rows of the same direction with no swap.
 
@@ -254,7 +260,7 @@ class Values:
     """The values of a study's rows, one per pair, as the rules of claims read them."""
 
     def __init__(self, measured: Sequence[StudyRow], outcomes: Mapping[str, Outcome]) -> None:
-        self._rows = [(each.name, each.values(outcomes)) for each in measured]
+        self._rows = [(each.name, each.values(outcomes), each.members) for each in measured]
 
     def __call__(self, **named: str) -> Float[np.ndarray, " pairs"]:
         """Return the values of the one row with this panel, comparison, site or metric.
@@ -262,9 +268,22 @@ class Values:
         Raises:
             InvalidArgument: No row, or more than one, has these names.
         """
+        return self._row(named)[0]
+
+    def mean(self, **named: str) -> PairMean:
+        """Return the mean over pairs of this row, with its standard error over networks.
+
+        Raises:
+            InvalidArgument: No row, or more than one, has these names.
+        """
+        return pair_mean(*self._row(named))
+
+    def _row(self, named: Mapping[str, str]) -> tuple[Float[np.ndarray, " pairs"], tuple[tuple[str, ...], ...]]:
         fields = ("panel", "comparison", "site", "metric")
         matching = [
-            values for name, values in self._rows if named.items() <= dict(zip(fields, name, strict=True)).items()
+            (values, members)
+            for name, values, members in self._rows
+            if named.items() <= dict(zip(fields, name, strict=True)).items()
         ]
         if len(matching) != 1:
             raise InvalidArgument(f"exactly one row must have {named}, found {len(matching)}")
@@ -326,8 +345,3 @@ class Study:
     measured: Callable[[Protocol], Sequence[StudyRow]]
     claims: Sequence[Claim]
     panels: Sequence[Panel]
-
-
-def sem(values: Float[np.ndarray, " pairs"]) -> float:
-    """Return the standard error of the mean over pairs. It is NaN for a single pair."""
-    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")

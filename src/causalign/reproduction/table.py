@@ -7,7 +7,8 @@ import pandas as pd
 
 from causalign.alignment.schema import AlignmentSummary
 from causalign.reproduction.paper import CITED, cited
-from causalign.reproduction.study import Claim, Study, StudyRow, Values, sem
+from causalign.reproduction.study import Claim, Study, StudyRow, Values
+from causalign.scoring.crossed_pairs import pair_mean
 from causalign.search.stop_reason import StopReason
 from causalign.sweep.point import Outcome, SimilarityMeasures
 
@@ -62,7 +63,8 @@ def table(
 ) -> pd.DataFrame:
     """Return the table of a study, with one row for each metric of a comparison.
 
-    The columns `COLUMNS` come first. These follow:
+    The columns `COLUMNS` come first. `sem` is the standard error over networks, which pairs share
+    (`scoring.crossed_pairs`). These follow:
 
     * `relation` is `>` where the paper states a bound.
     * `pairs` has the value of each pair, and `points` the folder of each pair's comparison.
@@ -110,7 +112,7 @@ def _row(
         "paper": None if paper is None else paper.value,
         "relation": None if paper is None else paper.relation,
         "ours": values.mean(),
-        "sem": sem(values),
+        "sem": pair_mean(values, measured.members).sem,
         "n": len(values),
         "verdict": measured.note if not held else BORNE_OUT if all(held) else NOT_BORNE_OUT,
         "pairs": " ".join(f"{value:.4g}" for value in values),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from causalign.reproduction.paper import cited
 from causalign.reproduction.row_groups import GRAM_SCHMIDT, STEPWISE, carrying
-from causalign.reproduction.study import Claim, Panel, Protocol, Study, StudyRow, Values, sem
+from causalign.reproduction.study import Claim, Panel, Protocol, Study, StudyRow, Values
 
 _FIGURE, _PANEL = "text32", "section 3.2"
 _ARCHITECTURES = (
@@ -43,15 +43,16 @@ def _in_context(protocol: Protocol) -> StudyRow:
 
 def _as_high(pair: tuple[str, str]) -> Callable[[Values], bool]:
     def holds(values: Values) -> bool:
-        ours, paper = values(comparison=_name(pair)), cited(_FIGURE, _PANEL, _name(pair), STEPWISE, GRAM_SCHMIDT)
-        return paper is not None and bool(ours.mean() + sem(ours) > paper.value)
+        ours, paper = values.mean(comparison=_name(pair)), cited(_FIGURE, _PANEL, _name(pair), STEPWISE, GRAM_SCHMIDT)
+        return paper is not None and ours.value + ours.sem > paper.value
 
     return holds
 
 
 def _as_the_baseline(values: Values) -> bool:
-    ours, paper = values(comparison=_name(_BASELINE)), cited(_FIGURE, _PANEL, _name(_BASELINE), STEPWISE, GRAM_SCHMIDT)
-    return paper is not None and bool(abs(ours.mean() - paper.value) <= max(2 * sem(ours), 0.05))
+    ours = values.mean(comparison=_name(_BASELINE))
+    paper = cited(_FIGURE, _PANEL, _name(_BASELINE), STEPWISE, GRAM_SCHMIDT)
+    return paper is not None and abs(ours.value - paper.value) <= max(2 * ours.sem, 0.05)
 
 
 def _lower(values: Values) -> bool:

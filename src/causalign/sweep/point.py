@@ -69,6 +69,11 @@ class Point(ABC):
 
     @property
     @abstractmethod
+    def members(self) -> tuple[str, ...]:
+        """The names of the sites that are compared."""
+
+    @property
+    @abstractmethod
     def declaration(self) -> str:
         """Everything that the results depend on but the code, as text."""
 
@@ -104,6 +109,11 @@ class AlignmentPoint(Point):
     """An alignment, with its sites and its data by reference."""
 
     spec: AlignmentSpec
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The references of the sites."""
+        return tuple(self.spec.sites)
 
     @property
     def declaration(self) -> str:
@@ -150,6 +160,11 @@ class LivePoint(Point):
         return cls(rows, config.replace(**unset) if drawn else config, tuple(companions))
 
     @property
+    def members(self) -> tuple[str, ...]:
+        """The names of the sites."""
+        return tuple(site.name for site in self.data.sites)
+
+    @property
     def declaration(self) -> str:
         """The configuration with its defaults, and the names and fingerprints of sites and data."""
         sites = [f"{site.name} {site.fingerprint}" for site in self.data.sites]
@@ -185,6 +200,11 @@ class SimilarityPoint(Point):
     draws: int = 10
     samples: int = 1000
     trials_each: int = 15
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The references of the two sites."""
+        return self.sites
 
     @property
     def declaration(self) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from causalign.alignment.schema import AlignmentSummary, DirectionScore
+from causalign.scoring.worst_interval import worst_interval
 from causalign.sweep.folder import SweepFolder
 from causalign.sweep.grid import Coordinate
 
@@ -93,6 +94,8 @@ def _controls(record: AlignmentSummary, index: int) -> dict[str, float]:
 def worst_directions(table: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each point: that of its worst direction, with the least complement and that of each control.
 
+    The interval is that of the worst direction, whichever it is, and adjusted for the number of directions.
+
     Args:
         table: The table of the sweep.
     """
@@ -100,8 +103,14 @@ def worst_directions(table: pd.DataFrame) -> pd.DataFrame:
     for _, of in table.groupby("point", sort=False):
         row: Any
         if of["iia"].notna().any():
-            row = of.iloc[int(of["iia"].argmin())]
+            row = {**of.iloc[int(of["iia"].argmin())], **_interval(of[of["iia"].notna()])}
         else:
             row = of.iloc[int(of["latent_distance"].argmax())] if of["latent_distance"].notna().any() else of.iloc[0]
         rows.append({**row, **{name: of[name].min() for name in ("complement", *CONTROLS)}})
     return pd.DataFrame(rows, columns=table.columns).astype(table.dtypes)
+
+
+def _interval(scores: pd.DataFrame) -> dict[str, float]:
+    """Return the interval of the least score of a point."""
+    low, high = worst_interval(scores["iia"].tolist(), scores["rows"].tolist())
+    return {"ci_low": low, "ci_high": high}

@@ -14,7 +14,7 @@ _SLURM = {field.name: field for field in dataclasses.fields(SlurmWorkers)}
 
 
 @dataclass(frozen=True)
-class Where:
+class WorkerOptions:
     """Where the points are run, as the options have it."""
 
     workers: int | None
