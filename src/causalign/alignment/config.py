@@ -48,6 +48,13 @@ def _variable(given: object) -> object:
     return str(Variable.of(given)) if isinstance(given, str | Variable) else given
 
 
+def _holdout_values(given: object) -> object:
+    """Values, or a mapping of a variable to values; `None` for no value."""
+    if isinstance(given, Mapping):
+        return {name: tuple(each) if isinstance(each, list) else each for name, each in given.items()}
+    return () if given is None else tuple(given) if isinstance(given, list) else given
+
+
 _METHOD_SCHEMA = {
     "anyOf": [
         {"enum": list(SHORTHANDS)},
@@ -139,6 +146,9 @@ class AlignmentConfig(ConfigModel):
     """Rows of each direction by which the best step is chosen. Only for rows that are drawn from tasks."""
     n_test: int = Field(default=1_000, ge=1)
     """Rows of each direction that are scored. Only for rows that are drawn from tasks."""
+    holdout_values: Annotated[tuple[int, ...] | dict[str, tuple[int, ...]], BeforeValidator(_holdout_values)] = ()
+    """Values of the variable that no training, validation or test row has, `[4, 9]`; of one of several that are swapped
+    together, `{count = [4, 9]}`. They are scored by themselves. Only for rows that are drawn from tasks."""
     search: SearchConfig = SearchConfig()
     """How the search runs."""
     memory: float | None = Field(default=None, ge=0)
@@ -159,5 +169,5 @@ class AlignmentConfig(ConfigModel):
         return name
 
 
-DRAWN = ("variable", "n_train", "n_validation", "n_test")
+DRAWN = ("variable", "n_train", "n_validation", "n_test", "holdout_values")
 """The fields that only say how rows are drawn from tasks."""

@@ -75,6 +75,11 @@ class Request:
         _require_alike("of one precision", precisions)
         _require_fitting_search(config, objectives)
         rows.check(method.stepwise, config.seed)
+        if rows.holdout and method.stepwise:
+            raise InvalidArgument(
+                f"{method.label} swaps all positions up to one, at which values of holdout_values occur: swap single "
+                "states"
+            )
         start, notes = _start(rows, config)
         if len(rows.variables) > 1:
             _require_masked_swaps(method)
@@ -250,6 +255,7 @@ def dataset_of(data: Counterfactuals | Sequence[Readable] | Readable, config: Al
             n_train=config.n_train,
             n_validation=config.n_validation,
             n_test=config.n_test,
+            holdout_values=config.holdout_values,
             seed=config.seed,
             memory=DEFAULT_BUDGET if config.memory is None else config.memory,
         )

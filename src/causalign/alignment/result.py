@@ -82,6 +82,11 @@ class Alignment:
         return _table(self.record.iia, DirectionScore)
 
     @property
+    def holdout(self) -> pd.DataFrame:
+        """The same table for rows whose value was held out (`holdout_values`), without complements; else empty."""
+        return _table(self.record.holdout, DirectionScore)
+
+    @property
     def untrained(self) -> pd.DataFrame:
         """The same table for directions that the method scores without having trained them; often empty."""
         return _table(self.record.untrained, DirectionScore)
@@ -509,8 +514,8 @@ class Alignment:
     def _repr_html_(self) -> str:
         """The alignment in a notebook: its line, its table, and its caveats."""
         caveats = "".join(f"<li>{html.escape(each)}</li>" for each in self.caveats)
-        table = self.iia.round(3).to_html(index=False, na_rep="")
-        return f"<p>{html.escape(repr(self))}</p>{table}<ul>{caveats}</ul>"
+        held = "" if not self.record.holdout else f"<p>Held-out values:</p>{_html(self.holdout)}"
+        return f"<p>{html.escape(repr(self))}</p>{_html(self.iia)}{held}<ul>{caveats}</ul>"
 
 
 score = Alignment.score
@@ -519,6 +524,10 @@ score = Alignment.score
 def _table(parts: Sequence[DirectionScore], kind: type[DirectionScore]) -> pd.DataFrame:
     table = pd.DataFrame([dict(each) for each in parts], columns=list(kind.model_fields))
     return table.astype({"complement": "float64"})
+
+
+def _html(table: pd.DataFrame) -> str:
+    return str(table.round(3).to_html(index=False, na_rep=""))
 
 
 def _counts(scores: Sequence[Score]) -> tuple[Int[np.ndarray, " scores"], Int[np.ndarray, " scores"]]:

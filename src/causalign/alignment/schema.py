@@ -243,6 +243,8 @@ class AlignmentSummary(_Part):
     """The scores of the controls."""
     naturalness: tuple[NaturalnessScore, ...] = ()
     """The naturalness of the swapped states of each direction."""
+    holdout: tuple[DirectionScore, ...] = ()
+    """The scores of the trained directions on rows whose value is held out of all other rows."""
     complement: tuple[ComplementScore, ...] = ()
     """The complements of the sites that are scored with themselves."""
     without_complement: str | None = None

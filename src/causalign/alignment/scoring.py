@@ -13,6 +13,7 @@ from causalign.alignment.request import Request
 from causalign.alignment.row_outcomes import DirectionOutcomes, RowOutcomes
 from causalign.alignment.schema import ComplementScore, DirectionScore, LatentScore, NaturalnessScore, Score
 from causalign.counterfactuals.direction import Direction
+from causalign.counterfactuals.holdout import HOLDOUT
 from causalign.counterfactuals.interventions import keep
 from causalign.counterfactuals.row_source import RowRequest
 from causalign.counterfactuals.rows import CounterfactualRows
@@ -34,6 +35,8 @@ class AlignmentScores:
     latent: tuple[LatentScore, ...]
     """The scores of directions into recordings."""
     naturalness: tuple[NaturalnessScore, ...]
+    holdout: tuple[DirectionScore, ...]
+    """The scores of the trained directions on rows whose value is held out."""
     complement: tuple[ComplementScore, ...]
     without_complement: str | None
     """The reason why no network has a complement, or `None` if one has."""
@@ -62,6 +65,7 @@ def alignment_scores(
         RowOutcomes(request.data.index("test"), _variable_of_rows(run, request), outcomes),
         _latent_scores(request, maps, held_out),
         _naturalness_scores(request, maps, splits),
+        _holdout_scores(request, maps, context),
         kept.scores(request.data),
         kept.reason,
     )
@@ -80,6 +84,16 @@ def _direction_scores(
         DirectionScore.model_validate({name: None if value != value else value for name, value in row.items()})
         for row in table.to_dict("records")
     )
+
+
+def _holdout_scores(request: Request, maps: Sequence[AlignmentMap], context: RunContext) -> tuple[DirectionScore, ...]:
+    """The scores of the trained directions on rows whose value is held out, if there are any."""
+    if not request.data.holdout:
+        return ()
+    trained = tuple(direction for direction in request.scored if direction in request.objectives)
+    rows = request.data.rows(RowRequest(HOLDOUT, trained), context)
+    swapped, plain = (row_outcomes(request.sites, maps, swap, rows) for swap in (request.method.intervention, keep))
+    return _direction_scores(request, rows, (swapped, plain), Complements())
 
 
 def _variable_of_rows(rows: Mapping[Direction, CounterfactualRows], request: Request) -> Int[np.ndarray, " rows"]:

@@ -65,6 +65,7 @@ def summarize(request: Request, findings: Findings, splits: Splits, timer: Timer
         latent=scores.latent,
         controls=findings.controls,
         naturalness=scores.naturalness,
+        holdout=scores.holdout,
         complement=scores.complement,
         without_complement=scores.without_complement,
         inaccessible=request.names[min(not_run)] if not_run else None,
@@ -88,6 +89,8 @@ def final_figures(summary: AlignmentSummary) -> dict[str, float]:
     for score in summary.iia:
         direction = f"{score.source} to {score.target} ({score.variable})"
         figures |= {f"IIA {direction}": score.iia, f"no swap {direction}": score.no_swap}
+    if summary.holdout:
+        figures["worst IIA (held-out values)"] = min(score.iia for score in summary.holdout)
     for kept in summary.complement:
         figures[f"complement {kept.site} ({kept.variable})"] = kept.complement
     for control, scores in summary.control_scores.items():

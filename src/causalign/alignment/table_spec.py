@@ -40,6 +40,8 @@ class TableSpec(ConfigModel):
     """Whether states are swapped at the last token of `text_position`, or at all of its tokens."""
     value: str | None = None
     """The column with the value of the variable in the source input."""
+    holdout_values: tuple[int | str, ...] | None = None
+    """Entries of the column `value` whose rows are taken out of every split and scored by themselves."""
     no_swap_label: str | None = None
     """The column of what is right with nothing swapped."""
     split: str | None = None
@@ -89,6 +91,7 @@ class TableSpec(ConfigModel):
             label=self.label,
             position=at,
             value=self.value,
+            holdout_values=self.holdout_values,
             no_swap_label=self.no_swap_label,
             split=SHARES if self.split is None else self.split,
             variable=self.variable,

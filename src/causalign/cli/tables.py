@@ -58,6 +58,14 @@ def show_alignment(alignment: Alignment) -> None:
     for score in record.untrained:
         direction = " -> ".join(letters.get(name, name) for name in (score.source, score.target))
         console.print(f"{direction} was not trained: {score.iia:.3f} ({score.ci_low:.3f} to {score.ci_high:.3f})")
+    if record.holdout:
+        worst_held = min(record.holdout, key=lambda score: score.iia)
+        direction = " -> ".join(letters.get(name, name) for name in (worst_held.source, worst_held.target))
+        console.print(
+            f"Held-out values: {worst_held.iia:.3f} ({worst_held.ci_low:.3f} to {worst_held.ci_high:.3f}) in the worst "
+            f"direction, {direction}; {worst_held.no_swap:.3f} with nothing swapped",
+            soft_wrap=True,
+        )
     how = f"  ({record.method}, {record.extent}, {record.steps} steps, {record.seconds.total:.1f} s)"
     worst = record.worst
     headline = "No direction can be run" if worst is None else f"Worst direction: {worst.iia:.3f}"

@@ -5,7 +5,7 @@ tasks, table, arrays, generations --RowSource--> rows of a split and a direction
 
 import hashlib
 import warnings
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from operator import index
 from typing import Any, SupportsIndex
@@ -21,6 +21,7 @@ from causalign.counterfactuals.from_generations import GenerationRows, Pairing
 from causalign.counterfactuals.from_table import Position, Table, TableColumns, readers_of
 from causalign.counterfactuals.from_task import TaskRows, variables_of
 from causalign.counterfactuals.generations import Generation
+from causalign.counterfactuals.holdout import Holdout
 from causalign.counterfactuals.inputs import PerSite, Rows
 from causalign.counterfactuals.row_source import SHUFFLED_COMPLEMENT, RowRequest, RowSource
 from causalign.counterfactuals.rows import CounterfactualRows
@@ -65,6 +66,7 @@ class Counterfactuals:
         n_train: int = 10_000,
         n_validation: int = 1_000,
         n_test: int = 1_000,
+        holdout_values: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
         seed: int = 0,
         memory: float = DEFAULT_BUDGET,
     ) -> "Counterfactuals":
@@ -79,12 +81,15 @@ class Counterfactuals:
             n_train: Number of training rows of each direction.
             n_validation: Number of validation rows of each direction. They choose the best step.
             n_test: Number of test rows of each direction. They are scored.
+            holdout_values: Values of the variable that no training, validation or test row has, in source or target,
+                such as `[4, 9]`; of one of several that are swapped together, `{"count": [4, 9]}`. As many rows as for
+                the test have a source with one of them, and are scored by themselves: `found.holdout`.
             seed: The seed of all random draws.
             memory: The memory budget of the tables, in GiB. Tables that exceed it are kept in temporary files.
 
         Raises:
-            InvalidArgument: A site has no task, the variables do not fit the tasks or each other, or a number is out of
-                range.
+            InvalidArgument: A site has no task, the variables do not fit the tasks or each other, a number is out of
+                range, or a value that is held out never occurs or leaves no other.
         """
         checked = as_sites(sites)
         named = _task_variables(checked, variable, variables)
@@ -94,7 +99,8 @@ class Counterfactuals:
                 rows = "" if len(named) == 1 else f", the number of variables, {', '.join(named.names)}"
                 raise InvalidArgument(f"n_{split} must be a whole number, at least {len(named)}{rows}; found {size!r}")
         require_seed(seed)
-        return cls(TaskRows(checked, named, tuple(sizes.items()), seed), named, memory)
+        holdout = Holdout.checked(holdout_values, named, checked)
+        return cls(TaskRows(checked, named, tuple(sizes.items()), seed, holdout), named, memory)
 
     @classmethod
     def from_arrays(
@@ -112,6 +118,7 @@ class Counterfactuals:
         values: Sequence[Hashable] | None = None,
         no_swap_labels: Rows | PerSite | None = None,
         label_positions: Any = None,
+        holdout_values: Sequence[Hashable] | None = None,
         split: Split = SHARES,
         variable: str = FULL,
         variables: Sequence[str] | None = None,
@@ -150,6 +157,8 @@ class Counterfactuals:
                 report the accuracy of each network beside its scores.
             label_positions: The position of each label in the output, in the form of positions, where a module that
                 takes tensors has an output at every position. By default that of the tokenizer's mask token.
+            holdout_values: Entries of `values`. Their rows are taken out of every split and scored by themselves:
+                `found.holdout`. The value is that of the source; a target may have it.
             split: The shares of train, validation and test rows, which are then drawn at random; or the split of each
                 row, `"train"`, `"validation"` or `"test"`.
             variable: The name of the variable in tables and figures.
@@ -162,7 +171,8 @@ class Counterfactuals:
 
         Raises:
             InvalidArgument: Arrays differ in length, an id is not in a vocabulary, a position is not in its row, no
-                token of a label is scored, or the same row is in two splits. The message names the row.
+                token of a label is scored, the same row is in two splits, or a value that is held out never occurs or
+                leaves a split without rows. The message names the row.
         """
         require_seed(seed)
         arrays = UserArrays(
@@ -177,6 +187,7 @@ class Counterfactuals:
             values=values,
             no_swap_labels=no_swap_labels,
             label_positions=label_positions,
+            holdout_values=holdout_values,
             variables=_row_variables(variable, variables),
         )
         rows = ArrayRows.checked(as_sites(sites), arrays, split, loss, seed)
@@ -197,6 +208,7 @@ class Counterfactuals:
         value: str | None = None,
         no_swap_label: str | None = None,
         label_position: Position | None = None,
+        holdout_values: Sequence[Hashable] | None = None,
         tokenizer: Any = None,
         split: Split | str = SHARES,
         variable: str | None = None,
@@ -227,6 +239,7 @@ class Counterfactuals:
             value: The column of the variable's value in the source input.
             no_swap_label: The column of the correct output with nothing swapped.
             label_position: The position of the label in the output, as `label_positions` of `from_arrays`.
+            holdout_values: Entries of the column `value`, as in `from_arrays`.
             tokenizer: The tokenizer of text, or one for each site. By default, each network's own.
             split: The shares of train, validation and test rows, the column that names the split of each row, or the
                 split of each row.
@@ -254,6 +267,7 @@ class Counterfactuals:
             value=value,
             no_swap_label=no_swap_label,
             label_position=label_position,
+            holdout_values=holdout_values,
         )
         table = read_tables(table, [position, source_position, target_position, label_position])
         columns, split_of_rows = Table.with_split(table, split)
@@ -348,6 +362,11 @@ class Counterfactuals:
     def counts(self) -> dict[str, int]:
         """The number of rows of each direction, by split."""
         return self._source.counts
+
+    @property
+    def holdout(self) -> int:
+        """The number of rows of each direction whose value is held out."""
+        return self._source.holdout
 
     @property
     def swaps(self) -> int:

@@ -24,6 +24,7 @@ from causalign.counterfactuals.class_means import ClassMeans, mean_states, share
 from causalign.counterfactuals.columns import Columns
 from causalign.counterfactuals.direction import Direction
 from causalign.counterfactuals.from_task import draw_of_class
+from causalign.counterfactuals.holdout import HOLDOUT
 from causalign.counterfactuals.inputs import SuppliedInputs
 from causalign.counterfactuals.labels import Labels
 from causalign.counterfactuals.row_source import SHUFFLED_COMPLEMENT, SPLITS, RowRequest, RowSource
@@ -72,11 +73,22 @@ class ArrayRows(RowSource):
         run = tuple(require_site(site, "counterfactuals from arrays run every site") for site in sites)
         whole, names_of_classes = arrays.rows(run)
         chosen, remarks = split_rows(row_keys(whole), split, seed)
-        splits = {name: whole.take(chosen[name]) for name in SPLITS}
+        held, notes = arrays.held_out(whole, names_of_classes)
+        splits = {name: whole.take(chosen[name][~held[chosen[name]]]) for name in SPLITS}
+        if held.any():
+            splits[HOLDOUT] = whole.take(np.flatnonzero(held))
         for name, rows in splits.items():
+            if not len(rows):
+                raise InvalidArgument(f"holdout_values leave no rows in the split {name}")
             _require_each_variable(rows, arrays.variable_names, name)
         return cls(
-            run, splits, names_of_classes, loss == "scored", int(seed), remarks, variable_names=arrays.variable_names
+            run,
+            splits,
+            names_of_classes,
+            loss == "scored",
+            int(seed),
+            (*remarks, *notes),
+            variable_names=arrays.variable_names,
         )
 
     def renumbered(self, places: Int[np.ndarray, " rows"]) -> "ArrayRows":
@@ -91,7 +103,12 @@ class ArrayRows(RowSource):
     @property
     @override
     def counts(self) -> dict[str, int]:
-        return {split: len(rows) for split, rows in self.splits.items()}
+        return {split: len(self.splits[split]) for split in SPLITS}
+
+    @property
+    @override
+    def holdout(self) -> int:
+        return len(self.splits[HOLDOUT]) if HOLDOUT in self.splits else 0
 
     @property
     @override
@@ -105,8 +122,7 @@ class ArrayRows(RowSource):
     @cached_property
     def _digest(self) -> str:
         digest = hashlib.sha256()
-        for split in SPLITS:
-            rows = self.splits[split]
+        for rows in self.splits.values():
             for inputs in (*rows.sources, *rows.targets):
                 inputs.update(digest)
             for labels in rows.labels:
@@ -133,7 +149,8 @@ class ArrayRows(RowSource):
     def with_counts(self, counts: dict[str, int]) -> "ArrayRows":
         """Return evenly spaced rows of each split and variable, from shortest to longest, repeated if too few."""
         smaller = {}
-        for split, rows in self.splits.items():
+        for split in SPLITS:
+            rows = self.splits[split]
             groups, chosen = rows.by_variable, []
             for group, share in zip(groups, np.array_split(np.arange(counts[split]), len(groups)), strict=True):
                 by_length = group[np.argsort(rows.targets[0].lengths[group], kind="stable")]

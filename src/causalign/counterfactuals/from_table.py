@@ -1,6 +1,6 @@
 """Counterfactual rows from a table: columns of text, ids or arrays, converted to ids for every site's network."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -232,6 +232,7 @@ class TableColumns:
     value: str | None = None
     no_swap_label: str | None = None
     label_position: Position | None = None
+    holdout_values: Sequence[Hashable] | None = None
 
     def remarks(self, table: Table, sites: Sequence[Readable]) -> tuple[str, ...]:
         """Return what was assumed about the columns, one sentence each."""
@@ -267,7 +268,20 @@ class TableColumns:
             values=values,
             no_swap_labels=self._plain_labels(table, readers),
             label_positions=self._label_positions(table, readers),
+            holdout_values=self._holdout_values(),
         )
+
+    def _holdout_values(self) -> Sequence[Hashable] | None:
+        """Return the held-out values of a column of values.
+
+        Raises:
+            InvalidArgument: There is no column of values.
+        """
+        if self.holdout_values is not None and self.value is None:
+            raise InvalidArgument(
+                "holdout_values need the column of the variable's value in each row: name it by value"
+            )
+        return self.holdout_values
 
     def _label_positions(self, table: Table, readers: Sequence[Reader]) -> PerSite | None:
         if self.label_position is None:

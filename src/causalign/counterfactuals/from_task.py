@@ -21,6 +21,7 @@ from causalign.counterfactuals import rows as names
 from causalign.counterfactuals.class_means import class_means, shared_means
 from causalign.counterfactuals.columns import Columns, concatenate
 from causalign.counterfactuals.direction import Direction
+from causalign.counterfactuals.holdout import HOLDOUT, Holdout
 from causalign.counterfactuals.row_source import RowRequest, RowSource
 from causalign.counterfactuals.rows import CounterfactualRows
 from causalign.counterfactuals.variables import Variables
@@ -55,6 +56,8 @@ class TaskRows(RowSource):
     sizes: tuple[tuple[str, int], ...]
     """The number of rows of each direction, by split."""
     seed: int
+    held_out: Holdout | None = None
+    """The values that are held out."""
     _read: dict[tuple[str, bool], list[Activations]] = field(default_factory=dict)
 
     @property
@@ -62,10 +65,19 @@ class TaskRows(RowSource):
     def counts(self) -> dict[str, int]:
         return dict(self.sizes)
 
+    @property
+    @override
+    def holdout(self) -> int:
+        """As many rows as the test has."""
+        return 0 if self.held_out is None else self.counts["test"]
+
+    def _count(self, split: str) -> int:
+        return self.holdout if split == HOLDOUT else self.counts[split]
+
     @override
     def index(self, split: str) -> Int[np.ndarray, " rows"]:
         """Return the order in which the rows were drawn."""
-        return np.arange(self.counts[split])
+        return np.arange(self._count(split))
 
     @property
     @override
@@ -73,6 +85,7 @@ class TaskRows(RowSource):
         (first, *others) = self.variables.at_sites
         variables = self.variables.at_sites if others else first
         digest = hashlib.sha256(repr((variables, self.sizes, self.seed)).encode())
+        digest.update(b"" if self.held_out is None else repr(self.held_out).encode())
         for site in self.sites:
             digest.update(f"{site.task.name} {site.task.variables}".encode())
             if isinstance(site, Site):
@@ -105,7 +118,7 @@ class TaskRows(RowSource):
     @property
     @override
     def notes(self) -> tuple[str, ...]:
-        return ()
+        return () if self.held_out is None else (self.held_out.note,)
 
     def _activations(
         self, split: str, stepwise: bool, context: RunContext, directions: Sequence[Direction]
@@ -121,7 +134,7 @@ class TaskRows(RowSource):
             streams = replace(context, seed=self.seed)
             with context.timed("states"):
                 found = read_activations(
-                    self.sites, self.counts[split], split, streams, stepwise=stepwise, targets=targets
+                    self.sites, self._count(split), split, streams, stepwise=stepwise, targets=targets
                 )
             self._read[split, stepwise] = found
         return found
@@ -134,9 +147,10 @@ class TaskRows(RowSource):
                 self.sites,
                 self.variables,
                 read,
-                count=self.counts[request.split],
+                count=self._count(request.split),
                 request=request,
                 context=replace(context, seed=self.seed),
+                holdout=self.held_out,
             )
 
     @override
@@ -144,7 +158,10 @@ class TaskRows(RowSource):
         read, of_sites = self._activations("train", stepwise, context, ()), self.variables.at_sites[variable]
         keys = [site.task.keys(each.name) for site, each in zip(self.sites, of_sites, strict=True)]
         allowed = [each for each in of_sites if each.restricted and not stepwise]
-        return shared_means([class_means(each, key) for each, key in zip(read, keys, strict=True)], allowed)
+        means = [class_means(each, key) for each, key in zip(read, keys, strict=True)]
+        if self.held_out is not None:
+            means = [self.held_out.without(site, keys[site], each) for site, each in enumerate(means)]
+        return shared_means(means, allowed)
 
     @override
     def without_classes(self, stepwise: bool) -> str | None:
@@ -157,6 +174,11 @@ class TaskRows(RowSource):
 
     @override
     def paired_states(self, context: RunContext) -> list[Float[Tensor, "pairs _"]]:
+        if self.held_out is not None:
+            raise InvalidArgument(
+                "states of the same inputs, as a paired start or principal components take them, are of all values, "
+                "those of holdout_values too: take the closed-form or the random start"
+            )
         return read_paired_activations(self.sites, self.counts["train"], replace(context, seed=self.seed))
 
     @override
@@ -177,6 +199,8 @@ class _End:
     site: Readable
     variable: Variable
     activations: Activations
+    among: Bool[np.ndarray, " samples"] | None = None
+    """The samples that may be drawn. `None` for all of them."""
 
 
 def draw_rows(
@@ -187,6 +211,7 @@ def draw_rows(
     count: int,
     request: RowRequest,
     context: RunContext,
+    holdout: Holdout | None = None,
 ) -> dict[Direction, CounterfactualRows]:
     """Draw `count` rows of each direction from activations that were read for the same split.
 
@@ -201,7 +226,15 @@ def draw_rows(
     for direction in request.directions:
         parts = []
         for variable, (of_sites, share) in enumerate(zip(variables.at_sites, shares, strict=True)):
-            ends = [_End(sites[index], of_sites[index], activations[index]) for index in direction]
+            ends = [
+                _End(
+                    sites[index],
+                    of_sites[index],
+                    activations[index],
+                    None if holdout is None else holdout.among(index, activations[index], request.split, end == 0),
+                )
+                for end, index in enumerate(direction)
+            ]
             stream = (*direction, *([variable] if variable else []))  # the first has the streams of an only one
             streams = _Streams(
                 context.numpy(request.split, "pairs", *stream),
@@ -268,7 +301,7 @@ def _matched(source: _End, target: _End, count: int, rng: np.random.Generator) -
     kept: list[Columns[np.ndarray]] = []
     among = _in_range(source, target)
     for _ in range(_ATTEMPTS):
-        s, t = source.activations.sample(count, rng, among), target.activations.sample(count, rng)
+        s, t = source.activations.sample(count, rng, among), target.activations.sample(count, rng, target.among)
         of, into = (source.activations.trial[s], source.activations.position[s]), target.activations.trial[t]
         position = of[1] if source.activations.stepwise else target.activations.position[t]
         of_source, of_target = source.activations.values_at(*of), target.activations.values_at(into, position)
@@ -317,12 +350,13 @@ def _complement(source: _End, target: _End, pairs: Columns[np.ndarray]) -> Colum
 
 
 def _in_range(source: _End, target: _End) -> Bool[np.ndarray, " samples"] | None:
-    """Return which source samples have a value in the ranges of both variables; `None` if neither has a range."""
+    """Return which source samples may be drawn and have a value in the ranges of both variables; `None` for all."""
     ranges = [variable for variable in dict.fromkeys((source.variable, target.variable)) if variable.restricted]
     if not ranges:
-        return None
+        return source.among
     values = source.activations.values[source.variable.name]
     among = np.all([variable.allows(values) for variable in ranges], axis=0)
+    among = among if source.among is None else among & source.among
     if not among.any():
         raise InvalidArgument(
             f"no value of {source.variable.name!r} in {source.site.name} is within {' and '.join(map(str, ranges))}; "

@@ -48,6 +48,11 @@ class RowSource(ABC):
         """The number of positions at which states are swapped in each row (stepwise, all up to the only one are)."""
         return 1
 
+    @property
+    def holdout(self) -> int:
+        """The number of rows of each direction whose value is held out, the split `holdout`."""
+        return 0
+
     @abstractmethod
     def index(self, split: str) -> Int[np.ndarray, " rows"]:
         """Return the index of each row of a split in the data that it comes from."""

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
+from causalign.counterfactuals.holdout import held_classes, holdout_note
 from causalign.counterfactuals.inputs import Inputs, PerSite, Rows, SuppliedInputs, key_of, of_site
 from causalign.counterfactuals.labels import Labels
 from causalign.counterfactuals.tensor_inputs import TensorInputs
@@ -69,6 +70,7 @@ class UserArrays:
     values: Sequence[Hashable] | None = None
     no_swap_labels: Rows | PerSite | None = None
     label_positions: Any = None
+    holdout_values: Sequence[Hashable] | None = None
     variables: Sequence[str] | None = None
     """The name of the variable of each row, where there are several."""
 
@@ -110,6 +112,22 @@ class UserArrays:
         classes = np.array([index[key] for key in keys], dtype=np.int64)
         rows = SplitRows(sources, targets, expected, classes, np.arange(len(keys)), plain, self._variable_of_rows())
         return rows, tuple(index)
+
+    def held_out(
+        self, rows: SplitRows, class_names: Sequence[Hashable]
+    ) -> tuple[Bool[np.ndarray, " rows"], tuple[str, ...]]:
+        """Return whether the value of each row is held out, and a note on them.
+
+        Raises:
+            InvalidArgument: As in `Counterfactuals.from_arrays`.
+        """
+        if self.holdout_values is not None and len(self.variable_names) > 1:
+            raise InvalidArgument(
+                f"holdout_values are of one variable, and the rows have {', '.join(self.variable_names)}: take one"
+            )
+        names = class_names if self.variables is None else [each[1] for each in class_names]  # type: ignore[index]
+        held = np.isin(rows.classes, held_classes(self.holdout_values, self.values is not None, names))
+        return held, (holdout_note(self.holdout_values or (), int(held.sum())),) if held.any() else ()
 
     def _variable_of_rows(self) -> Int[np.ndarray, " rows"] | None:
         names = self.variable_names
