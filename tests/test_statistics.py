@@ -284,7 +284,7 @@ def test_a_result_without_the_interval_is_read(controlled: ca.Alignment, tmp_pat
 
 
 def test_a_point_of_a_sweep_has_the_interval_of_its_worst_direction() -> None:
-    usual: dict[str, Any] = {"ci_low": 0.0, "ci_high": 0.0, "rows": 100, "latent_distance": np.nan}
+    usual: dict[str, Any] = {"ci_low": 0.0, "ci_high": 0.0, "rows": 100, "latent_distance": np.nan, "complement": 0.5}
     table = pd.DataFrame([{"point": "x", "iia": iia} | usual | dict.fromkeys(CONTROLS, 0.0) for iia in (0.9, 0.95)])
     (row,) = worst_directions(table).to_dict("records")
     one_sided = [binomtest(90, 100).proportion_ci(level, method="exact") for level in (0.95, 0.975)]
