@@ -309,8 +309,8 @@ def test_an_at_sign_may_be_in_a_path(run: Run, tmp_path: Path, zoo_folder: Path)
     there = tmp_path / "me@work" / "net"
     there.parent.mkdir()
     shutil.copytree(zoo_folder, there)
-    for reference in (there, f"{there}@embedding"):
-        assert run("align", "-s", reference, "--method", "das", *QUICK, "--out", tmp_path / "out")[0] == 0
+    for name, reference in (("hidden", there), ("embedding", f"{there}@embedding")):
+        assert run("align", "-s", reference, "--method", "das", *QUICK, "--out", tmp_path / name)[0] == 0
 
 
 def test_a_folder_in_the_place_of_a_file_is_refused_before_the_work(run: Run, tmp_path: Path) -> None:
