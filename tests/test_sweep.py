@@ -187,6 +187,14 @@ def test_finished_points_are_kept_and_broken_ones_run_again(networks: Path, tmp_
     assert ca.load_sweep(tmp_path).table.equals(again.table)
 
 
+def test_readings_are_kept_only_where_points_share_inputs(done: ca.Sweep, networks: Path, tmp_path: Path) -> None:
+    assert list((done.folder.path / "readings").glob("*.safetensors"))  # two ranks read the same inputs
+    alone = swept(networks, tmp_path, {"seed": [0, 1]}, rank=2, controls=True)
+    assert not (tmp_path / "readings").exists()
+    with_rank = done.table[done.table["rank"] == 2]
+    assert alone.table["iia"].tolist() == with_rank["iia"].tolist()
+
+
 def test_sites_and_datasets_of_this_process_are_swept(networks: Path, tmp_path: Path) -> None:
     a, b = (ca.load_network(networks / f"gru-{seed}") for seed in (0, 1))
     places = ["hidden", "embedding"]

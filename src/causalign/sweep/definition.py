@@ -3,6 +3,7 @@
 base, grid, fields --axes--> cells --> points
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -13,6 +14,7 @@ from causalign.alignment.spec import AlignmentSpec
 from causalign.counterfactuals.dataset import Counterfactuals, as_sites
 from causalign.errors import InvalidArgument
 from causalign.sites.readable import Readable
+from causalign.sites.uri import network_and_place
 from causalign.sweep.declaration import Declaration
 from causalign.sweep.grid import SITES, GridPoint, config_of, coordinate, declared_axes, grid_points, specs
 from causalign.sweep.point import AlignmentPoint, LivePoint, Point
@@ -29,12 +31,14 @@ class SweepDefinition:
         declaration: The declaration that the folder of the sweep holds.
         live: Whether the points have a dataset or sites that exist in this process.
         references: The sites of all points, where they are named by reference.
+        shares_inputs: Whether two points read the same inputs by the same network. Points of other seeds do not.
     """
 
     points: Mapping[str, Point]
     declaration: Declaration
     live: bool
     references: tuple[str, ...] = ()
+    shares_inputs: bool = True
 
 
 def define(base: Base, grid: Mapping[str, Any], fields: Mapping[str, Any]) -> SweepDefinition:
@@ -75,7 +79,13 @@ def _by_reference(base: Mapping[str, Any], grid: Mapping[str, Any]) -> SweepDefi
     spec = AlignmentSpec.read({**shared, SITES: axes[SITES][0]}, "the base").model_dump(mode="json")
     del spec[SITES]
     references = tuple(dict.fromkeys(site for sites in axes[SITES] for site in sites))
-    return replace(_keyed(points, cells, Declaration(spec, _shown(axes), {}), live=False), references=references)
+    found = _keyed(points, cells, Declaration(spec, _shown(axes), {}), live=False)
+    return replace(found, references=references, shares_inputs=_shares_inputs([point.spec for point in points]))
+
+
+def _shares_inputs(points: Sequence[AlignmentSpec]) -> bool:
+    readers = Counter((network_and_place(site)[0], point.seed) for point in points for site in point.sites)
+    return any(count > 1 for count in readers.values())
 
 
 def _live(

@@ -75,7 +75,8 @@ def sweep(
     with folder.locked(part), open_callbacks(progress, callbacks, configuration) as (callback, conclude):
         declare(folder, declaration)
         keys = part.of(list(definition.points))
-        cache = SharedCache((folder.path / READINGS).absolute(), definition.references)
+        readings = (folder.path / READINGS).absolute()
+        cache = SharedCache(readings, definition.references) if definition.shares_inputs else None
         run_points({key: definition.points[key] for key in keys}, folder, chosen, callback, cache=cache)
         found = Sweep(folder, declaration.points)
         if part.count == 1:
