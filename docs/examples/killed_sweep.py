@@ -58,7 +58,7 @@ def main(root: Path) -> None:
     warnings.simplefilter("ignore")
     drawn, seen, again = random.Random(0), dict[str, int](), 0
     for _ in range(KILLS):
-        kill_one(root / "killed", drawn.uniform(0.1, 3.0))
+        kill_one(root / "killed", drawn.uniform(0.5, 4.0))
         now = finished(root / "killed")
         again += sum(now.get(key) != time for key, time in seen.items())
         seen = now
