@@ -5,7 +5,7 @@ It writes `a/`, `b/`, `prompts.csv` and `layers.toml` into the folder, in a minu
     causalign sweep --spec layers.toml --out layers
 
 aligns every layer of one with every layer of the other at the last word. Then `python layers.py FOLDER --write` writes
-the table and the figures of docs/sweeps.md.
+the table and the heat map of docs/sweeps.md.
 """
 
 import sys
@@ -43,11 +43,10 @@ def main(folder: Path) -> None:
 
 
 def write(folder: Path) -> None:
-    """Write the figures of the finished sweep, and its table into docs/sweeps.md."""
+    """Write the heat map of the finished sweep, and its table into docs/sweeps.md."""
     found = ca.load_sweep(folder / "layers")
     assert set(found.counts) == {"finished"}, found.counts
-    for value, name in (("iia", "layers"), ("control_untrained", "layers-untrained")):
-        found.heatmap(value=value).savefig(DOCS / "images" / f"{name}.png", dpi=150)
+    found.heatmap().savefig(DOCS / "images" / "layers.png", dpi=150)
     score, sd = (getattr(found.matrix(), name) for name in ("mean", "sd"))
     controls = {name: found.matrix(value=f"control_{name}").mean for name in ("untrained", "shuffled", "random")}
     lines = ["| layer of a | layer of b | IIA | sd | no swap | untrained | shuffled | random |", f"|{' --- |' * 8}"]
@@ -58,7 +57,8 @@ def write(folder: Path) -> None:
         cells = " | ".join(f"{each[row, column]:.3f}" for each in numbers)
         lines.append(f"| {row + 1} | {column + 1} | {cells} |")
     seconds = found.worst["seconds"].sum()
-    lines += ["", f"{len(found.points)} alignments with their controls took {seconds / 60:.0f} minutes of one worker."]
+    took = f"took {seconds / 60:.0f} minutes of one worker, on a machine with other work."
+    lines += ["", f"{len(found.points)} alignments with their controls {took}"]
     page = DOCS / "sweeps.md"
     text = page.read_text()
     start, stop = text.index(BEGIN) + len(BEGIN), text.index(END)
