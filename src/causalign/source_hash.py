@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 _ROOT = Path(__file__).parent
-_WITHOUT = ("cli", "reproduction", "benchmarks", "report", "planning")  # rooms that no result depends on
+_WITHOUT = ("cli", "reproduction", "benchmarks", "validation", "report", "planning")  # rooms that no result depends on
 
 
 @cache
