@@ -23,7 +23,7 @@ from causalign.alignment.schema import AlignmentSummary
 from causalign.alignment.spec import AlignmentSpec, read_spec
 from causalign.cli import main
 from causalign.networks.checkpoint import Card, save_network
-from causalign.reproduction.comparisons import run_comparisons
+from causalign.sweep.comparisons import run_comparisons
 from causalign.reproduction.figures import draw
 from causalign.reproduction.paper import CITED, cited
 from causalign.reproduction.reproduce import STUDIES, TABLE, VERDICTS, Reproduction, reproduce

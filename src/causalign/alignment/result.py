@@ -36,6 +36,7 @@ from causalign.alignment.schema import (
 )
 from causalign.alignment.score import IIA, Draw, MapSet, dataset_for, direction_table, row_table
 from causalign.alignment.swap_output import SwapInputs, SwapOutput, swap_output
+from causalign.alignment.verdict import Verdict, verdict
 from causalign.arrays import require_unmasked
 from causalign.counterfactuals.dataset import Counterfactuals, as_sites, no_complement_between
 from causalign.counterfactuals.direction import Direction
@@ -409,6 +410,15 @@ class Alignment:
     def worst_interval(self) -> tuple[float, float]:
         """The exact 95 % interval of the headline, whatever direction is the worst; NaN where there is no IIA."""
         return self.record.worst_interval or (math.nan, math.nan)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the networks can exchange the variable, in one sentence, with the error rate of the rule.
+
+        Raises:
+            InvalidArgument: The alignment has no IIA or no controls, or its search was cut off.
+        """
+        return verdict(self.record)
 
     @property
     def latent(self) -> pd.DataFrame:

@@ -22,6 +22,7 @@ COMMANDS = {
     "zoo": "List the trained networks that ship with the package.",
     "report": "Redraw the figures and the report of a saved alignment.",
     "reproduce": "Reproduce the paper's figures: a table beside the paper's numbers, verdicts, plots and a report.",
+    "validate": "Run problems with known answers, and measure how often the verdict on a score is wrong.",
     "bench": "Measure speed on this machine, as ratios to references that run in turn.",
     "schema": "Print the JSON schema of the specs that align and estimate read.",
 }

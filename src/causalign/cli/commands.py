@@ -38,6 +38,7 @@ from causalign.cli.tables import (
 )
 from causalign.cli.termination import INTERRUPTED, exit_code, termination
 from causalign.cli.track_option import Track, trackers
+from causalign.cli.validate import validate
 from causalign.errors import FileFormatError, InvalidArgument, SearchWarning, lookup
 from causalign.files import output_folder, write_text
 from causalign.journal import place
@@ -108,6 +109,7 @@ def align(out: Out, spec: Spec = None, *, track: Track = None, overwrite: Overwr
 
 
 app.command(help=COMMANDS["sweep"])(sweep)
+app.command(help=COMMANDS["validate"])(validate)
 
 
 @app.command(help=COMMANDS["estimate"])

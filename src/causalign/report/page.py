@@ -55,6 +55,7 @@ def write_report(folder: Path | str) -> Path:
     for name, figure in figures.items():
         with atomic_write(folder / f"{name}.png") as temporary:
             figure.savefig(temporary, dpi=_PIXELS_PER_INCH, format="png")
+        figure.set_layout_engine("none")  # the page has the figure as it is laid out now
     worst = alignment.iia.sort_values("iia").head(1).to_dict("records")
     page = template("causalign.report", "page.html.j2").render(
         record=alignment.record,

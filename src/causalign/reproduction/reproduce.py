@@ -12,7 +12,6 @@ import pandas as pd
 from causalign.callbacks import Callback, silent
 from causalign.errors import lookup
 from causalign.files import atomic_write, output_folder, write_text
-from causalign.reproduction.comparisons import run_comparisons
 from causalign.reproduction.fig2a import FIG2A
 from causalign.reproduction.fig2b import FIG2B
 from causalign.reproduction.fig2d import FIG2D
@@ -24,6 +23,7 @@ from causalign.reproduction.page import PAGE, page
 from causalign.reproduction.study import Protocol, Study
 from causalign.reproduction.table import COLUMNS, Verdict, judge, table
 from causalign.reproduction.text32 import TEXT32
+from causalign.sweep.comparisons import run_comparisons
 from causalign.sweep.folder import SweepFolder
 from causalign.sweep.workers import cores
 

@@ -37,8 +37,8 @@ class SearchConfig(ConfigModel):
     long: an evaluation takes as long as two to five steps."""
     patience: int = Field(default=5, ge=1)
     """Number of `eval_every` intervals without improvement before the search stops. An evaluation improves on another
-    if its worst direction has a higher IIA (on a tie, if the mean is higher). After a late improvement the search
-    waits for half as many steps again as it took."""
+    if its worst direction has a higher IIA (on a tie, if the mean is higher). A training loss that falls by another 5 %
+    of its first value counts too. After a late improvement the search waits for half as many steps again as it took."""
     min_delta: float = Field(default=0.0, ge=0, lt=1)
     """Smallest increase of the worst direction's IIA that counts as an improvement for `patience`. Where the validation
     loss decides, the smallest relative decrease."""

@@ -18,6 +18,7 @@ from causalign.search.config import SearchConfig
 from causalign.search.problem import Problem
 
 _CLEARLY = 1e-3  # the smallest relative decrease of a loss that counts as better
+_FALL = 0.05  # the smallest decrease of the training loss, as a share of the first, that counts as progress
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,9 @@ class EarlyStopping:
         self._problem, self._averaged, self._config = problem, averaged, config
         self.history: list[Evaluation] = []
         self.since = 0
-        """The step of the last improvement by `min_delta`, or of the last change of the batch size."""
+        """The step of the last improvement by `min_delta`, fall of the training loss, or change of the batch size."""
+        self._lowest: float | None = None
+        """The training loss at the last fall, or improvement."""
         self.maps = self.latest = self._current()
         self.best = self._improved = Evaluation(0, None, None, None)
         self._parameters = {"best": self._averages(), "latest": self._averages()}
@@ -79,12 +82,27 @@ class EarlyStopping:
         maps = self.latest = self._current()
         self._parameters["latest"] = self._averages()
         evaluation = _evaluation(self._problem, maps, step, loss)
+        if self._falls(loss):
+            self.since = step
         if not self.history or evaluation.better_than(self.best):
             self.best, self.maps = evaluation, maps
             self._parameters["best"] = self._parameters["latest"]
             if not self.history or evaluation.improves_by(self._config.min_delta, self._improved):
                 self.since, self._improved = step, evaluation
         self.history.append(evaluation)
+
+    def _falls(self, loss: float | None) -> bool:
+        """Whether the training loss still falls. A row is right or wrong only once most of its loss is gone.
+
+        Each fall is a share of the first loss, so that there are at most 20 of them.
+        """
+        if loss is None:
+            return False
+        first = next((each.loss for each in self.history if each.loss is not None), loss)
+        if self._lowest is not None and loss > self._lowest - _FALL * first:
+            return False
+        self._lowest = loss
+        return True
 
     def state(self) -> State:
         """Return the evaluations so far, and the running averages of the best and of the latest."""
@@ -98,6 +116,7 @@ class EarlyStopping:
             "best": asdict(self.best),
             "improved": asdict(self._improved),
             "since": self.since,
+            "lowest": self._lowest,
         }
         return State(tensors, values)
 
@@ -108,7 +127,7 @@ class EarlyStopping:
         """
         self.history = [Evaluation(**each) for each in state.values["history"]]
         self.best, self._improved = Evaluation(**state.values["best"]), Evaluation(**state.values["improved"])
-        self.since = state.values["since"]
+        self.since, self._lowest = state.values["since"], state.values["lowest"]
         self._parameters = {which: within(state.tensors, which) for which in self._parameters}
         self.maps, self.latest = (self._maps_of(self._parameters[which]) for which in ("best", "latest"))
 

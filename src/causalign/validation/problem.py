@@ -22,6 +22,8 @@ class Case:
         data: The counterfactual dataset.
         fields: The fields of the alignment's configuration: `rank`, `method`, `search`, ...
         frames: The true subspaces of each site. Empty where they are not known.
+        ceiling: The largest IIA that the worst direction can have, where it is known; 1 if the networks can be
+            interchanged.
         checks: Further numbers by what they measure, computed from the alignment: the error of a map against the
             rotation that is known, for example.
     """
@@ -30,6 +32,7 @@ class Case:
     fields: Mapping[str, Any]
     frames: tuple[Frames, ...] = ()
     checks: Callable[[Alignment], Mapping[str, float]] | None = None
+    ceiling: float | None = None
 
 
 @dataclass(frozen=True)

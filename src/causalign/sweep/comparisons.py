@@ -1,4 +1,4 @@
-"""The comparisons of studies, run by the engine of sweeps."""
+"""Comparisons of a fixed list, such as those of a study, run by the engine of sweeps."""
 
 from collections.abc import Sequence
 
