@@ -101,6 +101,7 @@ def test_the_best_look_is_kept_and_a_search_that_settles_stops(
 
     worst_of = iter([0.1, 0.5, 0.9, 0.3, 0.9, 0.2, 0.1, 0.1, 0.3, 0.1, 0.1])
     monkeypatch.setattr(looks, "worst", lambda correct: next(worst_of))
+    monkeypatch.setattr(looks.EarlyStopping, "_falls", lambda _: False)  # the loss of four rows goes up and down
     kept: list[int] = []
     settings = SearchConfig(batch_size=4, max_steps=100, eval_every=1, patience=3, optimizer="adam")
 
@@ -125,6 +126,20 @@ def test_the_best_look_is_kept_and_a_search_that_settles_stops(
     two_steps = search(problem, random_starts((6, 9), 2), settings.replace(max_steps=2), numpy_stream(0, "b"))
     assert again.steps == two_steps.steps == 2
     torch.testing.assert_close(found.maps[0].frame, _after(problem, 2)[0].frame)
+
+
+def test_a_search_goes_on_while_its_loss_falls(
+    tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from causalign.search import early_stopping, search as module
+
+    losses = iter([10.0, 9.0, 8.0, 7.9, 7.0, 6.0, 5.9, 5.8, 5.7, 5.6])
+    monkeypatch.setattr(module, "_train_step", lambda *_: next(losses))
+    monkeypatch.setattr(early_stopping, "worst", lambda correct: 0.1)
+    settings = SearchConfig(batch_size=4, initial_batch_size=4, max_steps=100, eval_every=1, patience=3)
+    found = search(problem_of(tiny_pair, count=8), random_starts((6, 9), 2), settings, numpy_stream(0, "b"))
+    assert found.stopped == "early_stopping"
+    assert found.steps == 9  # 6.0 at step 6 is the last fall by 5 % of 10.0
 
 
 def _after(problem: Problem, steps: int) -> tuple[AlignmentMap, ...]:

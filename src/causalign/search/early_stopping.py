@@ -3,6 +3,7 @@
 maps in training --running average--> maps --outcomes of validation rows--> evaluation --> the best so far
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import cast
@@ -63,8 +64,10 @@ class EarlyStopping:
         self.history: list[Evaluation] = []
         self.since = 0
         """The step of the last improvement by `min_delta`, fall of the training loss, or change of the batch size."""
-        self._lowest: float | None = None
-        """The training loss at the last fall, or improvement."""
+        self._losses: list[float] = []
+        """The training losses since the last evaluation."""
+        self._first = self._lowest = math.nan
+        """The mean training loss before the first evaluation, and at the last fall."""
         self.maps = self.latest = self._current()
         self.best = self._improved = Evaluation(0, None, None, None)
         self._parameters = {"best": self._averages(), "latest": self._averages()}
@@ -82,7 +85,7 @@ class EarlyStopping:
         maps = self.latest = self._current()
         self._parameters["latest"] = self._averages()
         evaluation = _evaluation(self._problem, maps, step, loss)
-        if self._falls(loss):
+        if self._falls():
             self.since = step
         if not self.history or evaluation.better_than(self.best):
             self.best, self.maps = evaluation, maps
@@ -91,15 +94,21 @@ class EarlyStopping:
                 self.since, self._improved = step, evaluation
         self.history.append(evaluation)
 
-    def _falls(self, loss: float | None) -> bool:
+    def add(self, loss: float) -> None:
+        """Take note of the training loss of a step."""
+        self._losses.append(loss)
+
+    def _falls(self) -> bool:
         """Whether the training loss still falls. A row is right or wrong only once most of its loss is gone.
 
         Each fall is a share of the first loss, so that there are at most 20 of them.
         """
-        if loss is None:
+        if not self._losses:
             return False
-        first = next((each.loss for each in self.history if each.loss is not None), loss)
-        if self._lowest is not None and loss > self._lowest - _FALL * first:
+        loss, self._losses = sum(self._losses) / len(self._losses), []
+        if math.isnan(self._first):
+            self._first = self._lowest = loss
+        if loss > self._lowest - _FALL * self._first:
             return False
         self._lowest = loss
         return True
@@ -116,6 +125,8 @@ class EarlyStopping:
             "best": asdict(self.best),
             "improved": asdict(self._improved),
             "since": self.since,
+            "losses": [*self._losses],
+            "first": self._first,
             "lowest": self._lowest,
         }
         return State(tensors, values)
@@ -127,7 +138,8 @@ class EarlyStopping:
         """
         self.history = [Evaluation(**each) for each in state.values["history"]]
         self.best, self._improved = Evaluation(**state.values["best"]), Evaluation(**state.values["improved"])
-        self.since, self._lowest = state.values["since"], state.values["lowest"]
+        self.since, self._losses = state.values["since"], [*state.values["losses"]]
+        self._first, self._lowest = state.values["first"], state.values["lowest"]
         self._parameters = {which: within(state.tensors, which) for which in self._parameters}
         self.maps, self.latest = (self._maps_of(self._parameters[which]) for which in ("best", "latest"))
 

@@ -147,6 +147,7 @@ class Search:
         for average, each in zip(self._averaged, self._maps, strict=True):
             average.update_parameters(each)
         forget_mapped_pages()
+        self._stopping.add(loss)
         if not np.isfinite(loss):
             self._stopped = StopReason.DIVERGED
         elif self._step == self._stopping.due:
