@@ -526,7 +526,11 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str, str]] = {
     "no weights": (nn.Identity, "x", "Identity has no weights"),
     "quantised": (quantised, "embed", r"Recurrent is quantized \(out is a torch.ao.*quantized.*Linear\); load it in"),
     "whole numbers": (of_whole_numbers, "rnn", r"Recurrent is quantized \(out.weight is torch.int8\); load it in"),
-    "elsewhere": (lambda: Recurrent(nn.GRU).to("meta"), "rnn", "the weights of Recurrent are on meta"),
+    "elsewhere": (
+        lambda: Recurrent(nn.GRU).to("meta"),
+        "rnn",
+        "weights of Recurrent are on the meta device, without values",
+    ),
     "scripted": (lambda: torch.jit.trace(Recurrent(nn.GRU), torch.ones(1, 4).long()), "rnn", "compiled by torch.jit"),
 }
 

@@ -270,10 +270,6 @@ MISSING = {
     ("Mamba", "layer.2.mlp"): r"MambaForCausalLM has no place layer.2.mlp: backbone.layers.1 has no MLP of its own",
     ("Mamba", "layer.2.head.1"): "has no attention of its own; its parts are norm, mixer",
     (
-        "Mamba",
-        "layer.2.state",
-    ): r"layers.1.mixer carries its state from token to token within one call.*; swap its output",
-    (
         "Mixtral",
         "layer.2.heed.1",
     ): r"^unknown site of MixtralForCausalLM 'layer.2.heed.1'; did you mean 'layer.2.head.1'",

@@ -103,6 +103,7 @@ PER_FAMILY: dict[str, dict[str, Any]] = {
     "granitemoehybrid": {"layer_types": ["mamba", "attention", "mamba"]},
     "granitemoeshared": {"shared_intermediate_size": 0},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "use_mamba_kernels": False},
+    "mamba2": {"num_heads": 8, "head_dim": 8},
     "xmod": {"default_language": "en_XX"},
     "zamba2": {
         "num_hidden_layers": 4,

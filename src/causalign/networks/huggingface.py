@@ -12,6 +12,7 @@ from typing_extensions import override
 from causalign.errors import InvalidArgument
 from causalign.networks.adapter import adapter_suffix
 from causalign.networks.base import Network
+from causalign.networks.devices import run_there
 from causalign.networks.initialisation import untrained_copy
 from causalign.networks.module import ModuleNetwork, require_decoder
 from causalign.networks.quantization import require_unquantized
@@ -176,8 +177,7 @@ class HuggingFace(Network):
     def read_out(self, residual: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows vocabulary"]:
         """Return the logits of the residual stream after the last layer."""
         norm, head = getattr(self.model.base_model, self._family.norm), self.model.get_output_embeddings()
-        normed = norm(residual.to(_device(norm, residual)))
-        logits: Tensor = head(normed.to(_device(head, normed))).to(residual.device)
+        logits = run_there(head, run_there(norm, residual))
         cap = getattr(self.model.config, "final_logit_softcapping", None)
         return logits if cap is None else cap * torch.tanh(logits / cap)
 
@@ -209,11 +209,6 @@ class HuggingFace(Network):
 
         super()._apply(weights_only, recurse)  # type: ignore[no-untyped-call]
         return self
-
-
-def _device(module: nn.Module, like: Tensor) -> torch.device:
-    """Return the device of a module's weights, or that of `like` if the module has no weights."""
-    return next((weight.device for weight in module.parameters()), like.device)
 
 
 def is_supported(model: Any) -> bool:

@@ -42,9 +42,9 @@ class ModuleNetwork(Network):
         prompt: Ids that are read before every trial. Positions are counted from behind them, and no swap is in them.
 
     Raises:
-        InvalidArgument: The module is in training mode, is compiled by `torch.jit`, has no weights, is quantized, is on
-            several devices, cannot be run on token ids, or does not return logits; or `tokens` do not fit the module
-            and the task.
+        InvalidArgument: The module is in training mode, is compiled by `torch.jit`, has no weights, is quantized, has
+            weights without values, cannot be run on token ids, or does not return logits; or `tokens` do not fit the
+            module and the task.
     """
 
     architecture = "module"
@@ -134,9 +134,10 @@ class ModuleNetwork(Network):
 
     @override
     def forward(self, tokens: Int[Tensor, "trials time"]) -> Float[Tensor, "trials time vocabulary"]:
-        return logits_of(run(self.module, self._prompted(tokens), self.name), self.name)[:, len(self.prompt) :]
+        logits = logits_of(run(self.module, self.prompted(tokens), self.name), self.name)
+        return logits[:, len(self.prompt) :].to(tokens.device)
 
-    def _prompted(self, tokens: Int[Tensor, "trials time"]) -> Int[Tensor, "trials longer"]:
+    def prompted(self, tokens: Int[Tensor, "trials time"]) -> Int[Tensor, "trials longer"]:
         """Return the tokens with the prompt before them."""
         if not self.prompt:
             return tokens
@@ -152,8 +153,8 @@ class ModuleNetwork(Network):
             InvalidArgument: The module does not run its head on these tokens.
         """
         assert self.head is not None
-        features = run_to_head(self.head, lambda: run(self.module, self._prompted(tokens), self.name), self.name)
-        return features[:, len(self.prompt) :]
+        features = run_to_head(self.head, lambda: run(self.module, self.prompted(tokens), self.name), self.name)
+        return features[:, len(self.prompt) :].to(tokens.device)
 
 
 def submodules(module: nn.Module) -> dict[str, nn.Module]:
@@ -176,7 +177,7 @@ def run(module: nn.Module, tokens: Int[Tensor, "trials time"], name: str) -> Any
 
 
 def require_sound(module: nn.Module, name: str) -> None:
-    """Check that a module is in evaluation mode, and that gradients can flow through it on one device.
+    """Check that a module is in evaluation mode, and that gradients can flow through it.
 
     Args:
         module: The module.
@@ -184,7 +185,7 @@ def require_sound(module: nn.Module, name: str) -> None:
 
     Raises:
         InvalidArgument: The module is quantized, is in training mode, is compiled by
-            `torch.jit`, has no weights, or is on several devices or on the meta device.
+            `torch.jit`, has no weights, or has weights on the meta device, where offloaded weights are.
     """
     require_unquantized(module, name)
     training = [path or type(module).__name__ for path, each in module.named_modules() if each.training]
@@ -197,10 +198,11 @@ def require_sound(module: nn.Module, name: str) -> None:
     weights = list(module.parameters())
     if not weights:
         raise InvalidArgument(f"{name} has no weights")
-    devices = sorted({str(weight.device) for weight in weights})
-    if len(devices) > 1 or devices == ["meta"]:
+    absent = [path for path, weight in module.named_parameters() if weight.is_meta]
+    if absent:
         raise InvalidArgument(
-            f"the weights of {name} are on {', '.join(devices)}; put them on one device, such as device_map='cuda:0'"
+            f"{len(absent)} of the {len(weights)} weights of {name} are on the meta device, without values "
+            f"({absent[0]}); load them, and offload none to memory or disk: device_map='auto' over GPUs, or 'cpu'"
         )
 
 

@@ -19,7 +19,7 @@ def run_module(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, An
     Args:
         module: The module.
         args: Its positional arguments.
-        kwargs: Its other arguments. A cache is not asked for.
+        kwargs: Its other arguments. A cache is not asked for, unless they do.
         name: The name of the module in the error message.
         what: The inputs in the error message.
 
@@ -31,7 +31,7 @@ def run_module(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, An
     options = {"use_cache": False} if "use_cache" in inspect.signature(module.forward).parameters else {}
     try:
         with eager:
-            return module(*args, **options, **kwargs)
+            return module(*args, **{**options, **kwargs})
     except CausalignError:
         raise
     except Exception as error:
@@ -87,8 +87,15 @@ def run_with_head(module: nn.Module, run: Callable[[], Any], name: str) -> tuple
     finally:
         for hook in hooks:
             hook.remove()
-    same = (path for path, (out, before) in outputs.items() if out is logits and torch.equal(out, before))
+    same = (path for path, (out, before) in outputs.items() if _is_same(out, logits) and torch.equal(before, out))
     return next(same, None), logits  # a module may change what its head returned in place
+
+
+def _is_same(output: Tensor, logits: Tensor) -> bool:
+    """Whether the output of a layer is the logits, or was moved to another device to become them."""
+    if output.device == logits.device or output.shape != logits.shape:
+        return output is logits
+    return torch.equal(output.to(logits.device), logits)
 
 
 def run_to_head(head: nn.Module, run: Callable[[], Any], name: str) -> Float[Tensor, "rows ... features"]:

@@ -43,8 +43,8 @@ class TensorModule(Network):
             share of the largest logit.
 
     Raises:
-        InvalidArgument: The module is in training mode, quantized or on several devices; there is no example; the
-            module cannot be run on it; or it does not return logits.
+        InvalidArgument: The module is in training mode, quantized or has weights without values; there is no
+            example; the module cannot be run on it; or it does not return logits.
     """
 
     architecture = "tensors"
@@ -157,13 +157,13 @@ class TensorModule(Network):
     def features(self, inputs: Tensors) -> Float[Tensor, "rows ... features"]:
         """Return the input of the head or, without one, the logits."""
         if self.head is None:
-            return self._read(self._run(inputs))
-        return run_to_head(self.head, lambda: self._run(inputs), self.name)
+            return self(inputs)
+        return run_to_head(self.head, lambda: self._run(inputs), self.name).to(_device_of(inputs))
 
     @override
     def forward(self, inputs: Any) -> Float[Tensor, "rows ... classes"]:
-        """Return the logits, `[rows, classes]` or `[rows, positions, classes]`."""
-        return self._read(self._run(inputs))
+        """Return the logits, `[rows, classes]` or `[rows, positions, classes]`, on the device of the inputs."""
+        return self._read(self._run(inputs)).to(_device_of(inputs))
 
     @override
     def untrained(self, seed: int) -> "TensorModule":
@@ -174,6 +174,10 @@ class TensorModule(Network):
         )
         fresh.tokenizer = self.tokenizer
         return fresh
+
+
+def _device_of(inputs: Tensors) -> torch.device:
+    return next(iter(inputs.values())).device
 
 
 def reads_whole_inputs(module: Any) -> bool:

@@ -293,6 +293,8 @@ class Site(Readable, metaclass=SiteType):
         """
         raise NotImplementedError
 
+    without_effect: str = ""
+    """Why a swap may change no output, at the end of the error message of the check; empty, if nothing is known."""
     shares_prefix: bool = False
     """Whether sites of this class have the same prefix in the same network, which then holds one copy for all."""
 

@@ -192,7 +192,8 @@ def _check(site: Site, few: CheckBatch, seed: int, stepwise: bool) -> None:
         swapped_in = perturb(state, seed).requires_grad_()
         swapped = resume(prefix, places, swapped_in, continuation)
     if torch.equal(swapped.detach(), resumed):
-        raise InvalidArgument(f"{site.name}: swapping its state leaves every output unchanged")
+        reason = f"; {site.without_effect}" if site.without_effect else ""
+        raise InvalidArgument(f"{site.name}: swapping its state leaves every output unchanged{reason}")
     if not swapped.requires_grad or not is_learnable(swapped, swapped_in):
         raise InvalidArgument(f"{site.name}: no gradient reaches its state, so no map could be learned")
 

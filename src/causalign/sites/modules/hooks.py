@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from causalign.errors import CausalignError, InvalidArgument, unknown
+from causalign.networks.devices import run_there
 from causalign.networks.huggingface import HuggingFace
 from causalign.networks.module import ModuleNetwork, submodules
 from causalign.networks.site_registry import SiteFactory, register_site
@@ -28,6 +29,7 @@ from causalign.sites.modules.recurrent_place import RecurrentPlace
 from causalign.sites.prefix import Prefix
 from causalign.sites.readable import Reading
 from causalign.sites.transformers.decoder_parts import decoder_parts
+from causalign.sites.transformers.recurrent_state import RecurrentState
 from causalign.tasks.base import Task
 from causalign.tasks.no_task import NoTask
 
@@ -143,7 +145,7 @@ class ModuleSite(Site):
                 network._run(part)
             for site, calls, of_site in zip(sites, states, parts, strict=True):
                 require_one_call(calls, site.at)
-                of_site.append(calls[0][:, len(network._module.prompt) :])
+                of_site.append(calls[0][:, len(network._module.prompt) :].to(site.device))
         prefix = network.prefix(inputs, stepwise) if with_prefix else Prefix.empty()
         return [(torch.cat(of_site), prefix) for of_site in parts]
 
@@ -225,7 +227,7 @@ class ModuleSite(Site):
     @override
     def read_out(self, features: Float[Tensor, "tokens features"]) -> Float[Tensor, "tokens vocabulary"]:
         head = self._module.head if self._to_head else None
-        return features if head is None else head(features)
+        return features if head is None else run_there(head, features)
 
 
 def places_of(module: nn.Module) -> dict[str, SiteFactory]:
@@ -234,8 +236,12 @@ def places_of(module: nn.Module) -> dict[str, SiteFactory]:
     Args:
         module: The module that the network runs.
     """
-    parts = {at: partial(ModuleSite, at=at, place=place) for at, place in decoder_parts(module).places.items()}
-    return {**parts, **{path: partial(ModuleSite, at=path) for path in submodules(module)}}
+    parts = decoder_parts(module)
+    return {
+        **{at: partial(ModuleSite, at=at, place=place) for at, place in parts.places.items()},
+        **{at: partial(RecurrentState, at=PlaceName(at), carried=state) for at, state in parts.states.items()},
+        **{path: partial(ModuleSite, at=path) for path in submodules(module)},
+    }
 
 
 def parse_place(network: ModuleNetwork | HuggingFace, module: nn.Module, at: str) -> SiteFactory:
@@ -254,8 +260,10 @@ def parse_place(network: ModuleNetwork | HuggingFace, module: nn.Module, at: str
         return partial(ModuleSite, at=at)
     if name.path in parts.places:
         return partial(ModuleSite, at=at, place=name.within(parts.places[name.path]))
+    if name.path in parts.states:
+        return partial(RecurrentState, at=name, carried=parts.states[name.path])
     parts.require(at, network.name)
-    raise unknown(f"site of {network.name}", name.path, {**parts.places, **submodules(module)})
+    raise unknown(f"site of {network.name}", name.path, {**parts.places, **parts.states, **submodules(module)})
 
 
 register_site(

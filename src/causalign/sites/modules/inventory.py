@@ -48,6 +48,7 @@ def sites_of(module: Any) -> pd.DataFrame:
 
     rows: list[tuple[str, str, int | None, str, int | None]]
     rows = [(at, str(name), *state(name), None) for at, name in parts.places.items()]
+    rows += [(at, each.module, each.width, "carried", None) for at, each in parts.states.items()]
     rows += [(at, "", None, f"none: {reason}", None) for at, reason in parts.missing.items()]
     for path, each in paths.items():
         rows.append((path, type(each).__name__, *state(PlaceName(path)), state(PlaceName(path, INPUT))[0]))

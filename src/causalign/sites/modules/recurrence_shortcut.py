@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from causalign.networks.devices import device_of
 from causalign.sites.base import Continuation
 from causalign.sites.modules.recurrent_place import RecurrentPlace
 from causalign.sites.recurrent.cells import Cell, GRUCell, LSTMCell
@@ -42,10 +43,10 @@ class RecurrenceShortcut:
         """Return the shortcut, or `None` where no cell implements the recurrence.
 
         A GRU or an LSTM of one layer, with biases and without a projection, has a cell. The place must be all that it
-        carries.
+        carries, on the device of the module's first weights.
         """
         rnn = place.submodule
-        if not place.is_whole or not isinstance(rnn, nn.GRU | nn.LSTM):
+        if not place.is_whole or not isinstance(rnn, nn.GRU | nn.LSTM) or device_of(rnn, ids) != ids.device:
             return None
         if rnn.num_layers > 1 or rnn.proj_size or not rnn.bias:
             return None

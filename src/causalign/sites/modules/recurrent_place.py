@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from typing_extensions import TypeIs, override
 
 from causalign.errors import InvalidArgument
+from causalign.networks.devices import device_of
 from causalign.sites.modules.place import Place
 from causalign.sites.modules.place_name import PlaceName
 
@@ -140,7 +141,8 @@ class RecurrentPlace(Place):
         states: Float[Tensor, "trials width"],
         before: int = 0,
     ) -> Iterator[None]:
-        position = position + before
+        device = device_of(self.submodule, states)
+        position, states = position.to(device) + before, states.to(device)
         received: list[tuple[Tensor, Tensor]] = []
 
         def shorten(rnn: nn.Module, args: Any, options: Any) -> tuple[Any, Any]:

@@ -18,6 +18,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from causalign.errors import CausalignError, InvalidArgument, lookup
+from causalign.networks.devices import run_there
 from causalign.networks.example_inputs import DECODER_IDS, Tensors
 from causalign.networks.module import submodules
 from causalign.networks.site_registry import SiteFactory, register_site
@@ -29,7 +30,7 @@ from causalign.sites.modules.place import require_one_call
 from causalign.sites.modules.place_name import PlaceName
 from causalign.sites.modules.tensor_check import check_tensors
 from causalign.sites.modules.tensor_place import Call, TensorPlace
-from causalign.sites.modules.token_place import swap_entries
+from causalign.sites.modules.token_place import put_entries, swap_entries
 from causalign.sites.modules.upper_layers import UpperLayers
 from causalign.sites.prefix import Prefix
 from causalign.sites.readable import Reading
@@ -132,7 +133,7 @@ class TensorSite(Site):
                 sites[0].network({name: each[part] for name, each in inputs.items()})
             for site, calls, of_site in zip(sites, states, parts, strict=True):
                 require_one_call(calls, site.at)
-                of_site.append(calls[0] if site.has_positions else calls[0][:, None])
+                of_site.append((calls[0] if site.has_positions else calls[0][:, None]).to(site.device))
         found = [torch.cat(of_site) for of_site in parts]
         return [
             (each, site.prefix({STATES: each}) if with_prefix and site.keeps_states else Prefix.empty())
@@ -184,7 +185,7 @@ class TensorSite(Site):
 
         def change(own: Float[Tensor, "trials ... width"]) -> Float[Tensor, "trials ... width"]:
             entries = (trial, position) if self.has_positions else (trial,)
-            return own.index_put(entries, values.to(own.dtype))
+            return put_entries(own, entries, values)
 
         if self._above is None:
             with self._place.writing((len(places.trial),), change):
@@ -218,7 +219,7 @@ class TensorSite(Site):
     @override
     def read_out(self, features: Float[Tensor, "tokens features"]) -> Float[Tensor, "tokens classes"]:
         head = self.network.head
-        return features if head is None else head(features)
+        return features if head is None else run_there(head, features)
 
     def _any_label(self, example: Tensors) -> tuple[Prefix, Continuation]:
         """Return the prefix and the labels of a check on an example: class 0, or numbers of 0, in every row.

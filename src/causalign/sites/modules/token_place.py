@@ -36,9 +36,17 @@ class TokenPlace(Place):
         before: int = 0,
     ) -> Iterator[None]:
         trial, step, values = swap_entries(position, states)
-        where = (trial, before + step)
-        with self._tensor.writing(shape, lambda own: own.index_put(where, values.to(own.dtype))):
+        with self._tensor.writing(shape, lambda own: put_entries(own, (trial, before + step), values)):
             yield
+
+
+def put_entries(
+    own: Float[Tensor, "trials ... width"],
+    where: tuple[Int[Tensor, " entries"], ...],
+    values: Float[Tensor, "entries width"],
+) -> Float[Tensor, "trials ... width"]:
+    """Return states with some replaced. The others, on whose device and in whose precision they are, stay."""
+    return own.index_put(tuple(each.to(own.device) for each in where), values.to(own))
 
 
 def swap_entries(

@@ -93,4 +93,5 @@ def _tensors(output: Any) -> list[Tensor]:
 
 def _with_tensor(output: Any, tensor: Tensor) -> Any:
     leaves, containers = pytree.tree_flatten(output)
-    return pytree.tree_unflatten([tensor if isinstance(leaf, Tensor) else leaf for leaf in leaves], containers)
+    placed = [tensor.to(leaf.device) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+    return pytree.tree_unflatten(placed, containers)
