@@ -131,7 +131,8 @@ def test_the_best_look_is_kept_and_a_search_that_settles_stops(
 def test_a_search_goes_on_while_its_loss_falls(
     tiny_pair: tuple[ca.networks.GRU, ca.networks.GRU], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from causalign.search import early_stopping, search as module
+    from causalign.search import early_stopping
+    from causalign.search import search as module
 
     losses = iter([10.0, 9.0, 8.0, 7.9, 7.0, 6.0, 5.9, 5.8, 5.7, 5.6])
     monkeypatch.setattr(module, "_train_step", lambda *_: next(losses))

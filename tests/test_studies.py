@@ -23,7 +23,6 @@ from causalign.alignment.schema import AlignmentSummary
 from causalign.alignment.spec import AlignmentSpec, read_spec
 from causalign.cli import main
 from causalign.networks.checkpoint import Card, save_network
-from causalign.sweep.comparisons import run_comparisons
 from causalign.reproduction.figures import draw
 from causalign.reproduction.paper import CITED, cited
 from causalign.reproduction.reproduce import STUDIES, TABLE, VERDICTS, Reproduction, reproduce
@@ -32,6 +31,7 @@ from causalign.reproduction.table import BORNE_OUT, COLUMNS, LEFT_OUT, NOT_BORNE
 from causalign.scoring.crossed_pairs import pair_mean
 from causalign.source_hash import _code, source_hash
 from causalign.sweep import point as points
+from causalign.sweep.comparisons import run_comparisons
 from causalign.sweep.folder import SweepFolder
 from causalign.sweep.grid import declared_axes, grid_points, specs
 from causalign.sweep.point import AlignmentPoint
