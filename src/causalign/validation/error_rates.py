@@ -109,6 +109,7 @@ def pair_table(outcomes: Sequence[PairOutcome], rule: VerdictRule) -> pd.DataFra
                 **{f"control_{name}": min(scores) for name, scores in each.record.control_scores.items()},
                 "steps": each.record.steps,
                 "stopped": str(each.record.stopped),
+                "seconds": each.record.seconds.total,
                 "answer": str(rule.answer(each.evidence)),
             }
             for each in outcomes

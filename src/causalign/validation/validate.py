@@ -13,6 +13,7 @@ import pandas as pd
 from causalign.alignment.schema import AlignmentSummary
 from causalign.alignment.verdict_rule import RATES, KnownRates
 from causalign.callbacks import Callback, silent
+from causalign.errors import InvalidArgument
 from causalign.files import atomic_write, output_folder, write_text
 from causalign.sweep.comparisons import run_comparisons
 from causalign.sweep.folder import SweepFolder
@@ -70,11 +71,26 @@ def validate(
     """
     protocol, points = protocol or Protocol(), SweepFolder(folder)
     output_folder(folder, PROBLEM_TABLE, PAIR_TABLE, RATE_TABLE, NATURALNESS_TABLE, FIGURE, PAGE, RATES)
-    every: list[Point] = [*protocol.problems(), *protocol.drawn_pairs(), *protocol.natural_states()]
-    run_comparisons(every, points, workers or cores(), callback)
+    run_comparisons(_every(protocol), points, workers or cores(), callback)
     found = _results(protocol, points)
     _write(found, folder)
     return found
+
+
+def load_validation(folder: Path, protocol: Protocol | None = None) -> Validation:
+    """Return the results of a folder in which every point of the protocol is finished.
+
+    Raises:
+        InvalidArgument: Points are not finished, or were run by other code.
+    """
+    protocol, points = protocol or Protocol(), SweepFolder(folder)
+    if left := sum(points.outcome(point.key) is None for point in _every(protocol)):
+        raise InvalidArgument(f"{left} points are not finished in {folder}: repeat causalign validate --out {folder}")
+    return _results(protocol, points)
+
+
+def _every(protocol: Protocol) -> list[Point]:
+    return [*protocol.problems(), *protocol.drawn_pairs(), *protocol.natural_states()]
 
 
 def _results(protocol: Protocol, points: SweepFolder) -> Validation:
