@@ -9,7 +9,7 @@ from causalign.random_streams import numpy_stream
 from causalign.sites.base import Site
 from causalign.validation.problems.coded_network import BOTH, A, B, CodedNetwork
 
-ROWS = (2000, 500, 1000)
+ROWS = (1000, 300, 600)
 """The number of training, validation and test rows by default."""
 
 

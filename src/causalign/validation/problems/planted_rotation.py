@@ -22,7 +22,7 @@ from causalign.validation.problems.turned_network import Placement, rearranged, 
 
 ERROR = "map error"
 _NETWORK, _RANK, _DEAD, _SCALE = "modulo/gru", 16, 32, 3.0
-_TRAIN, _VALIDATION, _TEST, _TRIALS = 2000, 500, 1000, 300
+_TRAIN, _VALIDATION, _TEST, _TRIALS = 1000, 300, 600, 300
 Copy = Callable[[GRU, np.random.Generator], GRU]
 """A function from a network to the same network in other coordinates, which are drawn."""
 
