@@ -124,8 +124,8 @@ WRITTEN_CODES = (
     Problem(
         "equal-variables",
         "Two variables along orthogonal directions are equal in every input. Only the expected output tells which "
-        "direction is to be swapped. The search starts half way between the two, and the IIA on validation does not rise "
-        "until it is near the right one: early stopping with the default patience sometimes ends it before.",
+        "direction is to be swapped. The search starts half way between the two, and the IIA on validation rises only "
+        "near the right one: early stopping with the default patience sometimes ends it before.",
         interchangeable=True,
         draw=_equal,
     ),
