@@ -15,7 +15,7 @@ from scipy.stats import special_ortho_group
 from causalign.counterfactuals.dataset import Counterfactuals
 from causalign.networks.initialisation import untrained_copy
 from causalign.random_streams import numpy_stream
-from causalign.validation.affine_ceiling import affine_ceiling
+from causalign.validation.problems.ceilings import affine_ceiling
 from causalign.validation.problems.coded_network import CODES, A, CodedNetwork, coded_network
 from causalign.validation.problems.coded_rows import coded_rows
 from causalign.validation.problems.sum_network import sum_rows, trained_sum_network

@@ -19,7 +19,7 @@ from causalign.validation.problem import Case
 from causalign.validation.problems.registry import PROBLEMS
 
 NUMBERS = "known_answer.json"
-_DRAWING = ("affine_ceiling.py", "drawn_pair.py", "point.py", "principal_angles.py", "problem.py")
+_DRAWING = ("drawn_pair.py", "point.py", "principal_angles.py", "problem.py")
 _BATCH = 256  # the networks are small
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from causalign.alignment.result import Alignment
 from causalign.counterfactuals.dataset import Counterfactuals
 
-Frames = Mapping[str, Float[np.ndarray, "width dimensions"]]
+Frames = Mapping[str, Float[np.ndarray, "_ _"]]
 """The true subspace of each variable in one network, as orthonormal columns, by the name of the variable."""
 
 

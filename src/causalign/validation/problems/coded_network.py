@@ -19,7 +19,7 @@ from causalign.errors import InvalidArgument, lookup
 from causalign.random_streams import numpy_stream
 from causalign.validation.problems.pair_reader import PairReader
 
-Points = Float[np.ndarray, "values dimensions"]
+Points = Float[np.ndarray, "values _"]
 """The code of each value of a variable."""
 A, B, BOTH = "a", "b", "full"
 """The names of the two variables, and of both."""
@@ -99,7 +99,7 @@ class CodedNetwork(PairReader):
     def __init__(
         self,
         points: tuple[Points, Points],
-        frames: tuple[Float[np.ndarray, "width dimensions"], Float[np.ndarray, "width dimensions"]],
+        frames: tuple[Float[np.ndarray, "width _"], Float[np.ndarray, "width _"]],
         noise: Float[np.ndarray, "width nuisance"],
         *,
         route: str,

@@ -10,7 +10,7 @@ from causalign.sites.base import Site
 from causalign.validation.problems.coded_network import BOTH, A, B
 from causalign.validation.problems.pair_reader import PairReader
 
-ROWS = (2000, 500, 1000)
+ROWS = (1000, 300, 600)
 """The number of training, validation and test rows by default."""
 
 
@@ -25,17 +25,22 @@ def coded_rows(
     variables: Sequence[str],
     seed: int,
     rows: tuple[int, int, int] = ROWS,
+    *,
+    equal: bool = False,
 ) -> Counterfactuals:
-    """Return rows in which the variables take turns. All values, and the noise, are drawn independently.
+    """Return rows in which the variables take turns. The values, and the noise, are drawn independently.
 
     Args:
         networks: Networks of the same values and as many nuisance directions, which read the same inputs.
         variables: `a`, `b`, both of them, or `full`.
         seed: The seed of the rows.
         rows: The number of training, validation and test rows.
+        equal: Whether a and b are equal in every input, so that no input tells them apart.
     """
     first, rng, count = networks[0], numpy_stream(seed, "coded rows"), sum(rows)
     (source_a, source_b, target_a, target_b) = rng.integers(0, first.values, (4, count))
+    if equal:
+        source_b, target_b = source_a, target_a
     swapped = np.array(variables)[np.arange(count) % len(variables)]
     of_source = first.classes(source_a, source_b)
     values = np.where(swapped == A, source_a, np.where(swapped == B, source_b, of_source))
