@@ -33,7 +33,8 @@ def main(folder: Path) -> None:
 def tables(found: Validation) -> dict[str, str]:
     """Return the tables of the page by the name of their section, and how long the points took."""
     seconds = found.problems["seconds"].sum() + found.pairs["seconds"].sum()
-    took = f"The {len(found.problems)} problems and {len(found.pairs)} pairs took {seconds / 60:.0f} minutes of one core.\n"
+    counts = f"{len(found.problems)} problems and {len(found.pairs)} pairs"
+    took = f"The {counts} took {seconds / 60:.0f} minutes of one core.\n"
     return {**sections(found.problems, found.rates, found.naturalness, found.known), "Seconds": took}
 
 

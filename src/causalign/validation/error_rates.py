@@ -14,7 +14,7 @@ from causalign.alignment.schema import AlignmentSummary
 from causalign.alignment.verdict_rule import Answer, ErrorRate, Evidence, KnownRates, VerdictRule
 from causalign.validation.drawn_pair import RELATIONS
 from causalign.validation.point import PairPoint
-from causalign.validation.protocol import USUAL, Setting
+from causalign.validation.setting import Setting
 
 _THRESHOLDS = tuple(float(each) for each in np.round(np.arange(0.05, 1.0, 0.05), 2))
 
@@ -41,7 +41,7 @@ class PairOutcome:
     @property
     def setting(self) -> Setting:
         """The setting of the alignment."""
-        return Setting(self.point.rank, self.point.n_train, self.point.max_steps)
+        return self.point.setting
 
     @property
     def evidence(self) -> Evidence:
@@ -49,13 +49,13 @@ class PairOutcome:
         return Evidence.of(self.record)
 
 
-def choose_rule(outcomes: Sequence[PairOutcome]) -> VerdictRule:
+def choose_rule(outcomes: Sequence[PairOutcome], usual: Setting) -> VerdictRule:
     """Return the rule with the fewest wrong and undecided answers to the pairs with even seeds.
 
     A wrong answer counts ten times as much as an undecided one. Of thresholds that are equally good, the middle one is
     taken.
     """
-    known = [(each.evidence, each.interchangeable) for each in outcomes if each.setting == USUAL and _even(each)]
+    known = [(each.evidence, each.interchangeable) for each in outcomes if each.setting == usual and _even(each)]
     rules = [VerdictRule(yes_from=yes, no_below=no) for yes in _THRESHOLDS for no in _THRESHOLDS if no <= yes]
     costs = np.array([sum(_cost(rule.answer(evidence), truth) for evidence, truth in known) for rule in rules])
     best = [rule for rule, cost in zip(rules, costs, strict=True) if cost == costs.min()]
@@ -63,13 +63,13 @@ def choose_rule(outcomes: Sequence[PairOutcome]) -> VerdictRule:
     return VerdictRule(yes_from=round(yes, 2), no_below=round(min(yes, no), 2))
 
 
-def known_rates(outcomes: Sequence[PairOutcome], rule: VerdictRule) -> KnownRates:
+def known_rates(outcomes: Sequence[PairOutcome], usual: Setting, rule: VerdictRule) -> KnownRates:
     """Return the rule with its error rates on the pairs with odd seeds at the usual setting."""
-    held_out = [each for each in outcomes if each.setting == USUAL and not _even(each)]
+    held_out = [each for each in outcomes if each.setting == usual and not _even(each)]
     return KnownRates(rule=rule, false_yes=_rate(held_out, rule, False), false_no=_rate(held_out, rule, True))
 
 
-def rates_by_setting(outcomes: Sequence[PairOutcome], rule: VerdictRule) -> pd.DataFrame:
+def rates_by_setting(outcomes: Sequence[PairOutcome], usual: Setting, rule: VerdictRule) -> pd.DataFrame:
     """Return what the rule says by setting, of all pairs that had no part in the choice of the rule.
 
     Returns:
@@ -79,7 +79,7 @@ def rates_by_setting(outcomes: Sequence[PairOutcome], rule: VerdictRule) -> pd.D
     """
     rows = []
     for setting in dict.fromkeys(each.setting for each in outcomes):
-        held_out = [e for e in outcomes if e.setting == setting and (setting != USUAL or not _even(e))]
+        held_out = [e for e in outcomes if e.setting == setting and (setting != usual or not _even(e))]
         row: dict[str, int] = dict(vars(setting))
         for truth, name in ((True, "yes"), (False, "no")):
             answers = [rule.answer(each.evidence) for each in held_out if each.interchangeable == truth]
@@ -99,7 +99,9 @@ def pair_table(outcomes: Sequence[PairOutcome], rule: VerdictRule) -> pd.DataFra
     return pd.DataFrame(
         [
             {
-                **vars(each.point),
+                "relation": each.point.relation,
+                "seed": each.point.seed,
+                **vars(each.setting),
                 "interchangeable": each.interchangeable,
                 "ceiling": each.ceiling,
                 "worst_iia": each.record.worst_iia,

@@ -17,6 +17,7 @@ from causalign.validation.drawn_pair import RELATIONS
 from causalign.validation.principal_angles import largest_angles
 from causalign.validation.problem import Case
 from causalign.validation.problems.registry import PROBLEMS
+from causalign.validation.setting import Setting
 
 NUMBERS = "known_answer.json"
 _DRAWING = ("drawn_pair.py", "point.py", "principal_angles.py", "problem.py")
@@ -93,27 +94,23 @@ class PairPoint(KnownAnswerPoint):
     Attributes:
         relation: The relation of the two networks.
         seed: The seed of the draw.
-        rank: The rank of the subspaces.
-        n_train: The number of training rows.
-        max_steps: The number of steps after which the search ends at the latest.
+        setting: The setting.
     """
 
     relation: str
     seed: int
-    rank: int
-    n_train: int
-    max_steps: int
+    setting: Setting
 
     @property
     def name(self) -> str:
         """The relation, the seed and the setting."""
-        return f"{self.relation}/{self.seed}, rank {self.rank}, {self.n_train} rows, {self.max_steps} steps"
+        return f"{self.relation}/{self.seed} {self.setting}"
 
     def case(self) -> Case:
         """Draw the pair."""
-        pair = RELATIONS[self.relation].draw(self.seed, self.n_train)
-        search = SearchConfig(max_steps=self.max_steps, batch_size=_BATCH)
-        return Case(pair.data, {"rank": self.rank, "search": search}, ceiling=pair.ceiling)
+        pair = RELATIONS[self.relation].draw(self.seed, self.setting.n_train)
+        search = SearchConfig(max_steps=self.setting.max_steps, batch_size=_BATCH)
+        return Case(pair.data, {"rank": self.setting.rank, "search": search}, ceiling=pair.ceiling)
 
 
 def read_numbers(folder: Path) -> Numbers:

@@ -1,7 +1,7 @@
 """The protocol of a validation: which problems and pairs are drawn, how often, and how they are aligned."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from causalign.alignment.spec import AlignmentSpec
 from causalign.errors import InvalidArgument, lookup
@@ -12,34 +12,14 @@ from causalign.sweep.point import AlignmentPoint
 from causalign.validation.drawn_pair import RELATIONS
 from causalign.validation.point import PairPoint, ProblemPoint
 from causalign.validation.problems.registry import PROBLEMS
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a drawn pair is aligned with.
-
-    Attributes:
-        rank: The rank of the subspaces.
-        n_train: The number of training rows.
-        max_steps: The number of steps after which the search ends at the latest.
-    """
-
-    rank: int = 8
-    n_train: int = 1000
-    max_steps: int = 200
-
+from causalign.validation.setting import Setting
 
 USUAL = Setting()
 VARIATIONS = (
-    Setting(rank=1),
-    Setting(rank=2),
-    Setting(rank=4),
-    Setting(n_train=100),
-    Setting(n_train=300),
-    Setting(max_steps=25),
-    Setting(max_steps=400),
+    *(replace(USUAL, rank=rank) for rank in (1, 2, 4)),
+    *(replace(USUAL, n_train=rows) for rows in (100, 300)),
+    *(replace(USUAL, max_steps=steps) for steps in (25, 400)),
 )
-"""The settings that differ from the usual one in one respect."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +29,8 @@ class Protocol:
     Attributes:
         names: The names of the problems.
         seeds: The seeds of each problem.
+        usual: The usual setting, at which the rule is chosen.
+        variations: The settings that differ from the usual one in one respect.
         pairs: The number of pairs of each relation at the usual setting.
         varied_pairs: The number of pairs of each relation at every other setting.
         networks: The trained networks whose swapped states are compared with natural ones.
@@ -60,6 +42,8 @@ class Protocol:
 
     names: tuple[str, ...] = tuple(PROBLEMS)
     seeds: tuple[int, ...] = (0,)
+    usual: Setting = USUAL
+    variations: tuple[Setting, ...] = VARIATIONS
     pairs: int = 16
     varied_pairs: int = 3
     networks: tuple[str, ...] = ("multi-object/gru/0", "multi-object/gru/1", "multi-object/gru/2")
@@ -81,10 +65,10 @@ class Protocol:
 
     def drawn_pairs(self) -> Iterator[PairPoint]:
         """Yield the points of the drawn pairs: those of the usual setting first."""
-        for setting in (USUAL, *VARIATIONS):
+        for setting in (self.usual, *self.variations):
             for relation in RELATIONS:
-                for seed in range(self.pairs if setting == USUAL else self.varied_pairs):
-                    yield PairPoint(relation, seed, setting.rank, setting.n_train, setting.max_steps)
+                for seed in range(self.pairs if setting == self.usual else self.varied_pairs):
+                    yield PairPoint(relation, seed, setting)
 
     def natural_states(self) -> Iterator[AlignmentPoint]:
         """Yield DAS of the whole state of counting networks by the weight of the latent objective.

@@ -73,7 +73,7 @@ def validate(
     output_folder(folder, PROBLEM_TABLE, PAIR_TABLE, RATE_TABLE, NATURALNESS_TABLE, FIGURE, PAGE, RATES)
     run_comparisons(_every(protocol), points, workers or cores(), callback)
     found = _results(protocol, points)
-    _write(found, folder)
+    _write(found, folder, protocol)
     return found
 
 
@@ -102,13 +102,13 @@ def _results(protocol: Protocol, points: SweepFolder) -> Validation:
         ProblemOutcome(point, record, read_numbers(points.point(point.key)))
         for point, record in _records(list(protocol.problems()), points)
     ]
-    rule = choose_rule(pairs)
+    rule = choose_rule(pairs, protocol.usual)
     return Validation(
         problem_table(problems, rule),
         pair_table(pairs, rule),
-        rates_by_setting(pairs, rule),
+        rates_by_setting(pairs, protocol.usual, rule),
         _naturalness(protocol, points),
-        known_rates(pairs, rule),
+        known_rates(pairs, protocol.usual, rule),
     )
 
 
@@ -126,7 +126,7 @@ def _records(points: Sequence[P], folder: SweepFolder) -> Iterator[tuple[P, Alig
             yield point, record
 
 
-def _write(found: Validation, folder: Path) -> None:
+def _write(found: Validation, folder: Path, protocol: Protocol) -> None:
     tables = {
         PROBLEM_TABLE: found.problems,
         PAIR_TABLE: found.pairs,
@@ -137,6 +137,6 @@ def _write(found: Validation, folder: Path) -> None:
         write_text(folder / name, table.to_csv(index=False, float_format="%.6g"))
     write_text(folder / RATES, found.known.model_dump_json(indent=1) + "\n")
     with atomic_write(folder / FIGURE) as temporary:
-        usual = found.pairs.query("rank == @USUAL.rank and n_train == @USUAL.n_train and max_steps == @USUAL.max_steps")
-        score_against_truth(usual).savefig(temporary, dpi=_PIXELS_PER_INCH, format="png")
+        usual = (found.pairs[list(vars(protocol.usual))] == pd.Series(vars(protocol.usual))).all(axis=1)
+        score_against_truth(found.pairs[usual]).savefig(temporary, dpi=_PIXELS_PER_INCH, format="png")
     write_text(folder / PAGE, page(found.problems, found.rates, found.naturalness, found.known))
