@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test lint zoo recorded readme clean
+.PHONY: quickstart test lint zoo recorded brain readme clean
 
 quickstart: .venv/.installed
 	$(BIN)/causalign quickstart --out runs/quickstart
@@ -31,6 +31,11 @@ runs/zoo/%/card.json: .venv/.installed-dev
 recorded: .venv/.installed
 	rm -f docs/images/recorded.json
 	$(BIN)/python docs/figures/recorded.py
+
+# The table of docs/recordings.md, from nothing: a quarter of an hour and more on a core.
+brain: .venv/.installed-dev
+	rm -f docs/figures/simulated_brain.json
+	$(BIN)/python docs/figures/simulated_brain.py
 
 # The figure and the table of the README, the table of docs/own-data.md, and the schema of specs: two minutes.
 readme: .venv/.installed-dev

@@ -22,6 +22,7 @@ from causalign.callbacks import Callback, ProgressUpdate
 from causalign.cli import commands
 from causalign.scoring.comparison import MEASURES
 from causalign.search.config import SearchConfig
+from causalign.sites.uri import open_site
 
 WORDS = ["nut", "seed", "stop"]
 
@@ -82,6 +83,24 @@ def test_compare_writes_its_table(run: Run, tmp_path: Path) -> None:
     table = pd.read_csv(tmp_path / "similarity.csv")
     assert table["measure"].tolist() == [*MEASURES]
     assert "similarity.csv" in out
+
+
+def test_several_sites_are_compared_each_with_each(run: Run, tmp_path: Path) -> None:
+    names = ["zoo:multi-object/gru/0", "zoo:multi-object/gru/1", "zoo:multi-object/transformer/0@layer.1"]
+    sites = [part for name in names for part in ("--site", name)]
+    code, out, _ = run("compare", *sites, "--measure", "CKA (linear)", "--seed", 1, "--out", tmp_path)
+    assert code == 0
+    matrix = pd.read_csv(tmp_path / "similarity_matrix.csv", index_col="site")
+    table = pd.read_csv(tmp_path / "similarity.csv")
+    assert len(table) == 3 * len(MEASURES)
+    expected = ca.compare([open_site(name) for name in names], seed=1)
+    pd.testing.assert_frame_equal(table, expected, check_exact=False)
+    pd.testing.assert_frame_equal(matrix, ca.comparison_matrix(expected, "CKA (linear)"), check_names=False)
+    assert "C  multi-object/transformer/0@layer.1" in out
+    for value in matrix.to_numpy()[np.triu_indices(3)]:
+        assert f" {value:.3f} " in out
+    assert run("compare", *sites[:4], "--out", tmp_path)[0] == 0
+    assert not (tmp_path / "similarity_matrix.csv").exists()  # no matrix of other sites is left
 
 
 def test_the_zoo_is_listed(run: Run) -> None:
@@ -187,7 +206,13 @@ BAD = [
     (["align", "--site", "zoo:multi-object/gru/7"], "with the seeds 0, 1, 2, 3, found 7"),
     (["align", "--site", "nowhere/at/all"], "nowhere/at/all: no such folder; shipped networks are named zoo:"),
     (["align", "--site", "zoo:multi-object/gru@hiddn"], "'hiddn'; did you mean 'hidden'"),
-    (["compare", "--site", "zoo:multi-object/gru"], "compare takes two sites"),
+    (["compare", "--site", "zoo:multi-object/gru"], "compare takes two sites or more"),
+    (
+        ["compare", *PAIR, "--measure", "rsa (spearmann)"],
+        "unknown measure 'rsa (spearmann)'; did you mean 'RSA (Spearman)",
+    ),
+    (["compare", *PAIR, "--measure", "RSA (crossnobis)"], "unknown measure 'RSA (crossnobis)'; did you mean"),
+    (["compare", *PAIR, "--site", PAIR[1]], "several sites are called multi-object/gru/0@hidden"),
     (["train", "multi-objects", "gru"], "unknown task 'multi-objects'; did you mean 'multi-object'"),
     (["train", "multi-object", "gur"], "unknown architecture 'gur'; did you mean 'gru'"),
 ]

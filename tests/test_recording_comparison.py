@@ -8,6 +8,9 @@ import pytest
 import scipy.stats
 
 import causalign as ca
+from causalign.scoring.condition_means import condition_means
+from causalign.scoring.crossnobis_comparison import crossnobis_rows
+from causalign.scoring.trial_products import TrialProducts
 
 CONDITIONS, WIDTH = 20, 40
 TUNING = np.random.default_rng(7).normal(size=(CONDITIONS, WIDTH))
@@ -79,7 +82,7 @@ def test_the_ceiling_has_the_score_of_a_second_recording_as_its_lower_end() -> N
 def test_intervals_stay_within_the_range_of_the_measure() -> None:
     quiet, other = recorded(0.02, 1, 3), recorded(0.02, 2, 3)
     for over in ("trials", "conditions", "both"):
-        for row in ca.compare(quiet, other, resamples=30, over=over).to_dict("records")[:-1]:
+        for row in ca.compare(quiet, other, resamples=30, over=over).to_dict("records"):
             low, high = (0.0, 2**0.5) if "distance" in row["measure"] else (-1.0, 1.0)
             assert low <= row["ci_low"] <= row["value"] <= row["ci_high"] <= high, (over, row)
     with pytest.raises(ca.InvalidArgument, match="unknown kind of interval 'trial'; did you mean 'trials'"):
@@ -104,7 +107,7 @@ def test_a_condition_that_falls_silent_costs_a_draw_and_not_the_measures() -> No
     recording = ca.Recording(states, pd.DataFrame({"image": image}), fewest=1)
     table = ca.compare(recording, recorded(1, 2, 4, TUNING[:6]), resamples=60).set_index("measure")
     assert table["value"].notna().all()
-    assert (table["draws"][:-1] == 60).all()
+    assert (table["draws"] == 60).all()
     silent = 0.8**10  # the chance that none of the two is drawn
     assert 1 <= table["repeated"].iloc[0] <= 60 * silent / (1 - silent) * 3
 
@@ -123,15 +126,97 @@ def test_cross_validated_distances_find_nothing_in_noise() -> None:
     assert abs(values["RSA (crossnobis)"].mean()) < 0.25
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_cross_validated_distances_are_of_all_pairs_of_distinct_trials(several: bool) -> None:
+    """By three loops, of trials that are drawn several times, and have one condition or several."""
+    rng = np.random.default_rng(3)
+    trials, values = 9, 4
+    table = pd.DataFrame(
+        [{"trial": t, "time": s, "image": (t + s * several) % values} for t in range(trials) for s in (0, 1)]
+    )
+    states = rng.normal(size=(trials, 2, 5)) + 1e6
+    recording = ca.Recording(states, table, fewest=1, unit_variance=False, dtype="float64")
+    (side,), _, _ = condition_means([recording], "full", 0)
+    centered, times = states - states.mean(axis=(0, 1)), rng.integers(1, 3, trials)
+    found = TrialProducts(side).distances(times)
+    drawn = [
+        (t, row)
+        for t in range(trials)
+        for _ in range(times[t])
+        for row in table[table["trial"] == t].to_dict("records")
+    ]
+    kernel = np.zeros((values, values))
+    for i in range(values):
+        for j in range(values):
+            products = [
+                centered[t, a["time"]] @ centered[u, b["time"]]
+                for t, a in drawn
+                for u, b in drawn
+                if t != u and a["image"] == i and b["image"] == j
+            ]
+            kernel[i, j] = np.mean(products)
+    expected = np.diag(kernel)[:, None] + np.diag(kernel) - 2 * kernel
+    np.testing.assert_allclose(found, expected / 5, atol=1e-7)
+    once = TrialProducts(side).distances(np.where(np.arange(trials) % values == 1, 0, 1) if not several else None)
+    assert np.isnan(np.diag(once)[1]) != several
+
+
+def test_the_intervals_of_cross_validated_distances_have_what_repeats_of_the_recording_have() -> None:
+    """The mean over recordings lies within the interval of each. Resampled trials are noisier, so that it is wide."""
+    model = recorded(0, 100, 2, TUNING + np.random.default_rng(1).normal(size=TUNING.shape))
+    tables = []
+    for seed in range(16):
+        sides, _, _ = condition_means([recorded(2, seed), model], "full", 0)
+        tables.append(pd.DataFrame(crossnobis_rows(sides, 60, 0, "trials")).assign(seed=seed))
+    table = pd.concat(tables)
+    assert (table["draws"] == 60).all()
+    values, low, high = (table.pivot_table(name, "seed", "measure") for name in ("value", "ci_low", "ci_high"))
+    assert ((low <= values.mean()) & (values.mean() <= high)).mean().min() > 0.9
+    width = (high - low).mean() / (2 * 1.96 * values.std())
+    assert (width > 0.8).all()
+    assert (width < 5).all()
+
+
+def test_the_interval_of_crossnobis_over_conditions_is_the_jackknife_s() -> None:
+    a, b = recorded(1, 1), recorded(0, 2, 2, TUNING[:, ::-1])
+    row = ca.compare(a, b, resamples=2, over="conditions").set_index("measure").loc["RSA (crossnobis)"]
+    left = []
+    for out in range(CONDITIONS):
+        kept = [rows(each, np.arange(CONDITIONS) != out) for each in (a, b)]
+        left.append(np.arctanh(ca.compare(*kept, resamples=2).set_index("measure")["value"]["RSA (crossnobis)"]))
+    error = np.sqrt((CONDITIONS - 1) ** 2 / CONDITIONS * np.var(left, ddof=1))
+    ends = np.tanh(np.arctanh(row["value"]) + scipy.stats.norm.ppf([0.025, 0.975]) * error)
+    np.testing.assert_allclose([row["ci_low"], row["ci_high"]], ends, atol=1e-3)
+
+
+def rows(recording: ca.Recording, conditions: np.ndarray) -> ca.Recording:
+    """The recording of some conditions only."""
+    every = recording.every_trial()
+    states = recording.exact_states(every, 1).numpy()
+    image = every.packed["image"]
+    kept = conditions[image]
+    return ca.Recording(states[kept], pd.DataFrame({"image": image[kept]}), unit_variance=False)
+
+
 def test_sites_are_compared_each_with_each() -> None:
     sites = [recorded(1, seed, 3) for seed in range(3)]
     table = ca.compare(sites, resamples=2)
-    assert len(table) == 3 * 7
+    assert len(table) == 3 * 9
     pair = ca.compare(sites[0], sites[2], resamples=2)
     of_all = table[(table["a"] == sites[0].name) & (table["b"] == sites[2].name)].reset_index(drop=True)
     pd.testing.assert_frame_equal(of_all, pair)
     with pytest.raises(ca.InvalidArgument, match="compare takes at least 2 sites, found 1"):
         ca.compare(sites[:1])
+    for measure, same in (("CKA", 1.0), ("Procrustes distance", 0.0), ("RSA (whitened cosine)", 1.0)):
+        matrix = ca.comparison_matrix(table, measure)
+        assert matrix.index.tolist() == matrix.columns.tolist() == [site.name for site in sites]
+        np.testing.assert_array_equal(matrix, matrix.T)
+        assert (np.diag(matrix) == same).all()
+        assert matrix.iloc[0, 2] == pair.set_index("measure")["value"][measure]
+    with pytest.raises(ca.InvalidArgument, match="unknown measure 'cka'; did you mean 'CKA'"):
+        ca.comparison_matrix(table, "cka")
+    with pytest.raises(ca.InvalidArgument, match="several sites are called seed 0@states: give each recording a name"):
+        ca.compare([*sites, sites[0]])
 
 
 def test_models_of_one_recording_are_told_apart() -> None:

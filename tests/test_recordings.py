@@ -363,6 +363,65 @@ def test_scores_keep_their_digits_at_a_large_offset(offset: float) -> None:
     np.testing.assert_allclose(recording.states_and_prefix(every, 3)[0].numpy(), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["float32", torch.float64])
+@pytest.mark.parametrize("kind", ["steps", "transformer"])
+def test_states_at_an_offset_of_1e8_are_those_of_numpy(dtype: Any, kind: str) -> None:
+    """Read and z-scored in float64, and stored as asked. The offsets of units differ, and so do their scales."""
+    states = np.random.default_rng(0).normal(size=(30, 3, 4)) * [1, 1e-3, 1, 1e3] + [1e8, 1, -1e8, 1e3]
+    drawn = small(states, preprocess=Preprocess(zscore=True)).splits["train"]
+    train = states[drawn].reshape(-1, 4)
+    deviation = train.std(axis=0, ddof=1 if kind == "steps" else 0)
+    expected = (states - train.mean(axis=0)) / deviation
+    preprocess = Preprocess(zscore=True) if kind == "steps" else preprocessing.StandardScaler().fit(train)
+    recording = small(states, preprocess=preprocess, dtype=dtype, unit_variance=False)
+    stored, _ = recording.states_and_prefix(recording.every_trial(), 3)
+    assert stored.dtype == recording.dtype == (torch.float32 if dtype == "float32" else torch.float64)
+    np.testing.assert_allclose(stored.numpy(), expected, atol=1e-6 if kind == "steps" else 2e-6)
+    back = recording.preprocessing.undo(recording.exact_states(recording.every_trial(), 3))
+    np.testing.assert_allclose(back.numpy(), states, rtol=1e-14, atol=1e-7)
+
+
+def test_an_offset_that_takes_the_digits_of_states_is_refused() -> None:
+    states = np.random.default_rng(0).normal(size=(30, 3, 4)) + np.array([0, 0, 1e8, 0])
+    message = (
+        "1 of 4 units lose their digits in float32: unit 2 has the mean 1e.08 and the standard deviation 1.*; center "
+        "the states .Preprocess.zscore=True., which is computed in float64. or dtype='float64'"
+    )
+    for options in ({}, {"unit_variance": False}, {"preprocess": preprocessing.FunctionTransformer().fit(states[0])}):
+        with pytest.raises(ca.InvalidArgument, match=message.replace("unit 2", "(unit|dimension) 2")):
+            small(states, **options)
+    kept = small(states, dtype="float64", unit_variance=False)
+    np.testing.assert_array_equal(kept.states_and_prefix(kept.every_trial(), 3)[0].numpy(), states)
+    small(states, preprocess=Preprocess(pca=2))
+    with pytest.raises(ca.InvalidArgument, match="lose their digits in float64: .*zscore=True.*float64.$"):
+        small(states * [1, 1, 1e6, 1] + 1e15 * np.array([0, 1, 0, 0]), dtype="float64")
+
+
+@pytest.mark.parametrize(("dtype", "name"), [(int, "int"), ("float7", "float7"), (torch.float16, "float16")])
+def test_an_unknown_precision_is_one_line(dtype: Any, name: str) -> None:
+    with pytest.raises(ca.InvalidArgument, match=f"unknown dtype of states '{name}'; .*float32"):
+        small(dtype=dtype)
+
+
+def test_a_recording_in_double_precision_is_aligned_with_a_network_in_it(tiny_pair: Pair, brain: Brain) -> None:
+    site = tiny_pair[0].site("hidden")
+    double = recording_of(brain, dtype="float64")
+    found = ca.align([site.cast(torch.float64), double], method="clmas", **QUICK)
+    assert found.maps[1].frame.dtype == torch.float64
+    single = ca.align([site, recording_of(brain)], method="clmas", **QUICK)
+    np.testing.assert_allclose(found.latent["distance"], single.latent["distance"], rtol=1e-3)
+    with pytest.raises(ca.InvalidArgument, match="of one precision; found torch.float32, torch.float64"):
+        ca.align([site, double], method="clmas", **QUICK)
+
+
+def test_counts_of_whole_numbers_are_preprocessed_as_those_of_reals() -> None:
+    counts = np.random.default_rng(0).poisson(3.0, size=(30, 3, 4))
+    for preprocess in (Preprocess(zscore=True, sqrt=True), preprocessing.StandardScaler().fit(counts[0])):
+        done = small(counts, preprocess=preprocess).preprocessing
+        expected = done.apply(torch.from_numpy(counts.astype(float)))
+        torch.testing.assert_close(done.apply(torch.from_numpy(counts)), expected)
+
+
 @pytest.mark.parametrize("value", [0.1, 1 / 3, 2.7, 7.3, 1e6 + 0.1, 137.0])
 def test_a_constant_unit_has_no_score_whatever_rounding_makes_of_it(value: float) -> None:
     states = np.random.default_rng(0).poisson(3.0, size=(30, 3, 4)).astype(float)

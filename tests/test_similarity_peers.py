@@ -1,5 +1,6 @@
 """Measures of similarity on odd inputs and at any scale, and beside scipy, rsatoolbox and netrep's definitions."""
 
+import itertools
 import time
 import warnings
 from collections.abc import Callable
@@ -140,7 +141,8 @@ def test_crossnobis_of_noise_alone_is_0_on_average() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "theirs"), [("spearman", "spearman"), ("pearson", "corr"), ("whitened", "corr_cov")]
+    ("method", "theirs"),
+    [("spearman", "spearman"), ("pearson", "corr"), ("whitened", "corr_cov"), ("whitened-cosine", "cosine_cov")],
 )
 def test_correlations_of_rdms_are_rsatoolbox_s(rsatoolbox: Any, method: str, theirs: str) -> None:
     a, b = (
@@ -149,6 +151,33 @@ def test_correlations_of_rdms_are_rsatoolbox_s(rsatoolbox: Any, method: str, the
     )
     expected = rsatoolbox.rdm.compare(a, b, theirs)[0, 0]
     assert ca.rdm_correlation(a.get_vectors()[0], b.get_vectors()[0], method) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
+def test_cross_validated_rows_of_a_comparison_are_rsatoolbox_s(rsatoolbox: Any) -> None:
+    """Of two trials a condition: the mean of its crossnobis distances over all ways to divide them into two folds."""
+    rng, count = np.random.default_rng(8), 5
+    condition = np.tile(np.arange(count), 2)
+    trials = TUNING[condition] + rng.normal(size=(len(condition), WIDTH))
+    model = rng.normal(size=(count, 7))
+    rdms = []
+    for first in itertools.product((0, 1), repeat=count):
+        fold = np.concatenate([first, 1 - np.array(first)])
+        data = rsatoolbox.data.Dataset(trials, obs_descriptors={"c": condition, "f": fold})
+        rdms.append(rsatoolbox.rdm.calc_rdm(data, method="crossnobis", descriptor="c", cv_descriptor="f"))
+    ours = rsatoolbox.rdm.RDMs(np.mean([rdm.get_vectors() for rdm in rdms], axis=0))
+    theirs = rsatoolbox.rdm.calc_rdm(rsatoolbox.data.Dataset(model), "euclidean")
+    table = ca.compare(
+        ca.Recording(trials[:, None], pd.DataFrame({"c": condition}), fewest=1),
+        ca.Recording(model[condition][:, None], pd.DataFrame({"c": condition}), fewest=1, name="model"),
+        resamples=2,
+    ).set_index("measure")["value"]
+    for name, method in (
+        ("crossnobis", "corr"),
+        ("whitened correlation", "corr_cov"),
+        ("whitened cosine", "cosine_cov"),
+    ):
+        assert table[f"RSA ({name})"] == pytest.approx(rsatoolbox.rdm.compare(ours, theirs, method)[0, 0], abs=1e-6)
 
 
 @pytest.mark.parametrize(("method", "theirs"), [("spearman", "spearman"), ("pearson", "corr")])
@@ -178,6 +207,7 @@ def test_rsa_is_rsatoolbox_s_on_the_same_distances(rsatoolbox: Any) -> None:
             "of 6 and 10 pairs; they must be of the same cond",
         ),
         (lambda: ca.rdm_correlation(np.ones(6), np.arange(6.0)), "all distances of x are equal"),
+        (lambda: ca.rdm_correlation(np.arange(6.0), np.zeros(6), "whitened-cosine"), "all distances of y are 0"),
         (
             lambda: ca.rdm_correlation(np.arange(7.0), np.arange(7.0), "whitened"),
             "7 distances are not those of all pairs",

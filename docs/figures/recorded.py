@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float
 from matplotlib.figure import Figure
 
 import causalign as ca
@@ -27,10 +28,16 @@ USUAL = {"units": 64, "trials": 30, "rate": 50.0}
 VARIED = {"units": [8, 16, 32, 64, 128], "trials": [5, 10, 30, 100], "rate": [5.0, 20.0, 50.0, 200.0]}
 SEEDS = range(3)
 BIN = 0.1  # s, the time of a token
+STEPS = ca.Preprocess(drop_silent=True, sqrt=True)
 
 
-def recorded(site: Site, units: int, trials: int, rate: float, seed: int) -> ca.Recording:
-    """Counts of some units on so many trials of each quantity; `rate`, in Hz, is the mean of a unit that is at 1."""
+def counted(
+    site: Site, units: int, trials: int, rate: float, seed: int
+) -> tuple[Float[np.ndarray, "trials time units"], pd.DataFrame]:
+    """Counts of some units on so many trials of each quantity, and the values at each sample where a swap may happen.
+
+    `rate`, in Hz, is the mean of a unit that is at 1. Counts are NaN beyond the end of a trial.
+    """
     rng = numpy_stream(seed, "recorded")
     shown = stratified(site.task, trials, rng)
     states = site.read(site.encode(shown.tokens)).numpy()[..., rng.permutation(site.width)[:units]]
@@ -38,9 +45,13 @@ def recorded(site: Site, units: int, trials: int, rate: float, seed: int) -> ca.
     counts[np.arange(counts.shape[1]) >= shown.lengths[:, None]] = np.nan
     trial, time = site.task.swappable(shown.tokens).nonzero()
     known = {name: shown.values[name][trial, time] for name in site.task.variables}  # noqa: PD011 (no table)
-    table = pd.DataFrame({"trial": trial, "time": time} | known)
-    steps = ca.Preprocess(drop_silent=True, sqrt=True)
-    return ca.Recording(counts, table, task=site.task, preprocess=steps, seed=seed, name="brain", at="units")
+    return counts, pd.DataFrame({"trial": trial, "time": time} | known)
+
+
+def recorded(site: Site, units: int, trials: int, rate: float, seed: int) -> ca.Recording:
+    """A recording of these counts."""
+    counts, table = counted(site, units, trials, rate, seed)
+    return ca.Recording(counts, table, task=site.task, preprocess=STEPS, seed=seed, name="brain", at="units")
 
 
 def scored(units: int, trials: int, rate: float, seed: int) -> dict[str, float]:

@@ -43,6 +43,7 @@ from .planning.estimate import Estimate, estimate
 from .readings.shared_readings import SharedReadings
 from .recordings.preprocessing import Preprocess, Preprocessing
 from .scoring.comparison import compare
+from .scoring.comparison_matrix import comparison_matrix
 from .scoring.crossed_pairs import PairMean, pair_difference, pair_mean
 from .scoring.metrics import RowOutputs
 from .scoring.model_comparison import compare_models
@@ -125,6 +126,7 @@ __all__ = [
     "compare",
     "compare_models",
     "compare_scores",
+    "comparison_matrix",
     "crossnobis",
     "estimate",
     "interchange",

@@ -42,7 +42,8 @@ class DataWarning(UserWarning):
 def unknown(what: str, found: str, known: Iterable[str]) -> InvalidArgument:
     """Return the error for an unknown name. It lists the nearest names or, if none is near, the known names."""
     names = list(known)
-    near = get_close_matches(str(found).lower(), names, n=3, cutoff=0.5)
+    by_lower = {name.lower(): name for name in reversed(names)}
+    near = [by_lower[name] for name in get_close_matches(str(found).lower(), list(by_lower)[::-1], n=3, cutoff=0.5)]
     known_ones = ", ".join(names[:_MAX_NAMED]) + (", ..." if len(names) > _MAX_NAMED else "")
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {known_ones or 'none'}"
     return InvalidArgument(f"unknown {what} {found!r}; {hint}")

@@ -17,7 +17,7 @@ COMMANDS = {
     "sweep": "Align over a grid of sites, ranks, seeds and methods, and go on after it was stopped.",
     "estimate": "Estimate the operations, memory, disk space and seconds of an alignment before it is run.",
     "score": "Score a saved alignment on other data, or on networks in the place of recordings.",
-    "compare": "Compare two sites by RSA, CKA and Procrustes distance.",
+    "compare": "Compare two or more sites by RSA, CKA and Procrustes distance.",
     "train": "Train a network until it makes no mistakes. Repeat the command to resume a stopped training.",
     "zoo": "List the trained networks that ship with the package.",
     "report": "Redraw the figures and the report of a saved alignment.",

@@ -30,6 +30,7 @@ from causalign.cli.tables import (
     errors,
     show_alignment,
     show_benchmarks,
+    show_comparison_matrix,
     show_estimate,
     show_scores,
     show_similarity,
@@ -48,10 +49,13 @@ from causalign.reproduction.reproduce import STUDIES, TABLE
 from causalign.reproduction.reproduce import reproduce as run_studies
 from causalign.reproduction.study import BUDGETS, Protocol
 from causalign.scoring.comparison import compare as compare_sites
+from causalign.scoring.comparison_matrix import SPEARMAN, comparison_matrix, require_measure
 from causalign.scoring.metrics import METRICS
 from causalign.search.stop_reason import StopReason
 from causalign.sites.readable import Readable
 from causalign.sites.uri import open_site
+
+MATRIX = "similarity_matrix.csv"
 
 app = typer.Typer(
     add_completion=False,
@@ -164,15 +168,35 @@ def schema() -> None:
 
 
 @app.command(help=COMMANDS["compare"])
-def compare(out: Out, sites: Sites = None, seed: Seed = 0) -> None:
-    """Compare two sites by RSA, CKA and Procrustes distance."""
-    if not sites or len(sites) != 2:
-        raise InvalidArgument(f"compare takes two sites: --site A --site B; found {len(sites or [])}")
-    a, b = (open_site(reference) for reference in sites)
-    output_folder(out, SIMILARITY)
-    table = compare_sites(a, b, seed=seed)
-    show_similarity(table)
-    console.print(f"Wrote the table to {save_similarity(table, out)}", soft_wrap=True)
+def compare(
+    out: Out,
+    sites: Sites = None,
+    seed: Seed = 0,
+    *,
+    measure: Annotated[
+        str | None,
+        typer.Option(
+            help=f"The measure of the matrix of sites by sites, which is shown for three sites or more: {SPEARMAN} by "
+            "default. The table has all measures of each pair."
+        ),
+    ] = None,
+) -> None:
+    """Compare two or more sites by RSA, CKA and Procrustes distance."""
+    if not sites or len(sites) < 2:
+        raise InvalidArgument(f"compare takes two sites or more: --site A --site B; found {len(sites or [])}")
+    opened = [open_site(reference) for reference in sites]
+    require_measure(measure or SPEARMAN, opened)
+    output_folder(out, SIMILARITY, MATRIX)
+    table = compare_sites(opened, seed=seed)
+    if len(opened) == 2 and measure is None:
+        show_similarity(table)
+        (out / MATRIX).unlink(missing_ok=True)
+    else:
+        matrix = comparison_matrix(table, measure or SPEARMAN)
+        show_comparison_matrix(matrix, measure or SPEARMAN)
+        write_text(out / MATRIX, matrix.to_csv(index_label="site"))
+        console.print(f"Wrote the matrix to {out / MATRIX}", soft_wrap=True)
+    console.print(f"Wrote the table of all measures to {save_similarity(table, out)}", soft_wrap=True)
 
 
 @app.command(help=COMMANDS["zoo"])

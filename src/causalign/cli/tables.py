@@ -1,6 +1,7 @@
 """The tables and messages that the commands print."""
 
 from collections.abc import Sequence
+from itertools import islice
 from string import ascii_uppercase
 
 import pandas as pd
@@ -141,6 +142,28 @@ def show_similarity(similarity: pd.DataFrame) -> None:
         figures = (f"{row['value']:.3f}", *more, f"{row['sd']:.3f}", str(row["draws"]), f"{row['samples']:,}")
         table.add_row(row["measure"], *figures)
     console.print(table)
+
+
+def show_comparison_matrix(matrix: pd.DataFrame, measure: str) -> None:
+    """Print one measure of each two of several sites, which are named by letters."""
+    letters = _letters(len(matrix))
+    for letter, name in zip(letters, matrix.index, strict=True):
+        console.print(Text.assemble((letter, "bold"), f"  {name}"), soft_wrap=True)
+    table = _table(measure, "")
+    for letter in letters:
+        table.add_column(letter, justify="right", no_wrap=True)
+    for letter, values in zip(letters, matrix.to_numpy(), strict=True):
+        table.add_row(letter, *map(_known, values))
+    console.print(table)
+    undefined = int(matrix.isna().to_numpy().sum()) // 2
+    if undefined:
+        console.print(f"{undefined} pairs have no value of {measure}; the column note of the table says why")
+
+
+def _letters(count: int) -> list[str]:
+    """Return A, B, ..., Z, AA, AB, ..."""
+    names = (first + second for first in ("", *ascii_uppercase) for second in ascii_uppercase)
+    return list(islice(names, count))
 
 
 def _range(low: float, high: float) -> str:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor
 
 from causalign.errors import InvalidArgument
 from causalign.recordings.moments import Moments
+from causalign.recordings.precision import as_precise
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class Preprocess:
         whole = isinstance(self.pca, int) and not isinstance(self.pca, bool)
         if self.pca is not None and not (whole and self.pca >= 1):
             raise InvalidArgument(f"pca must be a number of components, a whole number of at least 1; found {self.pca}")
+
+    @property
+    def centers(self) -> bool:
+        """Whether the mean of each unit is subtracted."""
+        return self.zscore or self.pca is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,22 +78,27 @@ class Preprocessing:
         as_it_was = len(self.kept) == self.units and not self.sqrt and self.components is None
         return as_it_was and not bool(self.mean.any()) and bool((self.scale == self.unit).all())
 
-    def apply(self, activity: Float[Tensor, "*samples units"]) -> Float[Tensor, "*samples width"]:
-        """Return the states of recorded activity."""
-        states = activity[..., self.kept]
+    def apply(self, activity: Num[Tensor, "*samples units"]) -> Float[Tensor, "*samples width"]:
+        """Return the states of recorded activity, computed in double precision.
+
+        They have the precision of the activity, and double precision if it is of whole numbers.
+        """
+        states = activity.cpu().double()[..., self.kept]
         states = states.sqrt() if self.sqrt else states
-        states = (states - self.mean.to(activity)) / self.scale.to(activity)
-        return states if self.components is None else states @ self.components.to(activity)
+        states = (states - self.mean) / self.scale
+        return as_precise(states if self.components is None else states @ self.components, activity)
 
     def undo(self, states: Float[Tensor, "*samples width"]) -> Float[Tensor, "*samples units"]:
-        """Return the recorded activity that has these states.
+        """Return the recorded activity that has these states, computed in double precision, in that of the states.
 
         Units that were left out are 0. Directions that no component holds are at their mean.
         """
-        activity = states if self.components is None else states @ self.components.mT.to(states)
-        activity = activity * self.scale.to(states) + self.mean.to(states)
+        activity = states.cpu().double()
+        activity = activity if self.components is None else activity @ self.components.mT
+        activity = activity * self.scale + self.mean
         activity = activity.clamp(min=0).square() if self.sqrt else activity
-        return activity.new_zeros(*states.shape[:-1], self.units).index_copy(-1, self.kept, activity)
+        every = activity.new_zeros(*states.shape[:-1], self.units).index_copy(-1, self.kept, activity)
+        return as_precise(every, states)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all tensors, to be saved."""
@@ -132,12 +143,11 @@ def fit(
         variances, components = _components(covariance, asked.pca)
     factor = 1.0 if asked.zscore else moments.factor  # of the variances, which are relative
     unit = float(np.sqrt(variances.mean())) * factor if unit_variance and variances.any() else 1.0
-    centred = asked.zscore or asked.pca is not None
     return Preprocessing(
         len(units),
         torch.from_numpy(kept),
         asked.sqrt,
-        torch.from_numpy(moments.mean[kept] if centred else np.zeros(len(kept))),
+        torch.from_numpy(moments.mean[kept] if asked.centers else np.zeros(len(kept))),
         torch.from_numpy((moments.deviation[kept] if asked.zscore else np.ones(len(kept))) * unit),
         unit,
         None if components is None else torch.from_numpy(components),

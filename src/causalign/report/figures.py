@@ -112,7 +112,7 @@ def similarity_bars(iia: pd.DataFrame, similarity: pd.DataFrame) -> Figure:
     """
     worst = iia.nsmallest(1, "iia").iloc[0]
     shown = similarity[~similarity["measure"].str.contains("distance")]
-    names = ["IIA\n(worst)", *(name.replace(" ", "\n", 1) for name in shown["measure"])]
+    names = ["IIA\n(worst)", *(name.replace(" ", "\n") for name in shown["measure"])]
     values = [worst["iia"], *shown["value"]]
     low, high = worst_interval(iia["iia"].tolist(), iia["rows"].tolist())
     below = [worst["iia"] - low, *shown["sd"]]

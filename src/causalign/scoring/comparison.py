@@ -70,10 +70,12 @@ def compare(
         A table with one row per pair of sites and measure: `measure, a, b, value, sd, draws, samples`. `value` is the
         mean over draws, and `sd` their standard deviation. With a recording `samples` is the number of values, and the
         table also has `ci_low, ci_high, ceiling_low, ceiling_high, trials, trials_left_out, values_left_out, repeated`
-        and `note`. `table.pivot(index="a", columns="b", values="value")` of one measure is a matrix of sites by sites.
+        and `note`, and rows for the correlations of cross-validated distances. `comparison_matrix(table, measure)` is a
+        matrix of sites by sites.
 
     Raises:
-        InvalidArgument: The sites have different tasks, a number is too small, or states are NaN or infinite.
+        InvalidArgument: The sites have different tasks, several have one name, a number is too small, or states are NaN
+            or infinite.
     """
     sites = [*([a] if isinstance(a, Readable) else a), *([] if b is None else [b])]
     for site in sites:
@@ -81,6 +83,10 @@ def compare(
             raise InvalidArgument(f"compare takes sites, such as network.site('hidden'); found {type(site).__name__}")
     if len(sites) < 2:
         raise InvalidArgument(f"compare takes at least 2 sites, found {len(sites)}")
+    names = [site.name for site in sites]
+    if len(sites) > 2 and len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidArgument(f"several sites are called {twice}: give each recording a name of its own (name=)")
     if seed < 0 or draws < 2 or samples < 3 or trials_each < 1 or resamples < 2:
         raise InvalidArgument(
             "compare needs seed >= 0, draws >= 2, samples >= 3, trials_each >= 1 and resamples >= 2; "

@@ -66,19 +66,21 @@ class ConditionMeans:
         return np.bincount(self.value, minlength=self.values)
 
     def drawn(self, rng: np.random.Generator) -> Means:
-        """Return the means over as many trials, drawn with replacement. The trials of a network are not resampled.
+        """Return the means over as many trials, drawn with replacement. The trials of a network are not resampled."""
+        return self.means(self.times(rng) if self.recorded else None)
+
+    def times(self, rng: np.random.Generator) -> Int[np.ndarray, " trials"]:
+        """Return how often each trial is drawn, if as many are drawn with replacement.
 
         If each trial has one condition, trials are drawn within conditions, so that none is without a trial.
         """
-        if not self.recorded:
-            return self.means()
         if not self.by_trial:
-            return self.means(np.bincount(rng.integers(self.trials, size=self.trials), minlength=self.trials))
+            return np.bincount(rng.integers(self.trials, size=self.trials), minlength=self.trials)
         order = np.argsort(self.value, kind="stable")
         first = np.cumsum(self.repeats) - self.repeats
         value = self.value[order]
         chosen = order[first[value] + rng.integers(self.repeats[value])]
-        return self.means(np.bincount(self.trial[chosen], minlength=self.trials))
+        return np.bincount(self.trial[chosen], minlength=self.trials)
 
     def halves(self, rng: np.random.Generator) -> tuple[Means, Means]:
         """Return the means over each of two random halves of the trials: of those of each condition, if possible."""
@@ -157,8 +159,8 @@ def _of_recording(recording: Recording, names: Sequence[str]) -> _LabelledStates
     def batches() -> Iterator[Tensor]:
         for trials in recording.chunks():
             some = every[trials]
-            states, _ = recording.states_and_prefix(some, some.layout.time)
-            yield finite(states, recording).cpu()[torch.from_numpy(some.used)]
+            states = recording.exact_states(some, some.layout.time)
+            yield finite(states, recording)[torch.from_numpy(some.used)]
 
     return _LabelledStates(labels, every.layout.trial[used], len(every), batches)
 

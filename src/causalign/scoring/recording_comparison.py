@@ -5,29 +5,23 @@ intervals, and halved for a noise ceiling and for cross-validated distances.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from causalign.errors import CausalignError, InvalidArgument, lookup
+from causalign.errors import CausalignError, lookup
 from causalign.scoring.condition_means import ConditionMeans, Means, condition_means
+from causalign.scoring.crossnobis_comparison import crossnobis_rows
 from causalign.scoring.measure import Measure
-from causalign.scoring.noise_ceiling import Halves, ceiling, halvings
-from causalign.scoring.resampling import (
-    Resamples,
-    condition_interval,
-    joint_interval,
-    resample,
-    trial_interval,
-)
-from causalign.similarity.rdm_correlation import rdm_correlation
+from causalign.scoring.noise_ceiling import ceiling, halvings
+from causalign.scoring.resampling import Resamples, interval, resample
 from causalign.sites.readable import Readable
 from causalign.sites.recordings.levels import require_same_levels
 from causalign.sites.recordings.recording import Recording
 from causalign.tasks.causal_model import require_settable
 
 OVER = ("trials", "conditions", "both")
-_NONE = (np.nan, np.nan)
 
 
 def compare_averages(
@@ -58,9 +52,9 @@ def compare_averages(
         `ceiling` describes the bounds of the score of a model without noise. `samples` is the number of values that are
         compared, and `values_left_out` the number of those that only one site has. `trials` is the number of recorded
         trials that are used, and `trials_left_out` that of the others. `repeated` is the number of resamples that were
-        drawn again because a condition fell silent. `note` says why a number is NaN. The row `RSA (crossnobis)` is
-        Pearson's correlation of cross-validated distances of the recorded states and squared distances of the others,
-        which noise does not bias.
+        drawn again because a condition fell silent. `note` says why a number is NaN. The rows `RSA (crossnobis)`,
+        `RSA (whitened correlation)` and `RSA (whitened cosine)` correlate cross-validated distances of the recorded
+        states and squared distances of the others, which noise does not bias (`crossnobis_rows`).
 
     Raises:
         InvalidArgument: The variables differ, numbers stand for other entries, or the sites share too few values.
@@ -80,7 +74,8 @@ def compare_averages(
     for name, measure in measures.items():
         value, note = values[name]
         scores = drawn.scores.get(name, np.empty(0))
-        low, high = _interval(measure, means, value, scores, over=over)
+        without = partial(_without, measure, means)
+        low, high = interval(measure, value, scores, without, count=len(shared_values), over=over)
         bounds = ceiling(measure, halves)
         if not note and single and over != "conditions":
             note = "no interval: a value has a single trial"
@@ -91,7 +86,7 @@ def compare_averages(
             {"measure": name, "value": value, "sd": spread, "draws": len(scores), "ci_low": low, "ci_high": high}
             | {"ceiling_low": bounds[0], "ceiling_high": bounds[1], "note": note}
         )
-    rows.append(_crossnobis(sides, means, halves))
+    rows += crossnobis_rows(sides, resamples, seed, over)
     table = pd.DataFrame([about | row for row in rows])
     first = ["measure", "a", "b", "value", "sd", "draws", "samples", "ci_low", "ci_high", "ceiling_low", "ceiling_high"]
     return table[[*first, "trials", "trials_left_out", "values_left_out", "repeated", "note"]]
@@ -105,16 +100,8 @@ def _value(measure: Measure, means: Sequence[Means]) -> tuple[float, str]:
         return np.nan, str(error)
 
 
-def _interval(
-    measure: Measure, means: Sequence[Means], value: float, scores: np.ndarray, *, over: str
-) -> tuple[float, float]:
-    if np.isnan(value) or (over != "conditions" and len(scores) < 2):
-        return _NONE
-    of_trials = _NONE if over == "conditions" else trial_interval(measure, value, scores)
-    if over == "trials":
-        return of_trials
-    of_conditions = condition_interval(measure, means, value)
-    return of_conditions if over == "conditions" else joint_interval(measure, value, of_trials, of_conditions)
+def _without(measure: Measure, means: Sequence[Means], out: int) -> float:
+    return measure(*(np.delete(each, out, axis=0) for each in means))
 
 
 def _about(a: Readable, b: Readable, sides: Sequence[ConditionMeans], left_out: int) -> dict[str, object]:
@@ -127,28 +114,3 @@ def _about(a: Readable, b: Readable, sides: Sequence[ConditionMeans], left_out: 
         "trials_left_out": before + sum(side.left_out for _, side in recorded),
         "values_left_out": left_out,
     }
-
-
-def _crossnobis(sides: Sequence[ConditionMeans], means: Sequence[Means], halves: Sequence[Halves]) -> dict[str, object]:
-    """Return the row of the correlation of cross-validated distances."""
-    row: dict[str, object] = {"measure": "RSA (crossnobis)", "sd": np.nan, "draws": 0}
-    row |= dict.fromkeys(("ci_low", "ci_high", "ceiling_low", "ceiling_high"), np.nan)
-    remaining = iter(halves)
-    rdms = []
-    for side, mean in zip(sides, means, strict=True):
-        pairs = next(remaining) if side.recorded else [(mean, mean)]
-        if not pairs or len(pairs[0][0]) < len(mean):
-            return row | {"value": np.nan, "note": "cross-validated distances need two trials of each value"}
-        rdms.append(np.mean([_crossed(*pair) for pair in pairs], axis=0))
-    try:
-        return row | {"value": rdm_correlation(rdms[0], rdms[1], "pearson"), "note": "no interval"}
-    except InvalidArgument as error:
-        return row | {"value": np.nan, "note": str(error)}
-
-
-def _crossed(first: Means, second: Means) -> np.ndarray:
-    """Return (f_i - f_j) . (s_i - s_j) / width for each pair of conditions."""
-    kernel = first @ second.T
-    own = kernel.diagonal()
-    distances = own[:, None] + own - kernel - kernel.T
-    return distances[np.triu_indices(len(first), 1)] / first.shape[1]

@@ -1,6 +1,6 @@
 """Intervals of measures by resampling trials and conditions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,18 +31,36 @@ class Resamples:
 
 def resample(sides: Sequence[ConditionMeans], measures: Mapping[str, Measure], draws: int, seed: int) -> Resamples:
     """Return the measures of resampled trials. There are fewer draws than wanted if too many had to be repeated."""
+
+    def scores(rng: np.random.Generator) -> list[float]:
+        pair = shared([side.drawn(rng) for side in sides])
+        return [measure(*pair) for measure in measures.values()]
+
+    return repeat(scores, list(measures), draws, seed)
+
+
+def repeat(
+    scores: Callable[[np.random.Generator], list[float]], names: Sequence[str], draws: int, seed: int
+) -> Resamples:
+    """Return the scores of random draws. A draw that raises an error is made again, up to ten times for each draw.
+
+    Args:
+        scores: The function that draws, and returns the score of each measure.
+        names: The names of the measures.
+        draws: The number of draws.
+        seed: The seed.
+    """
     rows: list[list[float]] = []
     attempt = 0
     while len(rows) < draws and attempt < _ATTEMPTS * draws:
         rng = numpy_stream(seed, "similarity", "resampled", attempt)
         attempt += 1
         try:
-            pair = shared([side.drawn(rng) for side in sides])
-            rows.append([measure(*pair) for measure in measures.values()])
+            rows.append(scores(rng))
         except CausalignError:
             continue
-    scores = np.array(rows).reshape(len(rows), len(measures))
-    return Resamples(dict(zip(measures, scores.T, strict=True)), attempt - len(rows))
+    found = np.array(rows).reshape(len(rows), len(names))
+    return Resamples(dict(zip(names, found.T, strict=True)), attempt - len(rows))
 
 
 def shared(means: Sequence[Means]) -> list[Means]:
@@ -57,6 +75,35 @@ def shared(means: Sequence[Means]) -> list[Means]:
     return [each[there] for each in means]
 
 
+def interval(
+    measure: Measure,
+    value: float,
+    scores: Float[np.ndarray, " draws"],
+    without: Callable[[int], float],
+    *,
+    count: int,
+    over: str,
+) -> tuple[float, float]:
+    """Return the 95 % interval of a measure over trials, conditions or both; NaN where it is not known.
+
+    Args:
+        measure: The measure.
+        value: Its value.
+        scores: Its values of resampled trials.
+        without: Its value without one of the conditions, by index.
+        count: The number of conditions.
+        over: `trials`, `conditions` or `both`.
+    """
+    if np.isnan(value) or (over != "conditions" and len(scores) < 2):
+        return np.nan, np.nan
+    if over == "conditions":
+        return condition_interval(measure, value, without, count)
+    of_trials = trial_interval(measure, value, scores)
+    if over == "trials":
+        return of_trials
+    return joint_interval(measure, value, of_trials, condition_interval(measure, value, without, count))
+
+
 def trial_interval(measure: Measure, value: float, scores: Float[np.ndarray, " draws"]) -> tuple[float, float]:
     """Return the middle 95 % of resampled scores, shifted so that their median is the value.
 
@@ -69,16 +116,23 @@ def trial_interval(measure: Measure, value: float, scores: Float[np.ndarray, " d
     return float(low), float(high)
 
 
-def condition_interval(measure: Measure, means: Sequence[Means], value: float) -> tuple[float, float]:
+def condition_interval(
+    measure: Measure, value: float, without: Callable[[int], float], count: int
+) -> tuple[float, float]:
     """Return the 95 % interval over conditions, by the jackknife on a scale without bounds.
 
     A bootstrap would draw conditions twice, and a condition is at distance 0 from itself. The jackknife leaves out one
     condition at a time: the variance is (n - 1) / n times the sum of the squared deviations.
+
+    Args:
+        measure: The measure.
+        value: Its value with all conditions.
+        without: Its value without one of them, by index.
+        count: The number of conditions.
     """
-    count = len(means[0])
     if count <= FEWEST:
         return np.nan, np.nan
-    scores = np.array([measure(*(np.delete(each, out, axis=0) for each in means)) for out in range(count)])
+    scores = np.array([without(out) for out in range(count)])
     left = measure.unbounded(scores)
     error = np.sqrt((count - 1) / count * np.square(left - left.mean()).sum())
     center = measure.unbounded(np.array([value]))

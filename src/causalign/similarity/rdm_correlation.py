@@ -1,7 +1,7 @@
 """Correlations of RDMs, plain or whitened, and the noise ceiling of several RDMs."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -18,21 +18,24 @@ def rdm_correlation(x: Any, y: Any, method: str = "spearman") -> float:
     Args:
         x: The distances of all pairs of conditions, such as those of `crossnobis`.
         y: The distances of the same pairs.
-        method: `spearman`, `pearson`, or `whitened`: Pearson's correlation under the covariance that the estimates of
-            distances have because pairs share conditions (Diedrichsen et al. 2020).
+        method: `spearman`, `pearson`, or `whitened`: Pearson's correlation under the covariance V that the estimates of
+            distances have because pairs share conditions (Diedrichsen et al. 2020). `whitened-cosine` is the same
+            without centering, x' V^-1 y / sqrt(x' V^-1 x  y' V^-1 y): for distances whose zero means something, such
+            as those of `crossnobis`.
 
     Raises:
-        InvalidArgument: The RDMs are not finite or have another number of pairs, one does not vary, or the method is
-            unknown.
+        InvalidArgument: The RDMs are not finite or have another number of pairs, one does not vary (or is zero), or the
+            method is unknown.
     """
-    transform, weight = lookup("method", method, METHODS)
+    transform, weight, centers = lookup("method", method, METHODS)
     a, b = (_vector(rdm, which) for rdm, which in zip((x, y), "xy", strict=True))
     if len(a) != len(b):
         raise InvalidArgument(f"x and y are RDMs of {len(a)} and {len(b)} pairs; they must be of the same conditions")
-    centred = [_varying(transform(rdm), which) for rdm, which in zip((a, b), "xy", strict=True)]
-    weighted = [weight(rdm) for rdm in centred]
-    own = [left @ right for left, right in zip(centred, weighted, strict=True)]
-    return float(np.clip(centred[0] @ weighted[1] / np.sqrt(own[0] * own[1]), -1, 1))
+    check = _varying if centers else _nonzero
+    vectors = [check(transform(rdm), which) for rdm, which in zip((a, b), "xy", strict=True)]
+    weighted = [weight(rdm) for rdm in vectors]
+    own = [left @ right for left, right in zip(vectors, weighted, strict=True)]
+    return float(np.clip(vectors[0] @ weighted[1] / np.sqrt(own[0] * own[1]), -1, 1))
 
 
 def noise_ceiling(rdms: Sequence[Any], method: str = "spearman") -> tuple[float, float]:
@@ -48,7 +51,7 @@ def noise_ceiling(rdms: Sequence[Any], method: str = "spearman") -> tuple[float,
     Raises:
         InvalidArgument: There are fewer than two RDMs, or as `rdm_correlation`.
     """
-    transform, _ = lookup("method", method, {name: METHODS[name] for name in ("spearman", "pearson")})
+    transform, *_ = lookup("method", method, {name: METHODS[name] for name in ("spearman", "pearson")})
     if len(rdms) < 2:
         raise InvalidArgument(f"a noise ceiling needs at least 2 RDMs, found {len(rdms)}")
     vectors = [_vector(rdm, f"RDM {index}") for index, rdm in enumerate(rdms)]
@@ -78,6 +81,13 @@ def _varying(vector: Distances, which: str) -> Distances:
     return centred
 
 
+def _nonzero(vector: Distances, which: str) -> Distances:
+    largest = np.abs(vector).max()
+    if not largest > 0:
+        raise InvalidArgument(f"all distances of {which} are 0: the cosine is undefined")
+    return vector / largest  # so that squares stay within the range of float64
+
+
 def _ranks(vector: Distances) -> Distances:
     from scipy.stats import rankdata  # takes half a second to import
 
@@ -104,8 +114,17 @@ def _whitened(vector: Distances) -> Distances:
     return (vector - weight[first] - weight[second]) / 2
 
 
-METHODS: dict[str, tuple[Callable[[Distances], Distances], Callable[[Distances], Distances]]] = {
-    "spearman": (_ranks, _same),
-    "pearson": (_same, _same),
-    "whitened": (_same, _whitened),
+class _Method(NamedTuple):
+    """A transformation of distances, a weight under which products are taken, and whether distances are centered."""
+
+    transform: Callable[[Distances], Distances]
+    weight: Callable[[Distances], Distances]
+    centers: bool = True
+
+
+METHODS: dict[str, _Method] = {
+    "spearman": _Method(_ranks, _same),
+    "pearson": _Method(_same, _same),
+    "whitened": _Method(_same, _whitened),
+    "whitened-cosine": _Method(_same, _whitened, centers=False),
 }

@@ -21,6 +21,7 @@ from causalign.recordings.layout import Layout
 from causalign.recordings.nwb_reader import NWBSelection, read_nwb
 from causalign.recordings.nwb_source import NWBSource
 from causalign.recordings.omissions import Omissions
+from causalign.recordings.precision import require_digits, state_dtype
 from causalign.recordings.preprocessing import Preprocess, Preprocessing, fit
 from causalign.recordings.splits import SPLITS, Splits, assigned
 from causalign.recordings.splits import drawn as drawn_splits
@@ -75,11 +76,14 @@ class Recording(Readable):
         codes: The whole number that each entry of a column stands for, by column.
         bins: The edges of the bins of a column of real numbers, by column. The value is the index of the bin.
         levels: The columns whose distinct entries, in their order, are numbered from 0.
+        dtype: The precision in which states are stored: `float32` or `float64`. Activity is read and preprocessed in
+            double precision either way.
         device: The device on which states are returned: that of the network that the recording is aligned with.
         omissions: The trials that were left out before.
 
     Raises:
-        InvalidArgument: Shapes, columns or splits do not fit, states are infinite, or no sample can be used.
+        InvalidArgument: Shapes, columns or splits do not fit, states are infinite, no sample can be used, or the states
+            would lose their digits in float32.
     """
 
     def __init__(
@@ -101,6 +105,7 @@ class Recording(Readable):
         codes: Codes | None = None,
         bins: Bins | None = None,
         levels: Sequence[str] = (),
+        dtype: str | torch.dtype | type = "float32",
         device: torch.device | str = "cpu",
         omissions: Omissions = _NO_OMISSIONS,
     ) -> None:
@@ -111,7 +116,7 @@ class Recording(Readable):
         self._states = states_of(states, units)
         self._system, self.at, self.name = name, at, f"{name}@{at}"
         self.units, self.preprocess, self.fewest = self._states.units, preprocess, fewest
-        self._device, self._layout = torch.device(device), self._states.layout
+        self._dtype, self._device, self._layout = state_dtype(dtype), torch.device(device), self._states.layout
         if columns is None and task is not None:
             columns = task.variables
         coding = Coding(codes or {}, bins or {}, levels)
@@ -141,6 +146,8 @@ class Recording(Readable):
         else:
             self.preprocessing = linear.measured_in(found.moments.root_mean_variance if unit_variance else 1.0)
         self.width = self.preprocessing.width
+        if linear is not None or not preprocess.centers:
+            require_digits(self._dtype, found.moments, self.units if linear is None else None, self.name)
 
     @classmethod
     def from_nwb(
@@ -343,7 +350,7 @@ class Recording(Readable):
     @property
     @override
     def dtype(self) -> torch.dtype:
-        return torch.float32
+        return self._dtype
 
     @property
     @override
@@ -387,6 +394,15 @@ class Recording(Readable):
         self, trials: Trials, time: int, stepwise: bool = False
     ) -> tuple[Float[Tensor, "trials time width"], Prefix]:
         """Return the states, with zero activity where there is no sample, and an empty prefix."""
+        return self.exact_states(trials, time).to(self.device, self.dtype), Prefix.empty()
+
+    def exact_states(self, trials: Trials, time: int) -> Float[Tensor, "trials time width"]:
+        """Return the states in double precision, before they are stored in `dtype`: those that `compare` averages.
+
+        Args:
+            trials: Trials that `draw` or `every_trial` returned.
+            time: The number of positions.
+        """
         some = _recorded(trials)
         activity = np.zeros((len(some), time, len(self.units)))
         read = self._states.read(some.index)[:, :time]
@@ -395,8 +411,7 @@ class Recording(Readable):
         ]
         activity[:, : read.shape[1]] = read
         activity[~there] = 0
-        states = self.preprocessing.apply(torch.from_numpy(activity))
-        return states.to(self.device, self.dtype), Prefix.empty()
+        return self.preprocessing.apply(torch.from_numpy(activity))
 
     def shuffled(self, seed: int = 0) -> "Recording":
         """Return a control: the same recording with the values shuffled among the samples of each split."""

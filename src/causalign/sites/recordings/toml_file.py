@@ -19,6 +19,8 @@ class RecordingFile(BaseModel):
 
     file: str
     """The NWB file, Zarr store or http address. A relative path begins at the folder of the description."""
+    name: str | None = None
+    """The name of the system. By default that of the file."""
     series: str | None = None
     events: list[str] | None = None
     bin: float | None = None
@@ -44,6 +46,7 @@ class RecordingFile(BaseModel):
     zscore: bool = False
     pca: int | None = None
     unit_variance: bool = True
+    dtype: str = "float32"
 
     def open(self, folder: Path) -> Recording:
         """Open the recording.
@@ -52,7 +55,8 @@ class RecordingFile(BaseModel):
             folder: The folder of the description.
         """
         steps = set(Preprocess.__dataclass_fields__)
-        options = {name: value for name, value in self if name not in {"file", "task", *steps}}
+        options = {name: value for name, value in self if name not in {"file", "task", "name", *steps}}
+        options |= {} if self.name is None else {"name": self.name}
         preprocess = Preprocess(**{name: getattr(self, name) for name in steps})
         task = None if self.task is None else tasks.by_name(self.task)
         address = self.file.startswith(("http://", "https://"))
