@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from causalign.validation.problem import Problem
+from causalign.validation.problems import tracr
 
-PROBLEMS: Mapping[str, Problem] = {problem.name: problem for problem in ()}
+PROBLEMS: Mapping[str, Problem] = {problem.name: problem for problem in (*tracr.PROBLEMS,)}
 """The problems by name, in the order of the page."""
