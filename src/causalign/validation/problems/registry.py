@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from causalign.validation.problem import Problem
+from causalign.validation.problems import tracr
 from causalign.validation.problems.adder import ADDERS
 from causalign.validation.problems.counter import COUNTER
 from causalign.validation.problems.hierarchical_equality import EQUALITY
@@ -10,6 +11,7 @@ from causalign.validation.problems.planted_rotation import PLANTED
 from causalign.validation.problems.written_codes import WRITTEN_CODES
 
 PROBLEMS: Mapping[str, Problem] = {
-    problem.name: problem for problem in (*PLANTED, COUNTER, *WRITTEN_CODES, EQUALITY, *ADDERS)
+    problem.name: problem
+    for problem in (*PLANTED, COUNTER, *WRITTEN_CODES, EQUALITY, *ADDERS, *tracr.PROBLEMS)
 }
 """The problems by name, in the order of the page."""
