@@ -6,10 +6,10 @@ from causalign.validation.problem import Problem
 from causalign.validation.problems.adder import ADDERS
 from causalign.validation.problems.counter import COUNTER
 from causalign.validation.problems.hierarchical_equality import EQUALITY
+from causalign.validation.problems.known_codes import KNOWN_CODES
 from causalign.validation.problems.planted_rotation import PLANTED
-from causalign.validation.problems.written_codes import WRITTEN_CODES
 
 PROBLEMS: Mapping[str, Problem] = {
-    problem.name: problem for problem in (*PLANTED, COUNTER, *WRITTEN_CODES, EQUALITY, *ADDERS)
+    problem.name: problem for problem in (*PLANTED, COUNTER, *KNOWN_CODES, EQUALITY, *ADDERS)
 }
 """The problems by name, in the order of the page."""
