@@ -18,10 +18,10 @@ from causalign.validation.problems.adder import BEGIN, BITS, PAIRS, Adder, Sums
 from causalign.validation.problems.ceilings import affine_ceiling, affine_distance, overlap_ceiling
 from causalign.validation.problems.coded_network import CODES, ROUTES, code_points, coded_network
 from causalign.validation.problems.counter import OTHER, TICK, Counter
+from causalign.validation.problems.known_codes import ORDER
 from causalign.validation.problems.planted_rotation import rotation
 from causalign.validation.problems.registry import PROBLEMS
 from causalign.validation.problems.turned_network import rearranged, turned
-from causalign.validation.problems.written_codes import ORDER
 
 ANGLE = 12.0
 """Degrees within which a true direction is found. Saturated gates leave it open within 10. Random ones are at 75."""

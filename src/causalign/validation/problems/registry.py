@@ -7,11 +7,10 @@ from causalign.validation.problems import tracr
 from causalign.validation.problems.adder import ADDERS
 from causalign.validation.problems.counter import COUNTER
 from causalign.validation.problems.hierarchical_equality import EQUALITY
+from causalign.validation.problems.known_codes import KNOWN_CODES
 from causalign.validation.problems.planted_rotation import PLANTED
-from causalign.validation.problems.written_codes import WRITTEN_CODES
 
 PROBLEMS: Mapping[str, Problem] = {
-    problem.name: problem
-    for problem in (*PLANTED, COUNTER, *WRITTEN_CODES, EQUALITY, *ADDERS, *tracr.PROBLEMS)
+    problem.name: problem for problem in (*PLANTED, COUNTER, *KNOWN_CODES, EQUALITY, *ADDERS, *tracr.PROBLEMS)
 }
 """The problems by name, in the order of the page."""

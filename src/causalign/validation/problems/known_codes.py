@@ -95,7 +95,7 @@ def _negative(name: str, statement: str, draw: Callable[[int], Case], ceiling: f
     return Problem(name, statement, interchangeable=False, draw=draw, ceiling=ceiling, **fields)
 
 
-WRITTEN_CODES = (
+KNOWN_CODES = (
     Problem(
         "linear-code",
         "Two networks hold the variable a on a line, of different direction, spacing and width. One column carries it.",
