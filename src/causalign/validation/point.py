@@ -21,7 +21,6 @@ from causalign.validation.setting import Setting
 
 NUMBERS = "known_answer.json"
 _DRAWING = ("drawn_pair.py", "point.py", "principal_angles.py", "problem.py")
-_BATCH = 256  # the networks are small
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ class PairPoint(KnownAnswerPoint):
     def case(self) -> Case:
         """Draw the pair."""
         pair = RELATIONS[self.relation].draw(self.seed, self.setting.n_train)
-        search = SearchConfig(max_steps=self.setting.max_steps, batch_size=_BATCH)
+        search = SearchConfig(max_steps=self.setting.max_steps)
         return Case(pair.data, {"rank": self.setting.rank, "search": search}, ceiling=pair.ceiling)
 
 

@@ -16,9 +16,9 @@ from causalign.validation.setting import Setting
 
 USUAL = Setting()
 VARIATIONS = (
-    *(replace(USUAL, rank=rank) for rank in (1, 2, 4)),
-    *(replace(USUAL, n_train=rows) for rows in (100, 300)),
-    *(replace(USUAL, max_steps=steps) for steps in (25, 400)),
+    *(replace(USUAL, rank=rank) for rank in (1, 4)),
+    replace(USUAL, n_train=100),
+    *(replace(USUAL, max_steps=steps) for steps in (50, 600)),
 )
 
 
@@ -44,8 +44,8 @@ class Protocol:
     seeds: tuple[int, ...] = (0,)
     usual: Setting = USUAL
     variations: tuple[Setting, ...] = VARIATIONS
-    pairs: int = 16
-    varied_pairs: int = 3
+    pairs: int = 12
+    varied_pairs: int = 2
     networks: tuple[str, ...] = ("multi-object/gru/0", "multi-object/gru/1", "multi-object/gru/2")
     latent_weights: tuple[float, ...] = (0.0, 1.0, 10.0)
 

@@ -15,4 +15,4 @@ class Setting:
 
     rank: int = 8
     n_train: int = 1000
-    max_steps: int = 200
+    max_steps: int = 300

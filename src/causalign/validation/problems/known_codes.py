@@ -125,7 +125,7 @@ KNOWN_CODES = (
         "equal-variables",
         "Two variables along orthogonal directions are equal in every input. Only the expected output tells which "
         "direction is to be swapped. The search starts half way between the two, and the IIA on validation rises only "
-        "near the right one: early stopping with the default patience sometimes ends it before.",
+        "near the right one: the search goes on because its loss falls.",
         interchangeable=True,
         draw=_equal,
     ),
