@@ -10,8 +10,8 @@ from jaxtyping import Float
 from causalign.alignment.result import Alignment
 from causalign.counterfactuals.dataset import Counterfactuals
 
-Frames = Mapping[str, Float[np.ndarray, "width dimensions"]]
-"""The true subspace of each variable in one network, as orthonormal columns, by the name of the variable."""
+Frames = Mapping[str, Float[np.ndarray, "_ _"]]
+"""The true subspace of each variable in one network, as orthonormal columns `[width, dimensions]`, by its name."""
 
 
 @dataclass(frozen=True)
