@@ -11,7 +11,7 @@ from causalign.alignment.result import Alignment
 from causalign.counterfactuals.dataset import Counterfactuals
 
 Frames = Mapping[str, Float[np.ndarray, "_ _"]]
-"""The true subspace of each variable in one network, as orthonormal columns, by the name of the variable."""
+"""The true subspace of each variable in one network, as orthonormal columns `[width, dimensions]`, by its name."""
 
 
 @dataclass(frozen=True)
