@@ -195,7 +195,10 @@ class Request:
             ]
             return [AlignmentMap(frame, 1.0) for frame in frames]
         paired = self.data.paired_states(context) if self.start == "paired" else self.means(context)
-        return generalized_procrustes(self._at(position, paired), rank, self.config.scale)
+        states = self._at(position, paired)
+        if len(states) == 1:  # within one network the mean cancels in h_s - h_t, and would take a column
+            states = [each - each.mean(0) for each in states]
+        return generalized_procrustes(states, rank, self.config.scale)
 
     def _at(
         self, position: int | None, states: Sequence[Float[Tensor, "states _"]]

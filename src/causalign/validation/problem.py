@@ -46,6 +46,7 @@ class Problem:
         draw: The case of a seed.
         ceiling: The largest IIA that the worst direction can have, where it is known; 1 if the answer is yes.
         expected: What the checks of a case come to, by name: the largest value that counts as right.
+        requires: The packages that must be installed, which the extra `validation` has.
     """
 
     name: str
@@ -54,3 +55,4 @@ class Problem:
     draw: Callable[[int], Case]
     ceiling: float | None = None
     expected: Mapping[str, float] = field(default_factory=dict)
+    requires: tuple[str, ...] = ()

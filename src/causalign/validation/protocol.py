@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 
 from causalign.alignment.spec import AlignmentSpec
-from causalign.errors import InvalidArgument, lookup
+from causalign.errors import InvalidArgument, MissingDependency, lookup
 from causalign.methods.das import DAS
 from causalign.search.config import SearchConfig
 from causalign.search.rank_selection import FixedRank
@@ -28,6 +29,7 @@ class Protocol:
 
     Attributes:
         names: The names of the problems.
+        relations: The relations of the drawn pairs.
         seeds: The seeds of each problem.
         usual: The usual setting, at which the rule is chosen.
         variations: The settings that differ from the usual one in one respect.
@@ -38,9 +40,11 @@ class Protocol:
 
     Raises:
         InvalidArgument: A problem is unknown, or there are fewer than two pairs.
+        MissingDependency: The package of a problem is not installed.
     """
 
     names: tuple[str, ...] = tuple(PROBLEMS)
+    relations: tuple[str, ...] = tuple(RELATIONS)
     seeds: tuple[int, ...] = (0,)
     usual: Setting = USUAL
     variations: tuple[Setting, ...] = VARIATIONS
@@ -51,7 +55,11 @@ class Protocol:
 
     def __post_init__(self) -> None:
         for name in self.names:
-            lookup("problem", name, PROBLEMS)
+            for package in lookup("problem", name, PROBLEMS).requires:
+                if find_spec(package) is None:
+                    raise MissingDependency(
+                        f"the problem {name} needs {package}: pip install 'causalign[validation]', or name other problems"
+                    )
         if self.pairs < 2:
             raise InvalidArgument(
                 f"the rule is chosen on one half of the pairs: pairs is at least 2, found {self.pairs}"
@@ -66,7 +74,7 @@ class Protocol:
     def drawn_pairs(self) -> Iterator[PairPoint]:
         """Yield the points of the drawn pairs: those of the usual setting first."""
         for setting in (self.usual, *self.variations):
-            for relation in RELATIONS:
+            for relation in self.relations:
                 for seed in range(self.pairs if setting == self.usual else self.varied_pairs):
                     yield PairPoint(relation, seed, setting)
 

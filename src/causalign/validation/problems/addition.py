@@ -133,12 +133,14 @@ PROBLEMS = (
         "two coordinates after its first layer, at the units digit of the sum. Swapping it changes the tens digit.",
         True,
         lambda seed: swapped_carry(SEEDS[:1], AFTER_CARRY, seed),
+        requires=("transformers",),
     ),
     Problem(
         "addition-carry-pair",
         "Two such Llamas, trained from different seeds, swap the carry.",
         True,
         lambda seed: swapped_carry(SEEDS, AFTER_CARRY, seed),
+        requires=("transformers",),
     ),
     Problem(
         "addition-before-carry",
@@ -146,6 +148,7 @@ PROBLEMS = (
         False,
         lambda seed: swapped_carry(SEEDS[:1], BEFORE_CARRY, seed),
         ceiling=ceiling_before_carry(),
+        requires=("transformers",),
     ),
 )
 """The problems of the carry."""

@@ -130,6 +130,7 @@ PROBLEMS = (
         "letter is writing another word, which the network pronounces. The letters differ along 25 directions.",
         True,
         letter,
+        requires=("g2p_en",),
     ),
     Problem(
         "phonemes-rotated",
@@ -138,6 +139,7 @@ PROBLEMS = (
         True,
         rotated,
         expected={"map error": 0.05},
+        requires=("g2p_en",),
     ),
 )
 """The problems of pronunciation."""

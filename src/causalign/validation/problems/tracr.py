@@ -252,9 +252,8 @@ PROBLEMS = (
     ),
     Problem(
         "tracr-count-default",
-        "The count of 1 to 4 with the search as it is by default, at the least rank. This goes wrong: the closed-form "
-        "start spends one of the three dimensions on what all values have in common, and the search ends before it has "
-        "left there.",
+        "The count of 1 to 4 at the least rank, 3, with the search as it is by default. What all values have in common "
+        "must not take one of the three dimensions.",
         True,
         default_search,
     ),
