@@ -36,7 +36,7 @@ from causalign.alignment.schema import (
 )
 from causalign.alignment.score import IIA, Draw, MapSet, dataset_for, direction_table, row_table
 from causalign.alignment.swap_output import SwapInputs, SwapOutput, swap_output
-from causalign.alignment.verdict import Verdict, verdict
+from causalign.alignment.verdict import Verdict, verdict, verdict_line
 from causalign.arrays import require_unmasked
 from causalign.counterfactuals.dataset import Counterfactuals, as_sites, no_complement_between
 from causalign.counterfactuals.direction import Direction
@@ -522,10 +522,12 @@ class Alignment:
         return f"Alignment({self.record.method} of {names}: worst IIA {worst.iia:.3f} {interval}, {baseline})"
 
     def _repr_html_(self) -> str:
-        """The alignment in a notebook: its line, its table, and its caveats."""
+        """The alignment in a notebook: its line, its verdict, its table, and its caveats."""
         caveats = "".join(f"<li>{html.escape(each)}</li>" for each in self.caveats)
         held = "" if not self.record.holdout else f"<p>Held-out values:</p>{_html(self.holdout)}"
-        return f"<p>{html.escape(repr(self))}</p>{_html(self.iia)}{held}<ul>{caveats}</ul>"
+        line = verdict_line(self.record)
+        said = "" if line is None else f"<p>{html.escape(line)}</p>"
+        return f"<p>{html.escape(repr(self))}</p>{said}{_html(self.iia)}{held}<ul>{caveats}</ul>"
 
 
 score = Alignment.score

@@ -52,6 +52,16 @@ def verdict(record: AlignmentSummary) -> Verdict:
     return Verdict(answer, _reason(record, evidence, answer), rates.get(answer))
 
 
+def verdict_line(record: AlignmentSummary) -> str | None:
+    """Return the verdict in one line, or why there is none; `None` for an alignment without controls."""
+    if not record.controls:
+        return None
+    try:
+        return str(verdict(record))
+    except InvalidArgument as error:
+        return f"No verdict: {error}."
+
+
 def _cut_off(record: AlignmentSummary) -> str | None:
     """Return why it is not known whether a longer search would find more, or `None` if it is."""
     if record.stopped != StopReason.MAX_STEPS or not record.steps:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from causalign.alignment.result import Alignment
+from causalign.alignment.verdict import verdict_line
 from causalign.benchmarks.row import Row
 from causalign.networks.zoo import Entry
 from causalign.planning.estimate import Estimate
@@ -80,6 +81,8 @@ def show_alignment(alignment: Alignment) -> None:
             soft_wrap=True,
         )
     _show_controls(alignment)
+    if line := verdict_line(record):
+        console.print(line, style="bold", soft_wrap=True)
     if record.unmatched:
         left_out = sum(each.count for each in record.unmatched)
         into = {(each.source, each.target) for each in record.unmatched}

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from causalign.alignment.result import load_alignment
+from causalign.alignment.verdict import verdict_line
 from causalign.errors import InvalidArgument
 from causalign.files import atomic_write, output_folder, write_text
 from causalign.report.figures import iia_matrix, learning_curve, similarity_bars
@@ -64,6 +65,7 @@ def write_report(folder: Path | str) -> Path:
         interval=alignment.worst_interval,
         worst=worst[0] if worst else None,
         caveats=alignment.caveats,
+        verdict=verdict_line(alignment.record),
         stop_message=alignment.record.stopped.message,
         similarity=[] if similarity is None else similarity.to_dict("records"),
         figures={name: svg(figure) for name, figure in figures.items()},

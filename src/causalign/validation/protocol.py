@@ -57,9 +57,7 @@ class Protocol:
         for name in self.names:
             for package in lookup("problem", name, PROBLEMS).requires:
                 if find_spec(package) is None:
-                    raise MissingDependency(
-                        f"the problem {name} needs {package}: pip install 'causalign[validation]', or name other problems"
-                    )
+                    raise MissingDependency(f"the problem {name} needs {package}: pip install 'causalign[validation]'")
         if self.pairs < 2:
             raise InvalidArgument(
                 f"the rule is chosen on one half of the pairs: pairs is at least 2, found {self.pairs}"
