@@ -7,7 +7,7 @@ aligns it with each of the four networks, and the search runs until it settles: 
 than 0.5 % in 50 steps. So there are 16 pairs of a network and a recording, four of a network and its own recording, and
 twelve of another network.
 
-The rule, which was set before the first run:
+The rule, which was set before the 16 runs, after one run of another pair had shown how long they take:
 
 * The mean over own pairs is compared with the mean over other pairs. Each network and each recording has a part in both
   means in the same proportion, so that a network or a recording that scores well with everything has no effect.
