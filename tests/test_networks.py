@@ -17,6 +17,7 @@ from causalign.networks.accuracy import accuracy
 from causalign.networks.checkpoint import load_network
 from causalign.networks.training import Recipe, train
 from causalign.networks.zoo import Entry
+from causalign.tasks.base import Sequences
 from causalign.tasks.counting import MultiObject
 from causalign.tasks.vocabulary import Vocabulary
 from naive_networks import naive_transformer
@@ -116,6 +117,25 @@ def test_training_learns(tmp_path: Path) -> None:
         callbacks=[lambda u: losses.append(u.figures["loss"])],
     )
     assert losses[-1] < 0.7 * losses[0]
+
+
+def test_trials_that_are_drawn_once_are_each_read_in_every_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bytes] = []
+
+    def learn(_: object, trials: Sequences) -> float:
+        seen.extend(row.tobytes() for row in trials.padded(64).tokens)
+        return 1.0
+
+    monkeypatch.setattr(training._Run, "_learn", learn)
+    task = ca.tasks.Rounding().only([5, 6])
+    recipe = Recipe(batch=8, trials=20, eval_every=6, max_steps=6, validation_trials=4)  # two epochs of three steps
+    train(task, "gru", 0, tmp_path, width=4, recipe=recipe)
+    first, second = seen[:20], seen[20:]
+    assert len(second) == 20
+    assert Counter(first) == Counter(second)
+    assert first != second
 
 
 def test_training_stops_after_perfect_checks_in_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

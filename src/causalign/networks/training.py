@@ -3,7 +3,8 @@
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from math import isfinite
+from functools import cached_property
+from math import ceil, isfinite
 from pathlib import Path
 
 import torch
@@ -35,6 +36,9 @@ class Recipe:
 
     batch: int = 128
     """Number of trials in a step."""
+    trials: int | None = None
+    """Number of trials that are drawn once, and read in a new order in every epoch. By default every step draws new
+    ones."""
     warm_up: int = 100
     """Steps over which the learning rate rises. Afterwards it falls with the square root of the step."""
     learning_rate: float = 1e-3
@@ -173,7 +177,7 @@ class _Run:
         recent: list[Sequences] = []
         for _ in range(self.recipe.eval_every):
             self.step += 1
-            trials = self.task.trials(self.recipe.batch, numpy_stream(self.seed, "train", self.step))
+            trials = self._batch()
             trials = replace(trials, tokens=self.ids[trials.tokens])
             recent = [*recent[-7:], trials]  # an epoch of the paper is 8 steps
             loss = self._learn(trials)
@@ -184,6 +188,20 @@ class _Run:
         self.streak = self.streak + 1 if perfect else 0
         self.seconds += time.perf_counter() - started
         self._save()
+
+    @cached_property
+    def _fixed(self) -> Sequences:
+        """The trials that are drawn once."""
+        return self.task.trials(self.recipe.trials or self.recipe.batch, numpy_stream(self.seed, "trials"))
+
+    def _batch(self) -> Sequences:
+        """Return the trials of a step."""
+        if self.recipe.trials is None:
+            return self.task.trials(self.recipe.batch, numpy_stream(self.seed, "train", self.step))
+        steps = ceil(self.recipe.trials / self.recipe.batch)  # in an epoch
+        epoch, step = divmod(self.step - 1, steps)
+        order = numpy_stream(self.seed, "epoch", epoch).permutation(self.recipe.trials)
+        return self._fixed[order[step * self.recipe.batch : (step + 1) * self.recipe.batch]]
 
     def _learn(self, trials: Sequences) -> float:
         for module in self.network.modules():
