@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 from causalign.alignment.schema import AlignmentSummary
-from causalign.alignment.verdict_rule import Answer, ErrorRate, Evidence, known_rates
+from causalign.alignment.verdict_rule import UNTRAINED, Answer, ErrorRate, Evidence, known_rates
 from causalign.errors import InvalidArgument
 from causalign.search.stop_reason import StopReason
+
+_NEAR = 0.05  # so much below the score, a control still comes near it
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,9 @@ class Verdict:
 def verdict(record: AlignmentSummary) -> Verdict:
     """Return the verdict on an alignment.
 
-    The answer is yes where the lower end of the interval of the worst IIA is high, and the score exceeds every control
-    and the baseline (`VerdictRule`). It is no where the upper end is low. docs/validation.md has the error rates.
+    The answer is yes where the lower end of the interval of the worst IIA is high, and the score exceeds the baseline,
+    shuffled outputs and random subspaces (`Evidence`, `VerdictRule`). It is no where the upper end is low.
+    docs/validation.md has the error rates.
 
     Raises:
         InvalidArgument: The alignment has no IIA or no controls, or its search was cut off.
@@ -74,12 +77,22 @@ def _cut_off(record: AlignmentSummary) -> str | None:
 def _reason(record: AlignmentSummary, evidence: Evidence, answer: Answer) -> str:
     score = f"the worst IIA is {record.worst_iia:.3f} [{evidence.low:.3f}, {evidence.high:.3f}] at {record.extent}"
     if answer is Answer.YES:
-        controls = max((max(scores) for scores in record.control_scores.values()), default=0.0)
+        scores = {name: max(scores) for name, scores in record.control_scores.items() if name != UNTRAINED}
+        rivals = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
         no_swap = max(each.no_swap for each in record.iia)
-        return f"{score}, above no swap ({no_swap:.3f}) and every control ({controls:.3f} at most)"
+        return f"{score}, above no swap {no_swap:.3f}, {rivals}{_untrained(record)}"
     if answer is Answer.UNDECIDED and evidence.rivals:
         rivals = ", ".join(f"{name} {value:.3f}" for name, value in dict(evidence.rivals).items())
         return f"{score}, which does not exceed {rivals}"
     if answer is Answer.UNDECIDED:
         return f"{score}: more than networks that cannot be interchanged reach, and less than those that can"
     return score
+
+
+def _untrained(record: AlignmentSummary) -> str:
+    """Say where an untrained network in the place of the first one is read as well, or return nothing."""
+    reached = min(record.control_scores.get(UNTRAINED, [0.0]))
+    if reached < (record.worst_iia or 0.0) - _NEAR:
+        return ""
+    name = record.sites[0].name
+    return f"; an untrained network in the place of {name} reaches {reached:.3f} too, so that its learning is not shown"

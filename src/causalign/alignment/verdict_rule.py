@@ -11,7 +11,7 @@ from causalign.alignment.outcome_lines import control_lines
 from causalign.alignment.schema import AlignmentSummary
 from causalign.scoring.score_comparison import score_comparison
 
-RATES = "verdict_rates.json"
+RATES, UNTRAINED = "verdict_rates.json", "untrained"
 LEVEL = 0.05
 
 
@@ -30,7 +30,9 @@ class Evidence:
     Attributes:
         low: The lower end of the 95 % interval of the worst IIA.
         high: The upper end of the interval.
-        rivals: The controls and baselines that the worst IIA does not exceed at the 5 % level, with their scores.
+        rivals: The controls and baselines that the worst IIA does not exceed at the 5 % level, with their scores. Not
+            among them is the untrained network: its state often holds its input, so that a trained receiver can read
+            what it needs. That the score is that of the worst direction, into either network, already excludes it.
     """
 
     low: float
@@ -43,6 +45,8 @@ class Evidence:
         low, high = record.worst_interval or (0.0, 1.0)
         rivals = [("no swap", score.no_swap) for score in record.iia if not score.above_baseline]
         for control in record.by_control:
+            if control == UNTRAINED:
+                continue
             test = score_comparison(*control_lines(record, control))
             if test.p_greater >= LEVEL:
                 rivals.append((control, test.second))
@@ -55,7 +59,7 @@ class VerdictRule(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     yes_from: float
-    """The answer is yes if the lower end of the interval is at least this, and every control is exceeded."""
+    """The answer is yes if the lower end of the interval is at least this, and there are no rivals."""
     no_below: float
     """The answer is no if the upper end of the interval is below this."""
 

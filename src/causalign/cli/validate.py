@@ -59,13 +59,14 @@ def validate(
 
 def _show(problems: pd.DataFrame) -> None:
     """Print the problems with their answers."""
-    table = Table(title=f"{int(problems['right'].sum())} of {len(problems)} known answers are right")
+    right = int((problems["outcome"] == "right").sum())
+    table = Table(title=f"{right} of {len(problems)} known answers are right")
     for name in ("problem", "known", "verdict"):
         table.add_column(name)
     for name in ("IIA", "angle"):
         table.add_column(name, justify="right")
     for row in problems.to_dict("records"):
         angle = "" if pd.isna(row["largest_angle"]) else f"{row['largest_angle']:.1f}°"
-        style = None if row["right"] else "bold red"
+        style = {"wrong": "bold red", "undecided": "yellow"}.get(row["outcome"])
         table.add_row(row["problem"], row["known"], row["verdict"], f"{row['worst_iia']:.3f}", angle, style=style)
     console.print(table)

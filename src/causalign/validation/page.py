@@ -58,17 +58,17 @@ def _problems(table: pd.DataFrame) -> str:
 
 
 def _wrong(table: pd.DataFrame) -> str:
-    wrong = table[~table["right"]]
+    wrong = table[table["outcome"] != "right"]
     if not len(wrong):
-        return f"None: all {len(table)} verdicts are right, and so are the checks.\n"
+        return f"Nothing: all {len(table)} verdicts are right, and so are the checks.\n"
     return "".join(f"* **{name}**: {PROBLEMS[name].statement}\n" for name in dict.fromkeys(wrong["problem"]))
 
 
 def _rule(known: KnownRates) -> str:
     return (
         f"Interchangeable: the lower end of the interval of the worst IIA is at least {known.rule.yes_from:.2f}, and "
-        f"the score exceeds no swap and every control at the 5 % level. Not interchangeable: the upper end is below "
-        f"{known.rule.no_below:.2f}. Otherwise undecided.\n\n"
+        f"the score exceeds no swap, shuffled outputs and random subspaces at the 5 % level. Not interchangeable: the "
+        f"upper end is below {known.rule.no_below:.2f}. Otherwise undecided.\n\n"
         f"Of pairs that cannot be interchanged, {known.false_yes} were called interchangeable. Of pairs that can, "
         f"{known.false_no} were called not interchangeable.\n"
     )

@@ -30,7 +30,8 @@ class ProblemOutcome:
 def problem_table(outcomes: Sequence[ProblemOutcome], rule: VerdictRule) -> pd.DataFrame:
     """Return a row for each problem: the known answer, the score, the largest angle, the checks, and the verdict.
 
-    `right` is whether the verdict is the known answer and every check is within its bound.
+    `outcome` is `right` where the verdict is the known answer and every check is within its bound, `undecided` where
+    there is no answer, and else `wrong`.
     """
     rows = []
     for each in outcomes:
@@ -53,7 +54,7 @@ def problem_table(outcomes: Sequence[ProblemOutcome], rule: VerdictRule) -> pd.D
                 "largest_angle": max(each.numbers.angles.values(), default=None),
                 "checks": "; ".join(f"{name} {value:.3g}" for name, value in checks.items()),
                 "verdict": str(answer),
-                "right": answer is known and within,
+                "outcome": _outcome(answer, known, within),
                 "seconds": each.record.seconds.total,
             }
         )
@@ -83,6 +84,12 @@ def naturalness_table(records: Mapping[float, Sequence[AlignmentSummary]]) -> pd
             }
         )
     return pd.DataFrame(rows)
+
+
+def _outcome(answer: Answer, known: Answer, within: bool) -> str:
+    if answer is Answer.UNDECIDED:
+        return "undecided"
+    return "right" if answer is known and within else "wrong"
 
 
 def _mean(values: Sequence[float | None]) -> float:
