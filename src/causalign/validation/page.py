@@ -50,7 +50,7 @@ def _problems(table: pd.DataFrame) -> str:
                 f"{each['control_untrained']:.3f}",
                 "" if pd.isna(each["largest_angle"]) else f"{each['largest_angle']:.1f}°",
                 each["checks"],
-                _short(each["verdict"]) + ("" if each["right"] else " **(wrong)**"),
+                _short(each["verdict"]) + (" **(wrong)**" if each["outcome"] == "wrong" else ""),
             )
         )
     statements = [f"* **{name}**: {problem.statement}" for name, problem in PROBLEMS.items()]
