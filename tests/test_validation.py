@@ -28,7 +28,7 @@ RULE = VerdictRule(yes_from=0.8, no_below=0.7)
 def pair(order: tuple[int, ...] | None = None) -> ca.Counterfactuals:
     """Two networks that hold a variable on a line, the second in another order if one is given."""
     networks = [coded_network("linear", 6, 12, 0), coded_network("linear", 6, 14, 1, order=order, spacing=2.0)]
-    return coded_rows(networks, ["a"], 0, (200, 60, 200))
+    return coded_rows(networks, ["a"], 0, (200, 60, 1000))
 
 
 def test_a_verdict_says_yes_where_the_code_is_the_same_and_no_where_the_order_is_another() -> None:

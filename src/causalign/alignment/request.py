@@ -39,6 +39,8 @@ from causalign.sites.recordings.recording import Recording
 from causalign.storage import DEFAULT_BUDGET
 from causalign.timer import Timer
 
+_DIFFER = 1e-6  # the smallest difference between mean states, as a share of their size, that is not rounding
+
 
 @dataclass(frozen=True)
 class Request:
@@ -197,7 +199,9 @@ class Request:
         paired = self.data.paired_states(context) if self.start == "paired" else self.means(context)
         states = self._at(position, paired)
         if len(states) == 1:  # within one network the mean cancels in h_s - h_t, and would take a column
-            states = [each - each.mean(0) for each in states]
+            centered = states[0].double() - states[0].double().mean(0)
+            if float(centered.norm()) > _DIFFER * float(states[0].double().norm()):
+                states = [centered]
         return generalized_procrustes(states, rank, self.config.scale)
 
     def _at(

@@ -107,7 +107,8 @@ def other_order(seed: int, n_train: int) -> DrawnPair:
     """Return two networks that hold the variable on a line, the values in another order."""
     rng = numpy_stream(seed, "other order")
     order = rng.permutation(VALUES)
-    while affine_ceiling(order[:, None], np.arange(VALUES)[:, None], 0.4) == 1:  # the same order, or the reverse
+    levels = np.arange(float(VALUES))[:, None]
+    while affine_ceiling(levels[order], levels, 0.4) == 1:  # the same order, or the reverse
         order = rng.permutation(VALUES)
     networks = (_written(rng, "linear"), _written(rng, "linear", order=order.tolist()))
     return DrawnPair(_rows(networks, seed, n_train), _ceiling(networks))
