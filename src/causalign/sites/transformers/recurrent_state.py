@@ -153,9 +153,8 @@ class RecurrentState(Site):
         with torch.no_grad():
             features, cache = self._decoder.begin(before)
         self._replace(cache, state)
-        features = features + 0 * state.sum(1, keepdim=True).to(
-            features
-        )  # a gradient of 0 reaches the state, and no swap
+        unmoved = 0 * state.sum(1, keepdim=True)  # so that a gradient of 0 reaches a state that changes no prediction
+        features = features + unmoved.to(features)
         found = [features, *(self._decoder.step(column, cache) for column in after.unbind(1))]
         return torch.stack(found, dim=1)
 
