@@ -7,12 +7,13 @@ from pathlib import Path
 
 from causalign.callbacks import Callback, silent
 from causalign.errors import InvalidArgument
+from causalign.files import atomic_write
 from causalign.sweep.point import Point, SharedCache, SimilarityMeasures
 
 
 @dataclass(frozen=True)
 class Deadly(Point):
-    """A point whose worker is killed, or that fails with an error."""
+    """A point whose worker is killed while it writes a file, or that fails with an error."""
 
     name: str
     kills: int = 0
@@ -32,7 +33,8 @@ class Deadly(Point):
         killed = int(count.read_text()) if count.exists() else 0
         if killed < self.kills:
             count.write_text(str(killed + 1))
-            os.kill(os.getpid(), signal.SIGKILL)
+            with atomic_write(folder / "similarity.json"):
+                os.kill(os.getpid(), signal.SIGKILL)
         if self.error == "bug":
             raise ZeroDivisionError(self.error)
         if self.error:

@@ -172,8 +172,8 @@ while len(codes) < kills:
     os.kill(pid, how)
     status = os.waitpid(pid, 0)[1]
     code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
-    if code == 0:
-        number += 1  # it had ended before the signal came
+    if code == 0 or ((folder / "result.json").exists() and not (folder / "checkpoint").exists()):
+        number += 1  # everything was on disk before the signal came
         continue
     codes.append((how, code))
     places.append((number, *(journal.place(folder / "checkpoint") or (0, 0))))

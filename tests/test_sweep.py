@@ -272,6 +272,7 @@ def test_a_killed_worker_is_replaced_and_a_deadly_point_fails(tmp_path: Path) ->
     once = Deadly("once", kills=1)
     run_points({once.key: once}, folder, Processes(1))
     assert folder.outcome(once.key) is not None
+    assert sorted(path.name for path in folder.point(once.key).iterdir()) == ["kills", "similarity.json"]
 
 
 def test_a_full_disk_fails_points_in_one_line_and_loses_nothing(

@@ -120,7 +120,7 @@ class Journal:
         """Delete the files, and the folder if nothing else is in it."""
         if self.folder is None or not self.folder.is_dir():
             return
-        for file in (*_files(self.folder), *self.folder.glob(".search-*.safetensors")):  # the latter: killed in writing
+        for file in (*self.folder.glob(".search-*.safetensors"), *_files(self.folder)):  # the former: killed in writing
             file.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.folder.rmdir()

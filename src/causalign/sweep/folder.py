@@ -69,10 +69,14 @@ class SweepFolder:
     def finish(self, key: str) -> None:
         """Give the folder of a point the name of a finished one, and forget an earlier failure.
 
+        Hidden files in it are what runs that were killed left half-written. They are deleted.
+
         Raises:
             FileFormatError: The folder cannot be renamed.
         """
         try:
+            for left in self.unfinished(key).glob(".*"):
+                left.unlink()
             if self.point(key).exists():  # its result was broken
                 shutil.rmtree(self.point(key))
             self.unfinished(key).rename(self.point(key))
