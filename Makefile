@@ -7,7 +7,9 @@ BIN := .venv/bin
 quickstart: .venv/.installed
 	$(BIN)/causalign quickstart --out runs/quickstart
 
-# One process for each core with one thread: two processes with two threads each are far slower.
+# One process for each core with one thread: two processes with two threads each are far slower. Compiled modules are
+# kept, whatever the environment says, because the tests start many processes.
+test: export PYTHONDONTWRITEBYTECODE =
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal --durations 20
 

@@ -1,20 +1,18 @@
-"""Shapes and types are checked at run time in the tests: every jaxtyping annotation is enforced."""
+"""What all tests share: the package with its shapes checked, networks, alignments and the shell."""
 
 import os
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
-from jaxtyping import install_import_hook
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    install_import_hook("causalign", "beartype.beartype")  # it stays: modules are imported when they are first used
-    import causalign as ca
-    from causalign.cli import main
+from shape_checks import check_shapes
+
+check_shapes("causalign")
+import causalign as ca  # noqa: E402 (its calls are checked from its import on)
+from causalign.cli import main  # noqa: E402
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 # At a desk hypothesis looks for new examples; continuous integration repeats the same, so that it judges the change.

@@ -1,0 +1,72 @@
+"""Shapes and types that are checked at run time: every annotation of the package is enforced in the tests.
+
+The decorator of jaxtyping's import hook checks the arguments of a call twice and binds them to the signature, which
+took half of the time of all tests. This one lets beartype check them once, in a context of jaxtyping's where shapes are
+annotated.
+"""
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable
+from dataclasses import is_dataclass
+from typing import Any, get_args
+from unittest.mock import patch
+
+import jaxtyping
+from beartype import beartype
+from jaxtyping import AbstractArray, install_import_hook
+
+_jaxtyped = jaxtyping.jaxtyped
+
+
+def check_shapes(package: str) -> None:
+    """Check the calls of all functions, and the fields of all dataclasses, of a package that is not imported yet.
+
+    The hook stays: modules are imported when they are first used.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        install_import_hook(package, "beartype.beartype")
+    patch("jaxtyping.jaxtyped", lambda typechecker: checked).start()
+
+
+def checked(what: Any) -> Any:
+    """Return a function, a descriptor or a dataclass whose calls are checked."""
+    if inspect.isclass(what):
+        if is_dataclass(what):
+            setattr(what, "__init__", checked(what.__init__))  # noqa: B010 (mypy allows no assignment to a method)
+        return what
+    if isinstance(what, classmethod | staticmethod):
+        return type(what)(checked(what.__func__))
+    if isinstance(what, property):
+        return property(*(each and checked(each) for each in (what.fget, what.fset, what.fdel)))
+    if not callable(what) or getattr(what, "__no_type_check__", False):
+        return what
+    if not _has_shape(*getattr(what, "__annotations__", {}).values()):
+        return beartype(what)
+    if inspect.isgeneratorfunction(what):  # its arguments would be checked in the context of who asks for a value
+        return _jaxtyped(what, typechecker=beartype)
+    return _in_own_context(beartype(what))
+
+
+def _in_own_context(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function with a context of its own, in which a name of a dimension stands for one size."""
+
+    @functools.wraps(function)
+    def within(*args: Any, **kwargs: Any) -> Any:
+        with _jaxtyped("context"):
+            return function(*args, **kwargs)
+
+    return within
+
+
+def _has_shape(*annotations: Any) -> bool:
+    """Whether an annotation, or a part of one, has a shape. A name in quotes may."""
+    return any(
+        isinstance(each, str)
+        or (inspect.isclass(each) and issubclass(each, AbstractArray))
+        or (isinstance(each, list | tuple) and _has_shape(*each))
+        or _has_shape(*get_args(each))
+        for each in annotations
+    )
