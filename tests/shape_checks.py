@@ -41,31 +41,51 @@ def checked(what: Any) -> Any:
         return type(what)(checked(what.__func__))
     if isinstance(what, property):
         return property(*(each and checked(each) for each in (what.fget, what.fset, what.fdel)))
-    if not callable(what) or getattr(what, "__no_type_check__", False):
+    if getattr(what, "__no_type_check__", False):
         return what
-    if not _has_shape(*getattr(what, "__annotations__", {}).values()):
-        return beartype(what)
-    if inspect.isgeneratorfunction(what):  # its arguments would be checked in the context of who asks for a value
-        return _jaxtyped(what, typechecker=beartype)
-    return _in_own_context(beartype(what))
+
+    @functools.cache
+    def by_type() -> Callable[..., Any]:
+        return _checked_function(what)
+
+    @functools.wraps(what)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return by_type()(*args, **kwargs)  # once its module is imported, so that names in quotes are known
+
+    return call
 
 
-def _in_own_context(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function with a context of its own, in which a name of a dimension stands for one size."""
+def _checked_function(function: Callable[..., Any]) -> Callable[..., Any]:
+    annotations = function.__annotations__ = {
+        name: _resolved(each, function.__globals__) for name, each in function.__annotations__.items()
+    }
+    if not _has_shape(*annotations.values()):
+        return beartype(function)
+    if inspect.isgeneratorfunction(function):  # its arguments would be checked in the context of who asks for a value
+        return _jaxtyped(function, typechecker=beartype)
+    in_context = beartype(function)
 
-    @functools.wraps(function)
     def within(*args: Any, **kwargs: Any) -> Any:
-        with _jaxtyped("context"):
-            return function(*args, **kwargs)
+        with _jaxtyped("context"):  # in which a name of a dimension stands for one size
+            return in_context(*args, **kwargs)
 
     return within
 
 
+def _resolved(annotation: Any, names: dict[str, Any]) -> Any:
+    """Return an annotation that is written in quotes. Names that are imported for type checkers alone are unknown."""
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        return eval(annotation, names)
+    except NameError:
+        return Any
+
+
 def _has_shape(*annotations: Any) -> bool:
-    """Whether an annotation, or a part of one, has a shape. A name in quotes may."""
+    """Whether an annotation, or a part of one, has a shape."""
     return any(
-        isinstance(each, str)
-        or (inspect.isclass(each) and issubclass(each, AbstractArray))
+        (inspect.isclass(each) and issubclass(each, AbstractArray))
         or (isinstance(each, list | tuple) and _has_shape(*each))
         or _has_shape(*get_args(each))
         for each in annotations

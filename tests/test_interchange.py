@@ -4,6 +4,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from beartype.roar import BeartypeCallHintParamViolation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -326,3 +327,9 @@ def test_predictions_read_out_in_parts_are_those_of_the_whole(monkeypatch: pytes
     torch.testing.assert_close(loss, whole.detach(), check_dtype=False)  # losses are summed in float32
     torch.testing.assert_close(in_parts.grad, at_once.grad, atol=1e-5, rtol=1e-5)
     assert predictions(read_out, features, 9).equal(read_out(features).argmax(-1))
+
+
+def test_the_tests_check_shapes() -> None:
+    a_map = AlignmentMap(torch.eye(3), 1.0)
+    with pytest.raises(BeartypeCallHintParamViolation, match="the size of dimension"):
+        interchange(torch.ones(2, 3), torch.ones(4, 3), a_map, a_map)
