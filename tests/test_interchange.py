@@ -331,5 +331,5 @@ def test_predictions_read_out_in_parts_are_those_of_the_whole(monkeypatch: pytes
 
 def test_the_tests_check_shapes() -> None:
     a_map = AlignmentMap(torch.eye(3), 1.0)
-    with pytest.raises(BeartypeCallHintParamViolation, match="the size of dimension"):
+    with pytest.raises(BeartypeCallHintParamViolation, match="existing value"):
         interchange(torch.ones(2, 3), torch.ones(4, 3), a_map, a_map)

@@ -36,7 +36,7 @@ from causalign.search.rank_selection import RankSelection
 from causalign.sites.base import Site, require_site
 from causalign.sites.readable import Readable
 from causalign.sites.recordings.recording import Recording
-from causalign.storage import DEFAULT_BUDGET
+from causalign.storage import DEFAULT_BUDGET, release_freed_memory
 from causalign.timer import Timer
 
 _DIFFER = 1e-6  # the smallest difference between mean states, as a share of their size, that is not rounding
@@ -165,6 +165,7 @@ class Request:
             directions = [*self.scored, *self.only_read] if tested else [*self.objectives]
             wanted = frozenset(self.only_read if tested else latents)
             splits[split] = self.data.rows(RowRequest(split, tuple(directions), self.method.stepwise, wanted), context)
+            release_freed_memory()  # what reading held besides its tables
             context.report("counterfactuals", done, len(SPLITS))
         return splits
 
@@ -196,13 +197,16 @@ class Request:
                 random_frame(site.width, rank, self._stream(index, position)) for index, site in enumerate(self.sites)
             ]
             return [AlignmentMap(frame, 1.0) for frame in frames]
-        paired = self.data.paired_states(context) if self.start == "paired" else self.means(context)
-        states = self._at(position, paired)
+        states = self._at(position, self._paired_states(context))
         if len(states) == 1:  # within one network the mean cancels in h_s - h_t, and would take a column
             centered = states[0].double() - states[0].double().mean(0)
-            if float(centered.norm()) > _DIFFER * float(states[0].double().norm()):
-                states = [centered]
+            if float(centered.norm()) > _DIFFER * float(states[0].norm()):
+                states = [centered]  # the only reference to the states themselves goes: they may be large
         return generalized_procrustes(states, rank, self.config.scale)
+
+    def _paired_states(self, context: RunContext) -> Sequence[Float[Tensor, "states _"]]:
+        """Return states of each site that have aligned rows: of the same inputs, or the means of the same classes."""
+        return self.data.paired_states(context) if self.start == "paired" else self.means(context)
 
     def _at(
         self, position: int | None, states: Sequence[Float[Tensor, "states _"]]

@@ -215,7 +215,7 @@ def show_estimate(estimate: Estimate) -> None:
         ("memory at peak", f"{estimate.peak:.2f} GiB"),
         ("  networks and libraries", f"{estimate.process:.2f} GiB"),
         ("  stored activations and rows", f"{min(estimate.tables, estimate.memory):.2f} GiB"),
-        ("  one step or evaluation", f"{estimate.working:.2f} GiB"),
+        ("  the start, or a step", f"{estimate.working:.2f} GiB"),
         ("disk, for temporary files", f"{estimate.disk:.2f} GiB"),
     ):
         table.add_row(name, figure)

@@ -13,7 +13,7 @@ from causalign.errors import InvalidArgument
 from causalign.storage import forget_mapped_pages
 from causalign.tasks.variable import Variable
 
-_PART = 2**14  # states that are summed at a time
+_PART = 2**22  # numbers of states that are summed at a time
 
 
 class ClassMeans(NamedTuple):
@@ -49,7 +49,12 @@ def shared_means(sites: Sequence[ClassMeans], allowed: Sequence[Variable] = ()) 
     if not shared:
         raise InvalidArgument("the trials of the sites share no value of the variable: there is no closed-form start")
     order = sorted(shared, key=lambda value: value if isinstance(value, tuple) else (value,))
-    return [each.means[[each.classes.index(value) for value in order]] for each in sites]
+    return [each.means if each.classes == order else each.means[_indices(each.classes, order)] for each in sites]
+
+
+def _indices(classes: Sequence[Hashable], order: Sequence[Hashable]) -> list[int]:
+    index = {each: at for at, each in enumerate(classes)}
+    return [index[each] for each in order]
 
 
 def mean_states(
@@ -64,8 +69,9 @@ def mean_states(
         classes: The number of classes.
     """
     index = torch.from_numpy(which)
-    sums = torch.zeros(classes, activations.states.shape[1], dtype=torch.float64)
-    for of_part, part in zip(index.split(_PART), rows.split(_PART), strict=True):
+    width = activations.states.shape[1]
+    sums, at_once = torch.zeros(classes, width, dtype=torch.float64), max(1, _PART // width)
+    for of_part, part in zip(index.split(at_once), rows.split(at_once), strict=True):
         sums.index_add_(0, of_part, activations.gather(part).cpu().double())
         forget_mapped_pages()
-    return sums / index.bincount(minlength=classes)[:, None]
+    return sums.div_(index.bincount(minlength=classes)[:, None])

@@ -473,6 +473,10 @@ class Counterfactuals:
         """Return the mean training state of each class of one variable, in the same order for every site."""
         return self._source.class_means(stepwise, context, variable)
 
+    def class_count(self) -> int | None:
+        """Return the number of classes of training rows, of all variables; `None` where only their states tell."""
+        return self._source.class_count()
+
     def paired_states(self, context: RunContext) -> list[Float[Tensor, "pairs _"]]:
         """Return the states of all sites on the same inputs, with aligned rows."""
         return self._source.paired_states(context)

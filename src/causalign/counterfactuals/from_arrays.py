@@ -288,6 +288,11 @@ class ArrayRows(RowSource):
         return shared_means([self._means(index, context, variable) for index in range(len(self.sites))])
 
     @override
+    def class_count(self) -> int:
+        rows = self.splits["train"]
+        return len(np.unique(rows.classes)) * rows.sources[0].positions.shape[1]
+
+    @override
     def without_classes(self, stepwise: bool) -> str | None:
         if stepwise:
             return (

@@ -156,6 +156,10 @@ class GenerationRows(RowSource):
         return self.by_source[0].class_means(stepwise, context, variable)
 
     @override
+    def class_count(self) -> int | None:
+        return self.by_source[0].class_count()
+
+    @override
     def without_classes(self, stepwise: bool) -> str | None:
         return self.by_source[0].without_classes(stepwise)
 

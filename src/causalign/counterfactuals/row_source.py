@@ -103,6 +103,10 @@ class RowSource(ABC):
             InvalidArgument: There are no classes, or the sites share none.
         """
 
+    def class_count(self) -> int | None:
+        """Return the number of classes of training rows, of all variables; `None` where only their states tell."""
+        return None
+
     @abstractmethod
     def without_classes(self, stepwise: bool) -> str | None:
         """Return the reason why some variable has no classes, or `None` if each has."""

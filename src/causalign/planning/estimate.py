@@ -68,7 +68,7 @@ class Estimate:
     tables: float
     """GiB of tables: stored activations, prefixes of the swaps, and rows."""
     working: float
-    """GiB that a step or an evaluation holds in addition to tables."""
+    """GiB that a step, an evaluation or the start holds in addition to tables."""
     process: float
     """GiB that the networks and the libraries hold before the alignment."""
     memory: float
@@ -173,13 +173,14 @@ def estimate_of(request: Request) -> Estimate:
     """Estimate the cost of a request by running it on a few rows."""
     process, counts, config = held() / GIB, request.counts, request.search
     timer = Timer()
-    budget = request.data.store.budget
+    budget, classes = request.data.store.budget, request.data.class_count()
     request = replace(request, data=request.data.with_counts(dict(_FEW)))
     context = request.context(timer, silent)
     splits = request.rows(context)
     ranks = request.rank.ranks(request.full_rank)
-    with timer("start"):
+    with timer("start"), Meter() as starting:
         maps = request.starting_maps(max(ranks), context)
+    start = starting.peak * (1 if classes is None else classes / (request.data.class_count() or 1))
     spent = defaultdict(float, timer.read())
     of_states, of_rows = _times_as_much(counts)
     steps = [_steps(request, splits, maps, size) for size in _sizes(config.batch_size)]
@@ -202,7 +203,7 @@ def estimate_of(request: Request) -> Estimate:
             for name, split in splits.items()
         )
         / GIB,
-        working=_working_bytes(steps, evaluations, config.batch_size, counts) / GIB,
+        working=max(start, _working_bytes(steps, evaluations, config.batch_size, counts)) / GIB,
         process=process,
         memory=budget,
         controls=request.config.controls,
@@ -212,7 +213,7 @@ def estimate_of(request: Request) -> Estimate:
 def _working_bytes(
     steps: Sequence[_Measured], evaluations: Sequence[_Measured], batch_size: int, counts: Counts
 ) -> float:
-    """Return the bytes that a step or an evaluation holds in addition to the tables."""
+    """Return the bytes that a step or an evaluation holds in addition to tables."""
     rows = min(AT_ONCE, max(counts.validation, counts.test))
     return max(
         _extended([(each.size, each.held) for each in steps], batch_size),

@@ -22,6 +22,7 @@ from causalign.errors import InvalidArgument
 from causalign.maps.base import AlignmentMap, block_columns, random_frame
 
 _ROUNDS = 50
+_AT_ONCE = 1024  # rows that are compressed together
 
 
 def generalized_procrustes(
@@ -108,11 +109,17 @@ def _joint_frame(
 
 
 def _compressed(paired: Sequence[Float[Tensor, "rows _"]]) -> list[Float[Tensor, "fewer _"]]:
-    """Return the states in fewer rows, if there are many. A rotation of the rows changes no distance."""
+    """Return the states in fewer rows, if there are many. A rotation of the rows changes no distance.
+
+    Where there are very many, they are added to a triangular factor some at a time, so that no second copy is held.
+    """
     widths = [states.shape[1] for states in paired]
     if len(paired[0]) <= sum(widths):
         return list(paired)
-    return list(torch.linalg.qr(torch.cat(list(paired), dim=1), mode="r").R.split(widths, dim=1))
+    factor = paired[0].new_zeros(0, sum(widths))
+    for parts in zip(*(states.split(max(_AT_ONCE, sum(widths))) for states in paired), strict=True):
+        factor = torch.linalg.qr(torch.cat([factor, torch.cat(parts, dim=1)]), mode="r").R
+    return list(factor.split(widths, dim=1))
 
 
 def _leading(matrix: Float[Tensor, "values width"], rank: int) -> Float[Tensor, "values rank"]:
