@@ -8,20 +8,24 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 import torch
 
 import causalign as ca
+from causalign.alignment.config import AlignmentConfig
+from causalign.alignment.request import Request
 from causalign.benchmarks import BENCHMARKS
 from causalign.benchmarks import network_pair as _pair
 from causalign.benchmarks.growth import Case, _measure
 from causalign.benchmarks.measurement import Steps, in_child, in_turn
-from causalign.callbacks import ProgressUpdate
+from causalign.callbacks import ProgressUpdate, silent
 from causalign.counterfactuals.direction import Direction
 from causalign.engine.run import run_interventions
 from causalign.planning.meter import Meter
 from causalign.storage import Store, rows_of
 from causalign.tasks.variable import Variable
+from causalign.timer import Timer
 from drawing import draw_rows, read_activations
 
 Pair = tuple[ca.networks.GRU, ca.networks.GRU]
@@ -198,6 +202,24 @@ def test_a_plan_knows_the_tables_and_the_operations(zoo_pair: Pair, method: str)
     assert plan.steps + plan.first_steps == (0 if method == "procrustes" else 7)
     assert plan.peak == plan.process + plan.tables + plan.working
     assert plan.disk == 0
+
+
+def test_a_plan_counts_the_class_means_of_the_start() -> None:
+    """Every row has a value of its own, so that the start holds as many means."""
+    module = torch.nn.Sequential(torch.nn.Linear(5, 64), torch.nn.Tanh(), torch.nn.Linear(64, 4)).eval()
+    rng, rows = np.random.default_rng(0), 20_000
+    inputs = {name: rng.normal(size=(rows, 5)).astype(np.float32) for name in ("source_inputs", "target_inputs")}
+    labels = {"labels": rng.integers(4, size=rows).tolist(), "values": list(range(rows))}
+    site = ca.Site(module.requires_grad_(False), "1", inputs=torch.randn(3, 5))
+    data = ca.Counterfactuals.from_arrays(site, **inputs, **labels)
+    plan = ca.estimate(data, method="das", rank=2, search=QUICK)
+    request = Request.checked(data, AlignmentConfig(method="das", rank=2, search=QUICK))
+    context = request.context(Timer(), silent)
+    request.rows(context)
+    with Meter() as meter:
+        request.starting_maps(2, context)
+    assert meter.peak > 8 * 64 * data.counts["train"]
+    assert plan.working * 2**30 == pytest.approx(meter.peak, rel=0.2)
 
 
 def test_a_plan_counts_the_searches_of_controls(tiny_pair: Pair) -> None:
