@@ -27,7 +27,8 @@ from causalign.sites.uri import open_site
 WORDS = ["nut", "seed", "stop"]
 
 Run = Callable[..., tuple[int, str, str]]
-QUICK = ["--rank", "4", "--max-steps", "2"]
+FEW = ["--n-train", "500", "--n-validation", "100", "--n-test", "200"]
+QUICK = ["--rank", "4", "--max-steps", "2", *FEW]
 PAIR = ["--site", "zoo:multi-object/gru/0", "--site", "zoo:multi-object/gru/1@hidden"]
 
 
@@ -60,7 +61,8 @@ def test_align_from_options_and_from_a_file_are_the_same(run: Run, tmp_path: Pat
     spec = tmp_path / "spec.toml"
     spec.write_text(
         'sites = ["zoo:multi-object/gru/0", "zoo:multi-object/gru/1@hidden"]\n'
-        'variable = "full"\nrank = 4\nseed = 3\n[search]\nmax_steps = 9\n'
+        'variable = "full"\nrank = 4\nseed = 3\nn_train = 500\nn_validation = 100\nn_test = 200\n'
+        "[search]\nmax_steps = 9\n"
     )
     code, out, _ = run("align", "--spec", spec, "--variable", "count", "--max-steps", 2, "--out", tmp_path / "b")
     assert code == 0
@@ -135,7 +137,7 @@ def test_methods_and_variables_are_reached_from_the_shell(run: Run, tmp_path: Pa
     code, out, _ = align("mixed", sites=[PAIR[1], adder], variable=["count", "cumulative_value[1..10]"])
     assert code == 0
     assert "count -> cumulative_value[1..10]" in ca.load_alignment(tmp_path / "mixed").iia["variable"].tolist()
-    das = ("align", "-s", adder, "--method", "das", "--overwrite", "--out", tmp_path / "r")
+    das = ("align", "-s", adder, "--method", "das", "--overwrite", "--out", tmp_path / "r", *FEW)
     code, out, _ = run(*das, "--rank", "auto", "--tolerance", "0.2", "--max-steps", 0)
     assert ca.load_alignment(tmp_path / "r").record.config.rank == ca.SmallestRank(0.2)
     assert code == 0

@@ -38,6 +38,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
         "model.layers.1",
         {**GROUPED, "head_dim": 16, "moe_intermediate_size": 16, "num_experts": 4, "num_experts_per_tok": 2},
     ),
+    "Phimoe": ("model.layers.1", {**GROUPED, **EXPERTS}),  # its router is a linear layer that returns a tuple
     "GptOss": ("model.layers.1", {**GROUPED, **EXPERTS, "head_dim": 16, "sliding_window": 5}),
     "DeepseekV3": ("model.layers.1", {**GROUPED, **LATENT_ATTENTION}),
     "Mamba": ("backbone.layers.1", {**SIZES, "state_size": 8}),

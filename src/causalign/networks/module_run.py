@@ -77,8 +77,13 @@ def run_with_head(module: nn.Module, run: Callable[[], Any], name: str) -> tuple
         InvalidArgument: The module does not return logits.
     """
     outputs: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def keep(path: str, output: Any) -> None:
+        if isinstance(output, Tensor):  # a router may be a linear layer that returns more than its product
+            outputs[path] = output, output.clone()
+
     hooks = [
-        each.register_forward_hook(lambda _, __, out, path=path: outputs.update({path: (out, out.clone())}))
+        each.register_forward_hook(lambda _, __, output, path=path: keep(path, output))
         for path, each in module.named_modules(remove_duplicate=False)
         if isinstance(each, nn.Linear) and path
     ]
