@@ -19,21 +19,22 @@ def _measured(protocol: Protocol) -> Iterator[StudyRow]:
 
     A stitch is trained on the behavior of the accessible network, and therefore into it. It is scored in the other
     direction as well. A latent stitch is trained on the latents of the inaccessible network. Both are rotations of full
-    rank, as in section 2.5, and start at random: a start in closed form would use the latents that a stitch must not
-    see. A latent stitch of low rank, which is not in the paper, is reported beside them. Searches that select maps by
-    a latent objective have no `target_iia`.
+    rank, as in section 2.5. All methods start at random, so that none has an advantage: a start in closed form would use
+    the latents that a stitch must not see. A latent stitch of low rank, which is not in the paper, is reported beside
+    them. Searches that select maps by a latent objective have no `target_iia`.
     """
     pairs = protocol.within("multi-object/gru", "hidden")
     turned = [(b, a) for a, b in pairs]
     search = protocol.without_target
-    latent = partial(protocol.align, method="latent-stitch", start="random", search=search)
+    align = partial(protocol.align, start="random")
+    latent = partial(align, method="latent-stitch", search=search)
     full = [protocol.width]
     alignments = {
-        _MAS: tuple(protocol.align(pair) for pair in pairs),
-        _CLMAS: tuple(protocol.align(pair, method="clmas", search=search) for pair in pairs),
+        _MAS: tuple(align(pair) for pair in pairs),
+        _CLMAS: tuple(align(pair, method="clmas", search=search) for pair in pairs),
         _LOW: tuple(latent(pair) for pair in pairs),
         _LATENT: tuple(latent(pair, full) for pair in pairs),
-        _STITCH: tuple(protocol.align(pair, full, method="stitch", start="random") for pair in turned),
+        _STITCH: tuple(align(pair, full, method="stitch") for pair in turned),
     }
     for comparison, into in ((_ACCESS, 0), (_NONE, 1)):
         for metric, points in alignments.items():

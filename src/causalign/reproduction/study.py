@@ -47,6 +47,7 @@ BUDGETS: Mapping[str, Budget] = {
             target_iia=0.998,
             batch_size=128,
             initial_batch_size=128,
+            precision="bfloat16",  # in the search alone: scores are of the networks as they are
         )
     ),
     "paper": Budget(
