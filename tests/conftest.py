@@ -1,6 +1,7 @@
 """What all tests share: the package with its shapes checked, networks, alignments and the shell."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,23 @@ from shape_checks import check_shapes
 check_shapes("causalign")
 import causalign as ca  # noqa: E402 (its calls are checked from its import on)
 from causalign.cli import main  # noqa: E402
+
+MAY_SKIP = ("needs a GPU",)
+"""The reasons, as patterns, for which continuous integration may skip a test. All others fail it."""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in continuous integration which tests were skipped without a reason that is on the list, and fail."""
+    skipped = [(each.nodeid, str(each.longrepr)) for each in terminalreporter.stats.get("skipped", [])]
+    without = [each for each in skipped if not any(re.search(pattern, each[1]) for pattern in MAY_SKIP)]
+    if "CI" in os.environ and without:
+        terminalreporter.section("skipped, and must not be in continuous integration")
+        for node, reason in without:
+            terminalreporter.line(f"{node}: {reason}")
+        session = terminalreporter._session
+        assert session is not None
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 # At a desk hypothesis looks for new examples; continuous integration repeats the same, so that it judges the change.

@@ -208,12 +208,14 @@ def test_a_plan_counts_the_class_means_of_the_start() -> None:
     """Every row has a value of its own, so that the start holds as many means."""
     module = torch.nn.Sequential(torch.nn.Linear(5, 64), torch.nn.Tanh(), torch.nn.Linear(64, 4)).eval()
     rng, rows = np.random.default_rng(0), 20_000
-    inputs = {name: rng.normal(size=(rows, 5)).astype(np.float32) for name in ("source_inputs", "target_inputs")}
+    inputs: dict[str, Any] = {
+        name: rng.normal(size=(rows, 5)).astype(np.float32) for name in ("source_inputs", "target_inputs")
+    }
     labels = {"labels": rng.integers(4, size=rows).tolist(), "values": list(range(rows))}
     site = ca.Site(module.requires_grad_(False), "1", inputs=torch.randn(3, 5))
     data = ca.Counterfactuals.from_arrays(site, **inputs, **labels)
     plan = ca.estimate(data, method="das", rank=2, search=QUICK)
-    request = Request.checked(data, AlignmentConfig(method="das", rank=2, search=QUICK))
+    request = Request.checked(data, AlignmentConfig.model_validate({"method": "das", "rank": 2, "search": QUICK}))
     context = request.context(Timer(), silent)
     request.rows(context)
     with Meter() as meter:

@@ -18,10 +18,10 @@ def _measured(protocol: Protocol) -> Iterator[StudyRow]:
     """Yield the rows. The first network of each pair is accessible, the second is not.
 
     A stitch is trained on the behavior of the accessible network, and therefore into it. It is scored in the other
-    direction as well. A latent stitch is trained on the latents of the inaccessible network. Both are rotations of full
-    rank, as in section 2.5. All methods start at random, so that none has an advantage: a start in closed form would use
-    the latents that a stitch must not see. A latent stitch of low rank, which is not in the paper, is reported beside
-    them. Searches that select maps by a latent objective have no `target_iia`.
+    direction as well. A latent stitch is trained on the latents of the inaccessible network. Both are rotations of
+    full rank, as in section 2.5. All methods start at random, so that none has an advantage: a start in closed form
+    would use the latents that a stitch must not see. A latent stitch of low rank, which is not in the paper, is
+    reported beside them. Searches that select maps by a latent objective have no `target_iia`.
     """
     pairs = protocol.within("multi-object/gru", "hidden")
     turned = [(b, a) for a, b in pairs]

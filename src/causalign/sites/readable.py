@@ -92,7 +92,7 @@ def finite(states: Float[Tensor, "trials ..."], site: Readable) -> Float[Tensor,
     Raises:
         InvalidArgument: Some are NaN or infinite. The message names the site and the first such trial.
     """
-    if not states.numel() or bool(torch.stack(torch.aminmax(states)).isfinite().all()):  # 18 times as fast as each alone
+    if not states.numel() or bool(torch.stack(torch.aminmax(states)).isfinite().all()):
         return states
     sound: Bool[Tensor, " trials"] = torch.isfinite(states).flatten(1).all(1)
     trial = int((~sound).nonzero()[0, 0])
