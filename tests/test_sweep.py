@@ -393,6 +393,18 @@ def test_the_page_links_every_point_and_shows_the_control_beside_the_score(done:
     assert "<table" in done._repr_html_()
 
 
+def test_workers_draw_the_pages_of_their_points(networks: Path, tmp_path: Path) -> None:
+    plain = swept(networks, tmp_path / "plain", {"rank": [2]})
+    drawn = swept(networks, tmp_path / "drawn", {"rank": [2]}, workers=2, pages=True)
+    assert contents(drawn) == contents(plain)
+    for found, there in ((plain, False), (drawn, True)):
+        pages = [found.folder.point(key) / "report.html" for key in found.points]
+        assert [page.exists() for page in pages] == [there] * 3
+    before = {page: page.stat().st_mtime_ns for page in pages}
+    drawn.report()
+    assert {page: page.stat().st_mtime_ns for page in pages} == before
+
+
 def test_a_spec_with_a_grid_is_swept_from_the_shell(networks: Path, tmp_path: Path, run: Run) -> None:
     (tmp_path / "spec.toml").write_text(f"""
 sites = ["{networks}/gru-*@hidden"]

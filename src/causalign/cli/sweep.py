@@ -94,6 +94,7 @@ def sweep(
                 workers=workers,
                 executor=executor,
                 shard=shard,
+                pages=True,
                 progress=True,
                 callbacks=trackers(track),
             )

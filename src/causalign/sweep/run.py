@@ -31,6 +31,7 @@ def run_points(
     callback: Callback = silent,
     *,
     cache: SharedCache | None = None,
+    pages: bool = False,
 ) -> None:
     """Run the points that are not finished. A point that fails is written down, and the others go on.
 
@@ -40,6 +41,7 @@ def run_points(
         workers: The workers.
         callback: A function that is called after every point.
         cache: The cache of activations that the points share. By default each reads for itself.
+        pages: Whether the worker of a point, which is an alignment, draws its page as well.
 
     Raises:
         FileFormatError: The folder cannot be written.
@@ -48,7 +50,7 @@ def run_points(
     left = deque(key for key in points if folder.outcome(key) is None)
     progress = _Progress(len(points) - len(left), len(points), callback)
     progress.show()
-    work = _Work(points, folder, cache)
+    work = _Work(points, folder, cache, pages)
     while left:
         suspects = _drain(left, work, workers, progress)
         for key in suspects:  # the one that ended its worker is found by running each alone
@@ -78,9 +80,11 @@ class _Work:
     points: Mapping[str, Point]
     folder: SweepFolder
     cache: SharedCache | None
+    pages: bool
 
     def submit(self, key: str, executor: Executor) -> Future[Failure | None]:
-        return executor.submit(run_point, self.points[key], key, self.folder.path.absolute(), self.cache)
+        path = self.folder.path.absolute()
+        return executor.submit(run_point, self.points[key], key, path, self.cache, pages=self.pages)
 
 
 def _drain(left: deque[str], work: _Work, workers: Workers, progress: _Progress) -> list[str]:
@@ -115,7 +119,9 @@ def _drain(left: deque[str], work: _Work, workers: Workers, progress: _Progress)
     return []
 
 
-def run_point(point: Point, key: str, path: Path, cache: SharedCache | None = None) -> Failure | None:
+def run_point(
+    point: Point, key: str, path: Path, cache: SharedCache | None = None, *, pages: bool = False
+) -> Failure | None:
     """Run a point in the process of a worker, and return the error if it failed.
 
     Args:
@@ -123,6 +129,7 @@ def run_point(point: Point, key: str, path: Path, cache: SharedCache | None = No
         key: Its key.
         path: The folder of the sweep, which the worker must see under this path.
         cache: The cache of activations that the points share.
+        pages: Whether the page of the point, which is an alignment, is drawn as well.
     """
     folder = SweepFolder(path)
     try:
@@ -135,6 +142,10 @@ def run_point(point: Point, key: str, path: Path, cache: SharedCache | None = No
                     "machine that started the sweep: they must be the same on all"
                 )
             point.run(output_folder(folder.unfinished(key)), cache=cache)
+            if pages:
+                from causalign.report.page import write_report  # takes half a second to import
+
+                write_report(folder.unfinished(key))
         folder.finish(key)
     except CausalignError as error:
         return Failure(str(error))

@@ -31,6 +31,7 @@ def sweep(
     workers: int | None = None,
     executor: Executor | Workers | None = None,
     shard: str | None = None,
+    pages: bool = False,
     progress: bool = False,
     callbacks: Sequence[Callback] = (),
     **fields: Any,
@@ -51,6 +52,8 @@ def sweep(
         executor: What runs the points in place of processes: `RayWorkers()`, `SlurmWorkers()`, or any executor of
             `concurrent.futures`.
         shard: A part of the points, such as `"1/4"`, for array jobs. A call without it gathers them.
+        pages: Whether the page of every point is drawn by the worker that runs it. Otherwise `Sweep.report` draws them
+            all, one after another.
         progress: Whether to show progress.
         callbacks: Functions that are called after every point. A `Tracker` also gets the declaration of the sweep, and
             the numbers of finished and failed points.
@@ -77,7 +80,7 @@ def sweep(
         keys = part.of(list(definition.points))
         readings = (folder.path / READINGS).absolute()
         cache = SharedCache(readings, definition.references) if definition.shares_inputs else None
-        run_points({key: definition.points[key] for key in keys}, folder, chosen, callback, cache=cache)
+        run_points({key: definition.points[key] for key in keys}, folder, chosen, callback, cache=cache, pages=pages)
         found = Sweep(folder, declaration.points)
         if part.count == 1:
             write_text(folder.path / TABLE, found.table.to_csv(index=False))
