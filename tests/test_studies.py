@@ -94,6 +94,7 @@ def test_every_study_gives_rows_figures_and_verdicts(everything: tuple[Reproduct
     assert measured.loc[trained & ~swept, "control_shuffled"].notna().all()
     assert list(measured.loc[swept & measured["control_random"].notna(), "comparison"].unique()) == ["4"]
     assert measured.loc[causal, "outside_natural"].between(0, 1).all()
+    assert measured.loc[measured["figure"] == "fig3b", "complement"].between(0, 1).all()
     assert (measured["seconds"] > 0).all()
     assert len(pd.read_csv(folder / VERDICTS)) == len(found.verdicts) == sum(len(s.claims) for s in STUDIES.values())
     for study in STUDIES.values():

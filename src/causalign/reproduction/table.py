@@ -14,6 +14,7 @@ from causalign.sweep.point import Outcome, SimilarityMeasures
 
 COLUMNS = ("figure", "panel", "comparison", "site", "metric", "paper", "ours", "sem", "n", "verdict")
 _DEPARTURES = ("outside", "outside_natural", "energy", "energy_natural")
+_COMPLEMENT = ("complement", "whole_swap")
 _NEARLY = 0.02  # largest difference of two mean IIAs that count as alike, as in the claims
 BORNE_OUT, NOT_BORNE_OUT, LEFT_OUT = "borne out", "not borne out", "left out"
 
@@ -71,6 +72,9 @@ def table(
     * `no_swap` is the baseline: the score in the same directions with nothing swapped.
     * `control_NAME` is the score of a control. `reached` names the controls that come within 0.02 of the score in the
       same directions. An untrained network is scored into the others only, and `ours_into_others` is the score there.
+    * `complement` is the mean, over pairs and networks, of the share of rows in which a target keeps its variable while
+      everything outside the subspace is swapped within the network, and `whole_swap` that of the same rows with the
+      whole state swapped. They are empty where no target can keep what it had: after swaps at all positions.
     * `outside`, `energy`, `outside_natural` and `energy_natural` are means over pairs and directions, of swapped states
       and of held-out natural states.
     * `rank` and `steps` have those of each pair, and `cut_off` is the number of searches that used up `max_steps`.
@@ -127,11 +131,14 @@ def _row(
 
 
 def _about(alignments: Sequence[AlignmentSummary]) -> dict[str, object]:
-    """Return the naturalness, ranks, steps and control seconds of the alignments of a row."""
+    """Return the complement, naturalness, ranks, steps and control seconds of the alignments of a row."""
     if not alignments:
         return {}
     naturalness = pd.DataFrame([dict(each) for outcome in alignments for each in outcome.naturalness])
+    complements = [each for outcome in alignments for each in outcome.complement if each.complement is not None]
+    kept = pd.DataFrame([dict(each) for each in complements], columns=list(_COMPLEMENT), dtype=float)
     return {
+        **{name: float(kept[name].mean()) for name in _COMPLEMENT},
         **{name: float(naturalness[name].mean()) for name in _DEPARTURES},
         "rank": " ".join(str(outcome.rank) for outcome in alignments),
         "steps": " ".join(str(outcome.steps) for outcome in alignments),
