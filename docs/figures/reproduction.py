@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 
@@ -41,7 +42,9 @@ def label(row: pd.Series, among: pd.DataFrame) -> str:
 
 def claimed(claim: Claim, rows: pd.DataFrame) -> str:
     """Return our numbers of a claim."""
-    about = rows[[claim.rows(SimpleNamespace(**row)) for row in rows.to_dict("records")]]
+    columns = ["panel", *NAMES]
+    named: list[Any] = [SimpleNamespace(**dict(zip(columns, each, strict=True))) for each in rows[columns].to_numpy()]
+    about = rows[list(map(claim.rows, named))]
     cells = []
     for _, row in about.iterrows():
         spread = "" if pd.isna(row["sem"]) else f" ({row['sem']:.3f})"
