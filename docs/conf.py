@@ -36,9 +36,11 @@ templates_path = ["_templates"]
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4  # links to headings are those that GitHub makes
+smartquotes_action = "De"  # no quotation marks: primes of equations and shapes in types are none
 nb_execution_mode = "off"  # the tests run the notebook; its stored outputs are shown
 
-# In docstrings, single backticks hold code. What is the name of an object becomes a link to it.
+# In docstrings, single backticks hold code. What is the name of an object becomes a link to it. A name without an entry
+# is no error (`nitpicky`): most are types of torch and numpy, whose inventories would have to come from a network.
 default_role = "py:obj"
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"

@@ -1,4 +1,4 @@
-"""A Sphinx extension for attributes: their heading, and docstrings of theirs that have a colon."""
+"""A Sphinx extension for attributes: their heading, docstrings of theirs that have a colon, and those without one."""
 
 from typing import Any
 
@@ -17,6 +17,11 @@ def without_type(app: Sphinx, what: str, name: str, obj: Any, options: Any, line
         lines[:0] = ["..", ""]
 
 
+def unexplained(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:  # noqa: ARG001
+    """Leave out the fields of a named tuple that have only the docstring that Python gives them."""
+    return True if (getattr(obj, "__doc__", None) or "").startswith("Alias for field number") else None
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Add the extension to Sphinx, and head attributes by *Attributes*.
 
@@ -26,4 +31,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
         if field.name == "variable":
             field.label = "Attributes"
     app.connect("autodoc-process-docstring", without_type, priority=BEFORE_NAPOLEON)
+    app.connect("autodoc-skip-member", unexplained)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
