@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test lint zoo recorded brain readme clean
+.PHONY: quickstart test lint docs links zoo recorded brain readme clean
 
 quickstart: .venv/.installed
 	$(BIN)/causalign quickstart --out runs/quickstart
@@ -18,6 +18,18 @@ lint: .venv/.installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The documentation, in build/docs: half a minute. A warning is an error, and so is a page that loads something from a
+# network, so that the pages can be read offline.
+docs: .venv/.installed-docs
+	$(BIN)/python -m sphinx --builder html --doctree-dir build/doctrees --fail-on-warning --keep-going --quiet docs build/docs
+	! grep --recursive --files-with-matches --include='*.html' --extended-regexp \
+		'<(script|link|img|iframe)[^>]* (src|href)="(https?:)?//' build/docs
+	@echo 'Open build/docs/index.html.'
+
+# Whether the pages that the documentation links to are there. It needs a network.
+links: .venv/.installed-docs
+	$(BIN)/python -m sphinx --builder linkcheck --doctree-dir build/doctrees --quiet docs build/links
 
 # All networks of the zoo, trained again from nothing; a training that was stopped goes on. An hour and more on 2 cores.
 ZOO := $(foreach seed,0 1 2 3,multi-object/gru/$(seed) multi-object/transformer/$(seed) arithmetic/gru/$(seed)) \
@@ -54,5 +66,9 @@ readme: .venv/.installed-dev
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
+.venv/.installed-docs: .venv/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
 clean:
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv build docs/reference/generated dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -6,7 +6,7 @@ from typing import Any
 import nbformat
 import pytest
 
-TUTORIAL = Path(__file__).parent.parent / "docs" / "recordings.ipynb"
+TUTORIAL = Path(__file__).parent.parent / "docs" / "recordings-tutorial.ipynb"
 FEWER = ("stratified(brain.task, 30,", "stratified(brain.task, 6,")
 """Writing a million spikes takes most of the time: the tests have a fifth of the trials."""
 

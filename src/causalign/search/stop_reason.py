@@ -16,7 +16,7 @@ class StopReason(StrEnum):
 
     @property
     def message(self) -> str:
-        """The reason in words, as what follows `The search `."""
+        """The reason in words, as what follows `The search`."""
         return _MESSAGES[self]
 
     @property
