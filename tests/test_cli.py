@@ -19,7 +19,7 @@ from causalign.alignment.config import AlignmentConfig
 from causalign.alignment.spec import AlignmentSpec
 from causalign.benchmarks.row import Row
 from causalign.callbacks import Callback, ProgressUpdate
-from causalign.cli import commands
+from causalign.cli import bench, commands
 from causalign.scoring.comparison import MEASURES
 from causalign.search.config import SearchConfig
 from causalign.sites.uri import open_site
@@ -476,7 +476,7 @@ def test_bench_prints_rows_and_writes_them(run: Run, tmp_path: Path, monkeypatch
     row = Row(
         benchmark="step", case="small", ours=0.1, unit="s", rival="a product", theirs=0.05, ratio=0.5, reads="share"
     )
-    monkeypatch.setattr(commands, "BENCHMARKS", {"step": lambda quick: iter([row]), "other": lambda quick: iter([])})
+    monkeypatch.setattr(bench, "BENCHMARKS", {"step": lambda quick: iter([row]), "other": lambda quick: iter([])})
     code, out, _ = run("bench", "step", "--quick", "--json", tmp_path / "rows.json", "--threads", "1")
     assert code == 0
     assert "50%" in out

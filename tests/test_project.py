@@ -140,9 +140,10 @@ def test_heavy_libraries_are_imported_when_they_are_used() -> None:
 
 
 def test_every_command_is_in_the_overview() -> None:
-    from causalign.cli.commands import app
+    from causalign.cli.application import application
 
-    commands = {command.callback.__name__: command.help for command in app.registered_commands if command.callback}
+    registered = application().registered_commands
+    commands = {command.callback.__name__: command.help for command in registered if command.callback}
     assert commands == COMMANDS
 
 

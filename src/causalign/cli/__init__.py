@@ -70,13 +70,13 @@ def _overview() -> int:
 def _run() -> int:
     import typer
 
-    from causalign.cli.commands import app
+    from causalign.cli.application import application
     from causalign.cli.tables import complain
     from causalign.cli.termination import INTERRUPTED
     from causalign.errors import CausalignError
 
     try:
-        return int(app(standalone_mode=False) or 0)
+        return int(application(sys.argv[1] if sys.argv[1:] else None)(standalone_mode=False) or 0)
     except CausalignError as error:
         complain(error)
     except typer.Abort:

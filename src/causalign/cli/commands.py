@@ -3,7 +3,6 @@
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,36 +17,26 @@ from causalign.alignment.row_outcomes import ROWS
 from causalign.alignment.score import IIA
 from causalign.alignment.spec import AlignmentSpec, on_one_device, override, read_spec
 from causalign.alignment.table_spec import TableSpec
-from causalign.benchmarks import BENCHMARKS
-from causalign.benchmarks.measurement import threads
-from causalign.benchmarks.row import MissingError, Row, save_rows
-from causalign.callbacks import Callback, ProgressUpdate, progress_display
+from causalign.callbacks import Callback, ProgressUpdate
 from causalign.cli import COMMANDS
 from causalign.cli.options import overrides, with_options
-from causalign.cli.sweep import sweep
 from causalign.cli.tables import (
     console,
     errors,
     show_alignment,
-    show_benchmarks,
     show_comparison_matrix,
     show_estimate,
     show_scores,
     show_similarity,
-    show_verdicts,
     show_zoo,
 )
 from causalign.cli.termination import INTERRUPTED, exit_code, termination
 from causalign.cli.track_option import Track, trackers
-from causalign.cli.validate import validate
-from causalign.errors import FileFormatError, InvalidArgument, SearchWarning, lookup
+from causalign.errors import FileFormatError, InvalidArgument, SearchWarning
 from causalign.files import output_folder, write_text
 from causalign.journal import place
 from causalign.planning.shallow_models import estimate_of_spec
 from causalign.report.page import FIGURES, PAGE, SIMILARITY, save_similarity, write_report
-from causalign.reproduction.reproduce import STUDIES, TABLE
-from causalign.reproduction.reproduce import reproduce as run_studies
-from causalign.reproduction.study import BUDGETS, Protocol
 from causalign.scoring.comparison import compare as compare_sites
 from causalign.scoring.comparison_matrix import SPEARMAN, comparison_matrix, require_measure
 from causalign.scoring.metrics import METRICS
@@ -110,10 +99,6 @@ def align(out: Out, spec: Spec = None, *, track: Track = None, overwrite: Overwr
     A search that was stopped, however that was, goes on where it was when the command is repeated.
     """
     _run(_spec(spec, options), out, overwrite, trackers(track))
-
-
-app.command(help=COMMANDS["sweep"])(sweep)
-app.command(help=COMMANDS["validate"])(validate)
 
 
 @app.command(help=COMMANDS["estimate"])
@@ -239,87 +224,6 @@ def train(
     if card.accuracy < 1:
         errors.print(f"the network still makes mistakes after {card.steps:,} steps, the maximum of its recipe")
         raise typer.Exit(1)
-
-
-@app.command(help=COMMANDS["reproduce"])
-def reproduce(
-    out: Out,
-    studies: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[STUDY]...", help=f"The studies: {', '.join(STUDIES)}, or all. By default all."),
-    ] = None,
-    *,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Number of processes. They share the processor's threads. By default one per core."),
-    ] = None,
-    language_model: Annotated[
-        str,
-        typer.Option(help="A language model that does the task in words: hf:PATH, or none to leave it out."),
-    ] = "zoo:in-context/llama/0",
-    budget: Annotated[str, typer.Option(help=f"How long the searches run: {', '.join(BUDGETS)}.")] = "settled",
-    controls: Annotated[bool, typer.Option(help="Whether to score controls for every causal score.")] = True,
-) -> None:
-    """Reproduce the paper's figures: a table beside the paper's numbers, verdicts, plots and a report.
-
-    Finished comparisons are kept. Repeating the command continues after them, however it was stopped.
-    """
-    names = list(STUDIES) if not studies or "all" in studies else studies
-    protocol = Protocol(
-        controls=controls, budget=lookup("budget", budget, BUDGETS), language_model=_available(language_model)
-    )
-    try:
-        with progress_display() as callback:
-            found = run_studies(names, out, protocol, workers, callback)
-    except KeyboardInterrupt:
-        errors.print(f"stopped; repeat the command to go on after the comparisons in {out}", soft_wrap=True)
-        raise typer.Exit(INTERRUPTED) from None
-    show_verdicts(found.verdicts)
-    console.print(f"\nThe table is in {out / TABLE}.\nOpen {found.page} in a browser.", soft_wrap=True)
-
-
-@app.command(help=COMMANDS["bench"])
-def bench(
-    only: Annotated[
-        list[str] | None, typer.Argument(help=f"The benchmarks to run: {', '.join(BENCHMARKS)}. By default all.")
-    ] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Run fewer repeats and smaller cases, which takes minutes.")
-    ] = False,
-    json_file: Annotated[Path | None, typer.Option("--json", help="The JSON file to write the rows to.")] = None,
-    number: Annotated[int, typer.Option("--threads", min=1, help="The number of threads that torch uses.")] = 2,
-) -> None:
-    """Measure speed on this machine, as ratios to references that run in turn."""
-    chosen = {name: lookup("benchmark", name, BENCHMARKS) for name in only or BENCHMARKS}
-    if json_file is not None:
-        output_folder(json_file.parent, json_file.name)
-    rows: list[Row] = []
-    try:
-        with threads(number), warnings.catch_warnings(action="ignore", category=SearchWarning):
-            for name, benchmark in chosen.items():
-                errors.print(f"{name} ...")
-                try:
-                    rows += benchmark(quick)
-                except MissingError as missing:
-                    if only:
-                        raise
-                    errors.print(f"left out: {missing}", soft_wrap=True)
-                if json_file is not None:
-                    save_rows(rows, number, json_file)
-    except KeyboardInterrupt:
-        show_benchmarks(rows, number)
-        raise typer.Exit(INTERRUPTED) from None
-    show_benchmarks(rows, number)
-
-
-def _available(language_model: str) -> str:
-    """Return the language model, or an empty string if it is `none` or transformers is not installed."""
-    if language_model in ("", "none"):
-        return ""
-    if find_spec("transformers") is None:
-        errors.print("the language model is left out, because it needs transformers: pip install 'causalign[hf]'")
-        return ""
-    return language_model
 
 
 def _spec(path: Path | None, options: Mapping[str, Any]) -> AlignmentSpec:

@@ -11,10 +11,8 @@ from rich.text import Text
 
 from causalign.alignment.result import Alignment
 from causalign.alignment.verdict import verdict_line
-from causalign.benchmarks.row import Row
 from causalign.networks.zoo import Entry
 from causalign.planning.estimate import Estimate
-from causalign.reproduction.table import Verdict
 
 # Markup is off: names and paths come from the user, and square brackets in them are not styles.
 console = Console(highlight=False, markup=False)
@@ -39,7 +37,7 @@ def show_alignment(alignment: Alignment) -> None:
     letters = dict(zip((site.name for site in record.sites), ascii_uppercase, strict=False))
     for name, letter in letters.items():
         console.print(Text.assemble((letter, "bold"), f"  {name}"), soft_wrap=True)
-    table = _table("Interchange intervention accuracy (IIA)", "direction", "variable")
+    table = new_table("Interchange intervention accuracy (IIA)", "direction", "variable")
     for column in ("IIA", "95 % interval", "rows", "no swap", "complement"):
         table.add_column(column, justify="right", no_wrap=True)
     for score in record.iia:
@@ -121,19 +119,9 @@ def _score(score: float | None) -> str:
     return "not run" if score is None else f"{score:.3f}"
 
 
-def show_verdicts(verdicts: Sequence[Verdict]) -> None:
-    """Print the claims of the paper, and whether they are supported."""
-    table = _table("The paper's claims", "figure", "claim", "supported")
-    for verdict in verdicts:
-        held = Text("yes", "green") if verdict.holds else Text("no", "red")
-        reached = ", and by a control too" if verdict.holds and verdict.reached else ""
-        table.add_row(verdict.figure, verdict.claim.text, held + Text(reached))
-    console.print(table)
-
-
 def show_similarity(similarity: pd.DataFrame) -> None:
     """Print the correlational measures of two sites."""
-    table = _table("Correlational measures of the two sites", "measure")
+    table = new_table("Correlational measures of the two sites", "measure")
     recorded = "ceiling_low" in similarity
     of_recordings = ("95 % interval", "noise ceiling") if recorded else ()
     for column in ("value", *of_recordings, "sd over draws", "draws", "values" if recorded else "samples"):
@@ -152,7 +140,7 @@ def show_comparison_matrix(matrix: pd.DataFrame, measure: str) -> None:
     letters = _letters(len(matrix))
     for letter, name in zip(letters, matrix.index, strict=True):
         console.print(Text.assemble((letter, "bold"), f"  {name}"), soft_wrap=True)
-    table = _table(measure, "")
+    table = new_table(measure, "")
     for letter in letters:
         table.add_column(letter, justify="right", no_wrap=True)
     for letter, values in zip(letters, matrix.to_numpy(), strict=True):
@@ -175,7 +163,7 @@ def _range(low: float, high: float) -> str:
 
 def show_zoo(entries: Sequence[Entry]) -> None:
     """Print the shipped networks, with the accuracy and the seconds of their training."""
-    table = _table("Trained networks, by the names that --site takes", "network")
+    table = new_table("Trained networks, by the names that --site takes", "network")
     for column in ("task", "seed", "accuracy", "seconds"):
         table.add_column(column, justify="left" if column == "task" else "right", no_wrap=True)
     for entry in entries:
@@ -187,7 +175,7 @@ def show_zoo(entries: Sequence[Entry]) -> None:
 
 def show_scores(table: pd.DataFrame) -> None:
     """Print the scores of a saved alignment on other data, one line for each direction."""
-    shown = _table("Scores on the test rows", "source", "target", "variable")
+    shown = new_table("Scores on the test rows", "source", "target", "variable")
     numbers = [name for name in table.columns if name not in ("source", "target", "variable")]
     for column in numbers:
         shown.add_column(column, justify="right", no_wrap=True)
@@ -199,7 +187,7 @@ def show_scores(table: pd.DataFrame) -> None:
 
 def show_estimate(estimate: Estimate) -> None:
     """Print the estimated time, operations, memory and disk space of an alignment."""
-    table = _table("Estimate of the alignment", "")
+    table = new_table("Estimate of the alignment", "")
     table.add_column("", justify="right")
     stages = (
         (estimate.first_steps, estimate.first_step, "steps"),
@@ -224,26 +212,8 @@ def show_estimate(estimate: Estimate) -> None:
         console.print(f"Estimated from models of few layers with random weights in place of {network}.", soft_wrap=True)
 
 
-def show_benchmarks(rows: Sequence[Row], threads: int) -> None:
-    """Print the performance table."""
-    table = _table(f"Performance, {threads} thread{'s' if threads > 1 else ''}", "measured")
-    for column in ("ours", "theirs", "ratio", "goal", "IIA"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for row in rows:
-        what = f"{row.benchmark}: {row.case} [{row.unit}]\nreference: {row.rival}" + (
-            f"\n{row.note}" if row.note else ""
-        )
-        figures = (f"{row.ours:.4g}", f"{row.theirs:.4g}", _ratio(row.ratio, row.reads))
-        goal = "" if row.goal is None else _ratio(row.goal, row.reads)
-        table.add_row(Text(what), *figures, goal, "" if row.worst_iia is None else f"{row.worst_iia:.3f}")
-    console.print(table)
-
-
-def _ratio(ratio: float, reads: str) -> str:
-    return f"{ratio:.0%}" if reads == "share" else f"{ratio:.3g}x"
-
-
-def _table(title: str, *columns: str) -> Table:
+def new_table(title: str, *columns: str) -> Table:
+    """Return an empty table with a title, and columns whose text may be folded."""
     table = Table(title=title, title_justify="left", title_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
