@@ -12,6 +12,7 @@ from typing import Any
 import ioi
 import pandas as pd
 import torch
+from page_part import write_part
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import causalign as ca
@@ -108,6 +109,4 @@ if __name__ == "__main__":
     print(table(result["rows"]), f"variance explained by the autoencoder: {result['explained']:.3f}")
     FILE.write_text(json.dumps(result, indent=2) + "\n")
     if PAGE.exists():
-        text = PAGE.read_text()
-        start, stop = text.index(BEGIN) + len(BEGIN), text.index(END)
-        PAGE.write_text(text[:start] + table(result["rows"]) + text[stop:])
+        write_part(PAGE, (BEGIN, END), table(result["rows"]))

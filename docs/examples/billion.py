@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from page_part import write_part
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import causalign as ca
@@ -59,9 +60,7 @@ def main() -> None:
         f"The bound was {expected.peak:.2f}: {expected.process:.2f} for the model and libraries, {tables:.2f} for "
         f"tables, and {expected.working:.2f} for the start,\nwhose class means are as many as the different labels.\n"
     )
-    text = PAGE.read_text()
-    begin, end = text.index(BEGIN) + len(BEGIN), text.index(END)
-    PAGE.write_text(text[:begin] + line + text[end:])
+    write_part(PAGE, (BEGIN, END), line)
     print(line)
 
 

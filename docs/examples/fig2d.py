@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+from page_part import write_part
 
 import causalign as ca
 
@@ -30,9 +31,7 @@ def main(folder: Path) -> None:
     for rank, study in panel().items():
         lines.append(f"| {rank} | {by_rank.mean()[rank]:.4f} | {by_rank.std()[rank]:.4f} | {study:.4f} |")
     page = DOCS / "sweeps.md"
-    text = page.read_text()
-    begin, end = text.index(BEGIN) + len(BEGIN), text.index(END)
-    page.write_text(text[:begin] + "\n".join([*lines, ""]) + text[end:])
+    write_part(page, (BEGIN, END), "\n".join([*lines, ""]))
     print("\n".join(lines))
 
 

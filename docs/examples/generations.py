@@ -32,6 +32,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from page_part import write_part
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -165,9 +166,7 @@ def main() -> None:
     about = {"date": datetime.now(UTC).date().isoformat(), "commit": commit.stdout.strip() or None}
     about |= {"version": ca.__version__, "seconds": round(time.perf_counter() - begin)}
     RESULT.write_text(json.dumps({**about, **found, "scores": scores}, indent=2) + "\n")
-    text = PAGE.read_text()
-    start, stop = text.index(BEGIN) + len(BEGIN), text.index(END)
-    PAGE.write_text(text[:start] + table(scores) + "\n" + text[stop:])
+    write_part(PAGE, (BEGIN, END), table(scores) + "\n")
     print(table(scores), found, about, sep="\n")
 
 

@@ -9,6 +9,7 @@ must find them: an IIA of 1.000, and angles of 0.
 from pathlib import Path
 
 import pandas as pd
+from page_part import write_part
 
 import causalign as ca
 from causalign.validation.principal_angles import largest_angles
@@ -34,9 +35,7 @@ def main() -> None:
     for name, row in found.iterrows():
         interval = f"{row.iia:.3f} | {row.ci_low:.3f} to {row.ci_high:.3f}"
         lines.append(f"| {name} | {interval} | {row.no_swap:.3f} | {int(row.rows):,} | {row.angle:.2f}° |\n")
-    page = PAGE.read_text()
-    start = page.index(BEGIN) + len(BEGIN)
-    PAGE.write_text(page[:start] + "".join(lines) + page[page.index(END, start) :])
+    write_part(PAGE, (BEGIN, END), "".join(lines))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool
+from page_part import write_part
 from scipy.stats import binomtest, t
 
 import causalign as ca
@@ -147,9 +148,5 @@ def pair_table() -> str:
 
 
 if __name__ == "__main__":
-    page = PAGE.read_text()
     for name, table in (("worst", worst_table), ("tests", test_table), ("pairs", pair_table)):
-        begin = BEGIN.format(name)
-        start = page.index(begin) + len(begin)
-        page = page[:start] + table() + page[page.index(END, start) :]
-    PAGE.write_text(page)
+        write_part(PAGE, (BEGIN.format(name), END), table())

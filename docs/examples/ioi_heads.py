@@ -10,6 +10,7 @@ from pathlib import Path
 
 import ioi
 import pandas as pd
+from page_part import write_part
 
 import causalign as ca
 
@@ -39,9 +40,7 @@ def main() -> None:
         found = table(Path(temporary))
     lines = [f"| layer | {' | '.join(found.columns)} |", f"|{' --- |' * (1 + len(found.columns))}"]
     lines += [f"| {layer} | {' | '.join(f'{each:.3f}' for each in row)} |" for layer, row in found.iterrows()]
-    text = PAGE.read_text()
-    start, stop = text.index(BEGIN) + len(BEGIN), text.index(END)
-    PAGE.write_text(text[:start] + "\n".join([*lines, ""]) + text[stop:])
+    write_part(PAGE, (BEGIN, END), "\n".join([*lines, ""]))
     print(found.to_string())
 
 

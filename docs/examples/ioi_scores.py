@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import ioi
+from page_part import write_part
 
 PAGE = Path(__file__).parent.parent / "own-data.md"
 BEGIN, END = "<!-- written by docs/examples/ioi_scores.py -->\n", "<!-- end -->"
@@ -40,6 +41,4 @@ if __name__ == "__main__":
         f"| {layer} | {each.iia:.3f} | {each.ci_low:.3f} to {each.ci_high:.3f} | {each.no_swap:.3f} |\n"
         for layer, each in scores.items()
     ]
-    text = PAGE.read_text()
-    start, stop = text.index(BEGIN) + len(BEGIN), text.index(END)
-    PAGE.write_text(text[:start] + HEADER + "".join(lines) + text[stop:])
+    write_part(PAGE, (BEGIN, END), HEADER + "".join(lines))

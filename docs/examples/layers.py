@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import ioi
+from page_part import write_part
 
 import causalign as ca
 
@@ -60,9 +61,7 @@ def write(folder: Path) -> None:
     took = f"took {seconds / 60:.0f} minutes of one worker, on a machine with other work."
     lines += ["", f"{len(found.points)} alignments with their controls {took}"]
     page = DOCS / "sweeps.md"
-    text = page.read_text()
-    start, stop = text.index(BEGIN) + len(BEGIN), text.index(END)
-    page.write_text(text[:start] + "\n".join([*lines, ""]) + text[stop:])
+    write_part(page, (BEGIN, END), "\n".join([*lines, ""]))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ It takes half an hour on two cores; a training that was stopped goes on.
 import sys
 from pathlib import Path
 
+from page_part import write_part
+
 import causalign as ca
 
 PAGE = Path(__file__).parent.parent / "reproduction.md"
@@ -44,9 +46,7 @@ def main(folder: Path) -> None:
     """Train both networks, and write the table."""
     head = "| seed | steps | accuracy | DAS, trained quantities; accuracy | DAS, all quantities; accuracy |\n"
     rows = [head, "| --- | --- | --- | --- | --- |\n", *(row(folder, seed) for seed in SEEDS)]
-    page = PAGE.read_text()
-    start = page.index(BEGIN) + len(BEGIN)
-    PAGE.write_text(page[:start] + "".join(rows) + page[page.index(END, start) :])
+    write_part(PAGE, (BEGIN, END), "".join(rows))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import transformers
 from families import build, rows
+from page_part import write_part
 from torch import Tensor, nn
 
 import causalign as ca
@@ -97,9 +98,7 @@ def main() -> None:
     for family in FAMILIES:
         lines.append(line(family))
         print(lines[-1], flush=True)
-    text = PAGE.read_text()
-    start, stop = text.index(BEGIN) + len(BEGIN), text.index(END)
-    PAGE.write_text(text[:start] + "\n".join(lines) + "\n" + text[stop:])
+    write_part(PAGE, (BEGIN, END), "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

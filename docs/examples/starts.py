@@ -14,6 +14,7 @@ from pathlib import Path
 
 import ioi
 import pandas as pd
+from page_part import write_part
 
 import causalign as ca
 from causalign.validation.problems.addition import AFTER_CARRY, swapped_carry
@@ -71,9 +72,7 @@ def main(folder: Path) -> None:
     for problem in problems(folder):
         lines.append(row(problem))
         print(lines[-1], flush=True)
-    text = PAGE.read_text()
-    begin, end = text.index(BEGIN) + len(BEGIN), text.index(END)
-    PAGE.write_text(text[:begin] + "\n".join([*lines, ""]) + text[end:])
+    write_part(PAGE, (BEGIN, END), "\n".join([*lines, ""]))
 
 
 if __name__ == "__main__":

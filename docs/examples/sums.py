@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from page_part import write_part
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from transformers import BertConfig, BertForMaskedLM
@@ -151,9 +152,7 @@ def main() -> None:
         scores = " | ".join(f"{row[name]:.3f}" for name in ("no_swap", "untrained", "shuffled", "random"))
         interval = f"{row.iia:.3f} | {row.ci_low:.3f} to {row.ci_high:.3f}"
         lines.append(f"| {row.source} | {row.target} | {interval} | {scores} |\n")
-    page = PAGE.read_text()
-    start = page.index(BEGIN) + len(BEGIN)
-    PAGE.write_text(page[:start] + "".join(lines) + page[page.index(END, start) :])
+    write_part(PAGE, (BEGIN, END), "".join(lines))
 
 
 if __name__ == "__main__":
