@@ -1,4 +1,4 @@
-"""The application of the command line. It imports what the command needs that is run, and no other."""
+"""The application of the command line. A command does not wait for the imports of others."""
 
 from functools import cache
 from importlib import import_module
@@ -9,7 +9,7 @@ from causalign.cli import COMMANDS
 from causalign.cli.commands import app
 
 _OWN_FILES = ("bench", "reproduce", "sweep", "validate")
-"""The commands of a file of their own, whose imports no other command has to wait for."""
+"""The commands that have files of their own. Each file is imported only for its command."""
 
 
 def application(command: str | None = None) -> typer.Typer:

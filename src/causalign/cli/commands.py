@@ -19,6 +19,7 @@ from causalign.alignment.spec import AlignmentSpec, on_one_device, override, rea
 from causalign.alignment.table_spec import TableSpec
 from causalign.callbacks import Callback, ProgressUpdate
 from causalign.cli import COMMANDS
+from causalign.cli.common_options import Out
 from causalign.cli.options import overrides, with_options
 from causalign.cli.tables import (
     console,
@@ -53,7 +54,6 @@ app = typer.Typer(
 )
 
 Spec = Annotated[Path | None, typer.Option(help="A TOML or JSON file with any of these fields. Options replace them.")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="The folder to write the results to.")]
 Seed = Annotated[int, typer.Option(min=0, help="The seed of all random draws.")]
 Sites = Annotated[
     list[str] | None,

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from causalign.callbacks import progress_display
+from causalign.cli.common_options import Out, WorkerCount
 from causalign.cli.tables import console, errors, new_table
 from causalign.cli.termination import INTERRUPTED
 from causalign.errors import lookup
@@ -19,16 +19,13 @@ from causalign.reproduction.table import Verdict
 
 
 def reproduce(
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write the results to.")],
+    out: Out,
     studies: Annotated[
         list[str] | None,
         typer.Argument(metavar="[STUDY]...", help=f"The studies: {', '.join(STUDIES)}, or all. By default all."),
     ] = None,
     *,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Number of processes. They share the processor's threads. By default one per core."),
-    ] = None,
+    workers: WorkerCount = None,
     language_model: Annotated[
         str,
         typer.Option(help="A language model that does the task in words: hf:PATH, or none to leave it out."),

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from causalign.alignment.spec import override, read_spec
+from causalign.cli.common_options import WorkerCount
 from causalign.cli.options import overrides, value_of, with_options
 from causalign.cli.tables import console, errors
 from causalign.cli.termination import exit_code, termination
@@ -44,10 +45,7 @@ def sweep(
         list[str] | None,
         typer.Option(help="An axis and its values: rank=8,16 or seed=0,1. Repeat the option for each axis."),
     ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Number of processes. They share the processor's threads. By default one per core."),
-    ] = None,
+    workers: WorkerCount = None,
     shard: Annotated[
         str | None,
         typer.Option(help="Run only a part of the points, such as 1/4. The command without it gathers the parts."),

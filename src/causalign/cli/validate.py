@@ -1,7 +1,6 @@
 """The command `validate`."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
@@ -9,6 +8,7 @@ import typer
 from rich.table import Table
 
 from causalign.callbacks import progress_display
+from causalign.cli.common_options import Out, WorkerCount
 from causalign.cli.tables import console, errors
 from causalign.cli.termination import INTERRUPTED
 from causalign.validation.page import PAGE
@@ -20,16 +20,13 @@ _QUICK = {"pairs": 2, "varied_pairs": 0, "networks": ("multi-object/gru/0",), "l
 
 
 def validate(
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder of the results.")],
+    out: Out,
     problems: Annotated[
         list[str] | None,
         typer.Argument(metavar="[PROBLEM]...", help=f"The problems: {', '.join(PROBLEMS)}. By default all."),
     ] = None,
     *,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Number of processes. They share the processor's threads. By default one per core."),
-    ] = None,
+    workers: WorkerCount = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Draw two pairs of each relation, which takes minutes.")
     ] = False,
