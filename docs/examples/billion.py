@@ -3,7 +3,7 @@
 The model has the shape of a Llama of 1.1 billion parameters and random weights in bfloat16. Two layers below its top,
 10,000 rows of own ids are aligned for two steps, with 0.25 GiB for tables. Inputs are one token, to save time. The peak
 of the process is written into docs/performance.md beside its bound, which `ca.estimate` gives before the run. It takes
-two minutes on two cores and 4 GiB of memory.
+some minutes on two cores and 4 GiB of memory.
 """
 
 import time

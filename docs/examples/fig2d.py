@@ -1,6 +1,6 @@
 """Set a finished sweep of `fig2d.toml` beside the reproduction's panel: `python docs/examples/fig2d.py FOLDER`.
 
-The table is written into docs/sweeps.md. The sweep takes a quarter of an hour on two cores.
+The table is written into docs/sweeps.md. The sweep takes some minutes on two cores.
 """
 
 import sys
