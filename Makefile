@@ -1,4 +1,4 @@
-# Two commands: `make quickstart` compares two shipped networks, `make test` checks everything.
+# Two commands: `make quickstart` compares two pairs of shipped networks, `make test` checks everything.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -51,7 +51,7 @@ brain: .venv/.installed-dev
 	rm -f docs/figures/simulated_brain.json
 	$(BIN)/python docs/figures/simulated_brain.py
 
-# The figure and the table of the README, the table of docs/own-data.md, and the schema of specs: two minutes.
+# The figures and the table of the quickstart (they need chromium), the table of docs/own-data.md, and the schema of specs.
 readme: .venv/.installed-dev
 	$(BIN)/python docs/figures/quickstart.py
 	$(BIN)/python docs/examples/ioi_scores.py

@@ -1,56 +1,60 @@
-"""Run the quickstart, and put its figures and its table into the README: `python docs/figures/quickstart.py`.
+"""Run the quickstart, and put its figure and its terminal output into the pages: `python docs/figures/quickstart.py`.
 
-quickstart --run--> folder of figures, printed table --> docs/images/quickstart.png, README.md
+quickstart --run--> pages, figure, printed table --> docs/images/quickstart*.png, README.md, docs/quickstart.md
+
+The pages are photographed by a headless Chromium.
 """
 
 import io
-import re
+import shutil
+import subprocess
 import sys
 import tempfile
 from contextlib import redirect_stdout, suppress
 from pathlib import Path
 
-import matplotlib.image
-from matplotlib.figure import Figure
 from rich.console import Console
 
-import causalign as ca
 from causalign.cli import main, tables
+from causalign.cli.quickstart import PAIRS, TITLE
+from causalign.report.pairs import PAIRS_FIGURE, conclusion, read_pair
 
-README, IMAGE = Path("README.md"), Path("docs/images/quickstart.png")
-FIGURES = ("iia.png", "similarity.png", "learning_curve.png")
+sys.path.append(str(Path(__file__).parent.parent / "examples"))
+from page_part import write_part
+
+PAGES, IMAGES = (Path("README.md"), Path("docs/quickstart.md")), Path("docs/images")
+MARKS = ("<!-- quickstart: written by docs/figures/quickstart.py -->\n", "<!-- end of quickstart -->")
+PHOTOGRAPHS = {"quickstart-page": ("pairs.html", (1200, 900)), "report": ("grus/report.html", (1300, 1150))}
 WIDTH = 80
 
 
-def compose(folder: Path) -> None:
-    """Put the three figures side by side, at one height."""
-    images = [matplotlib.image.imread(folder / name) for name in FIGURES]
-    shapes = [image.shape[1] / image.shape[0] for image in images]
-    figure = Figure(figsize=(3.4 * sum(shapes), 3.4), layout="constrained")
-    for axes, image in zip(figure.subplots(1, len(images), width_ratios=shapes), images, strict=True):
-        axes.imshow(image)
-        axes.set_axis_off()
-    figure.savefig(IMAGE, dpi=120)
-
-
-def table(folder: Path) -> str:
-    """The table and the headline as the terminal shows them, indented for the README."""
+def said(folder: Path) -> str:
+    """The table and the conclusion as the terminal shows them, as a block of a page."""
     text = io.StringIO()
     tables.console = Console(file=text, width=WIDTH, highlight=False, markup=False)
-    tables.show_alignment(ca.load_alignment(folder))
-    lines = [line.rstrip() for line in text.getvalue().splitlines()]
-    end = next(index for index, line in enumerate(lines) if line.startswith("Worst direction"))
-    return "".join(f"    {line}".rstrip() + "\n" for line in lines[: end + 1])
+    pairs = [read_pair(name, folder / name.lower()) for name in PAIRS]
+    tables.show_pairs(pairs, TITLE)
+    tables.console.print(conclusion(pairs))
+    lines = "".join(f"    {line}".rstrip() + "\n" for line in text.getvalue().splitlines())
+    return f"\n{lines}\n"
+
+
+def photograph(page: Path, image: Path, size: tuple[int, int]) -> None:
+    """Write what a browser shows of a page."""
+    width, height = size
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars"]
+    command = ["chromium", *options, f"--window-size={width},{height}", f"--screenshot={image.absolute()}"]
+    subprocess.run([*command, page.absolute().as_uri()], check=True, capture_output=True)
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
-        sys.argv = ["causalign", "quickstart", "--out", temporary]
+        folder = Path(temporary) / "quickstart"
+        sys.argv = ["causalign", "quickstart", "--out", str(folder)]
         with redirect_stdout(io.StringIO()), suppress(SystemExit):
             main()
-        compose(Path(temporary))
-        shown = table(Path(temporary))
-    text = README.read_text()
-    README.write_text(
-        re.sub(r"    A  multi-object.*?    Worst direction[^\n]*\n", lambda _: shown, text, flags=re.DOTALL)
-    )
+        shutil.copy(folder / PAIRS_FIGURE, IMAGES / "quickstart.png")
+        for name, (page, size) in PHOTOGRAPHS.items():
+            photograph(folder / page, IMAGES / f"{name}.png", size)
+        for page in PAGES:
+            write_part(page, MARKS, said(folder))

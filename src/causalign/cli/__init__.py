@@ -12,7 +12,7 @@ from causalign.version import __version__
 __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
-    "quickstart": "Compare two shipped GRUs that learned to count: MAS, RSA and CKA, in the terminal and in a report.",
+    "quickstart": "Compare two pairs of shipped networks, of which RSA and CKA say nearly the same, and MAS does not.",
     "align": "Align networks: find subspaces that can be interchanged, and score every direction.",
     "sweep": "Align over a grid of sites, ranks, seeds and methods, and go on after it was stopped.",
     "estimate": "Estimate the operations, memory, disk space and seconds of an alignment before it is run.",

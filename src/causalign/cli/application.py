@@ -8,7 +8,7 @@ import typer
 from causalign.cli import COMMANDS
 from causalign.cli.commands import app
 
-_OWN_FILES = ("bench", "reproduce", "sweep", "validate")
+_OWN_FILES = ("bench", "quickstart", "reproduce", "sweep", "validate")
 """The commands that have files of their own. Each file is imported only for its command."""
 
 

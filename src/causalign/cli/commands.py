@@ -1,7 +1,6 @@
 """The commands of the command line."""
 
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,17 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from causalign import networks, tasks
-from causalign.alignment.align import align as run_alignment
-from causalign.alignment.alignment_files import MAPS, RESULT, read_record
-from causalign.alignment.output import CHECKPOINT
-from causalign.alignment.result import Alignment, load_alignment
-from causalign.alignment.row_outcomes import ROWS
+from causalign.alignment.result import load_alignment
 from causalign.alignment.score import IIA
 from causalign.alignment.spec import AlignmentSpec, on_one_device, override, read_spec
 from causalign.alignment.table_spec import TableSpec
-from causalign.callbacks import Callback, ProgressUpdate
+from causalign.callbacks import Callback
 from causalign.cli import COMMANDS
-from causalign.cli.common_options import Out
+from causalign.cli.alignment_run import require_complete, run_alignment
+from causalign.cli.common_options import Out, Overwrite, Seed
 from causalign.cli.options import overrides, with_options
 from causalign.cli.tables import (
     console,
@@ -31,18 +27,15 @@ from causalign.cli.tables import (
     show_similarity,
     show_zoo,
 )
-from causalign.cli.termination import INTERRUPTED, exit_code, termination
+from causalign.cli.termination import INTERRUPTED
 from causalign.cli.track_option import Track, trackers
-from causalign.errors import FileFormatError, InvalidArgument, SearchWarning
+from causalign.errors import InvalidArgument
 from causalign.files import output_folder, write_text
-from causalign.journal import place
 from causalign.planning.shallow_models import estimate_of_spec
-from causalign.report.page import FIGURES, PAGE, SIMILARITY, save_similarity, write_report
+from causalign.report.page import SIMILARITY, save_similarity, write_report
 from causalign.scoring.comparison import compare as compare_sites
 from causalign.scoring.comparison_matrix import SPEARMAN, comparison_matrix, require_measure
 from causalign.scoring.metrics import METRICS
-from causalign.search.stop_reason import StopReason
-from causalign.sites.readable import Readable
 from causalign.sites.uri import open_site
 
 MATRIX = "similarity_matrix.csv"
@@ -54,7 +47,6 @@ app = typer.Typer(
 )
 
 Spec = Annotated[Path | None, typer.Option(help="A TOML or JSON file with any of these fields. Options replace them.")]
-Seed = Annotated[int, typer.Option(min=0, help="The seed of all random draws.")]
 Sites = Annotated[
     list[str] | None,
     typer.Option(
@@ -64,31 +56,11 @@ Sites = Annotated[
         "the .toml file of a recording. Repeat the option for each site.",
     ),
 ]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace an alignment, or the checkpoint of another one, in the folder.")
-]
 
 
 @app.callback()
 def root() -> None:
     """Compare neural networks by what their representations do."""
-
-
-@app.command(help=COMMANDS["quickstart"])
-def quickstart(out: Out = Path("runs/quickstart"), seed: Seed = 0, *, overwrite: Overwrite = False) -> None:
-    """Compare two shipped GRUs that learned to count: MAS, RSA and CKA, in the terminal and in a report.
-
-    An earlier quickstart in the folder is replaced.
-    """
-    console.print(
-        "Two GRUs were trained from different seeds to answer with as many R as they\n"
-        "were shown objects. How interchangeable are their hidden states? MAS finds in\n"
-        "each network the subspace that carries count and phase, swaps its contents\n"
-        "between the two, and tests whether the target continues as the swapped state\n"
-        "implies.\n"
-    )
-    spec = AlignmentSpec(sites=("zoo:multi-object/gru/0@hidden", "zoo:multi-object/gru/1@hidden"), seed=seed)
-    _run(spec, out, overwrite or _holds(out, spec.sites))
 
 
 @app.command(help=COMMANDS["align"])
@@ -98,7 +70,7 @@ def align(out: Out, spec: Spec = None, *, track: Track = None, overwrite: Overwr
 
     A search that was stopped, however that was, goes on where it was when the command is repeated.
     """
-    _run(_spec(spec, options), out, overwrite, trackers(track))
+    _align(_spec(spec, options), out, overwrite, trackers(track))
 
 
 @app.command(help=COMMANDS["estimate"])
@@ -235,73 +207,11 @@ def _spec(path: Path | None, options: Mapping[str, Any]) -> AlignmentSpec:
     return AlignmentSpec.read(fields, "the command line" if path is None else str(path))
 
 
-def _run(spec: AlignmentSpec, out: Path, overwrite: bool, followers: Sequence[Callback] = ()) -> None:
-    """Align, save, compare and report: the steps of every command that aligns."""
-    output_folder(out, RESULT, MAPS, ROWS, SIMILARITY, PAGE, *FIGURES)
-    saved = False
-    try:
-        with termination():
-            sites = spec.open_sites()
-            data = spec.dataset(sites)
-            callbacks = [_resumption(out), *followers]
-            with warnings.catch_warnings(action="ignore", category=SearchWarning):
-                alignment = run_alignment(
-                    data, spec.config, out=out, overwrite=overwrite, progress=True, callbacks=callbacks
-                )
-            saved = True
-            show_alignment(alignment)
-            _compare_pair(sites, spec.seed, out)
-            page = write_report(out)
-    except KeyboardInterrupt as error:
-        errors.print(_interruption(out, saved), soft_wrap=True)
-        raise typer.Exit(exit_code(error)) from None
-    console.print(f"\nThe maps and the scores are in {out}.\nOpen {page} in a browser.", soft_wrap=True)
-    _require_complete(alignment)
-
-
-def _resumption(out: Path) -> Callback:
-    """Return a callback that says at its first call, before a search, where the searches go on."""
-    first = True
-
-    def say(_: ProgressUpdate) -> None:
-        nonlocal first
-        if first and (at := place(out / CHECKPOINT)) is not None:
-            errors.print(f"going on from {at}, with the checkpoint in {out}", soft_wrap=True)
-        first = False
-
-    return say
-
-
-def _interruption(out: Path, saved: bool) -> str:
-    """Return what to say of a command that was ended: what is there, and how to go on."""
-    if saved:
-        return f"interrupted; maps and scores are in {out}: causalign report {out} draws the report"
-    at = place(out / CHECKPOINT)
-    return "interrupted; nothing was saved" if at is None else f"interrupted at {at}: repeat the command to go on"
-
-
-def _holds(folder: Path, sites: Sequence[str]) -> bool:
-    """Return whether a folder holds an alignment of these sites of the zoo."""
-    try:
-        return [f"zoo:{site.network}@{site.at}" for site in read_record(folder).sites] == [*sites]
-    except FileFormatError:
-        return False
-
-
-def _compare_pair(sites: Sequence[Readable], seed: int, out: Path) -> None:
-    """Show and save the correlational measures, if there are two sites and they can read the same trials."""
-    if len(sites) == 2 and sites[0].task.name == sites[1].task.name:
-        similarity = compare_sites(sites[0], sites[1], seed=seed)
-        save_similarity(similarity, out)
-        show_similarity(similarity)
-    else:
-        for earlier in (SIMILARITY, "similarity.png"):
-            (out / earlier).unlink(missing_ok=True)
-
-
-def _require_complete(alignment: Alignment) -> None:
-    """Exit with an error code and a message if the search diverged."""
-    record = alignment.record
-    if record.stopped == StopReason.DIVERGED:
-        errors.print(f"the search {record.stopped.message} (step {record.steps})")
-        raise typer.Exit(1)
+def _align(spec: AlignmentSpec, out: Path, overwrite: bool, followers: Sequence[Callback] = ()) -> None:
+    """Align into a folder, and show what was found."""
+    run = run_alignment(spec, out, overwrite, followers)
+    show_alignment(run.alignment)
+    if run.similarity is not None:
+        show_similarity(run.similarity)
+    console.print(f"\nThe maps and the scores are in {out}.\nOpen {run.page} in a browser.", soft_wrap=True)
+    require_complete(run.alignment)

@@ -13,6 +13,8 @@ from causalign.alignment.result import Alignment
 from causalign.alignment.verdict import verdict_line
 from causalign.networks.zoo import Entry
 from causalign.planning.estimate import Estimate
+from causalign.report.pairs import SHOWN, Pair
+from causalign.scoring.score_comparison import p_text
 
 # Markup is off: names and paths come from the user, and square brackets in them are not styles.
 console = Console(highlight=False, markup=False)
@@ -107,7 +109,7 @@ def _show_controls(alignment: Alignment) -> None:
     """Print the worst direction of each control, into trained networks."""
     for name, score in alignment.worst_controls.items():
         reached = ", no lower than the alignment" if score >= alignment.worst_iia else ""
-        p = f"p(no higher than the control) = {alignment.control_test(name).p_greater:.2g}"
+        p = f"p(no higher than the control) {p_text(alignment.control_test(name).p_greater)}"
         console.print(f"Control ({_CONTROLS[name]}): {score:.3f}{reached}; {p}", soft_wrap=True)
 
 
@@ -132,6 +134,18 @@ def show_similarity(similarity: pd.DataFrame) -> None:
         )
         figures = (f"{row['value']:.3f}", *more, f"{row['sd']:.3f}", str(row["draws"]), f"{row['samples']:,}")
         table.add_row(row["measure"], *figures)
+    console.print(table)
+
+
+def show_pairs(pairs: Sequence[Pair], title: str) -> None:
+    """Print how far the networks of each pair can exchange what they represent, and how far they correlate."""
+    table = new_table(title, "networks")
+    for column in ("worst IIA", "no swap", "untrained", *SHOWN):
+        table.add_column(column, justify="right")
+    for pair in pairs:
+        iia = "{:.3f} ({:.3f} to {:.3f})".format(pair.iia, *pair.interval)
+        others = (pair.no_swap, pair.untrained, *pair.measures.values())
+        table.add_row(pair.name, iia, *(f"{value:.3f}" for value in others))
     console.print(table)
 
 

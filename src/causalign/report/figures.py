@@ -18,7 +18,8 @@ _LONGEST = 24  # characters of a network's name that are shown
 def iia_matrix(iia: pd.DataFrame, sites: Sequence[str]) -> Figure:
     """Draw the IIA of every direction as a matrix, with its interval and its baseline; several variables side by side.
 
-    Rows are sources and columns are targets. Directions that were not scored are blank.
+    The color scale carries the highest baseline. Rows are sources and columns are targets. Directions that were not
+    scored are blank.
 
     Args:
         iia: The scores, as `Alignment.iia`.
@@ -34,7 +35,24 @@ def iia_matrix(iia: pd.DataFrame, sites: Sequence[str]) -> Figure:
         axes.set_title("IIA of every direction" if len(parts) == 1 else f"IIA: {part['variable'].iloc[0]}")
     bar = figure.colorbar(image, ax=list(panels), shrink=0.8)
     bar.set_label("interchange intervention accuracy")
+    if len(iia):
+        _mark_baseline(bar.ax, float(iia["no_swap"].max()))
     return figure
+
+
+def _mark_baseline(scale: Axes, baseline: float) -> None:
+    """Mark on the colour scale the highest score that is reached with nothing swapped."""
+    scale.axhline(baseline, color=ORANGE, linewidth=2.5)
+    scale.annotate(
+        f"no swap\n{baseline:.3f}",
+        (0, baseline),
+        xytext=(-4, 0),
+        textcoords="offset points",
+        ha="right",
+        va="center",
+        fontsize=8,
+        color=ORANGE,
+    )
 
 
 def _panel(axes: Axes, iia: pd.DataFrame, sites: Sequence[str]) -> AxesImage:
@@ -83,7 +101,7 @@ def learning_curve(history: pd.DataFrame) -> Figure:
     axes.set_xlabel("step of the search (0: the start)")
     axes.set_ylabel("IIA on validation rows")
     axes.set_title("Learning curve")
-    _finish(axes)
+    finish(axes)
     axes.legend(frameon=False, loc="lower right")
     return figure
 
@@ -96,7 +114,7 @@ def _loss_curve(history: pd.DataFrame) -> Figure:
     axes.set_xlabel("step of the search (0: the start)")
     axes.set_ylabel("loss on validation rows")
     axes.set_title("Learning curve")
-    _finish(axes, highest=1.09 * float(history["validation_loss"].max()))
+    finish(axes, highest=1.09 * float(history["validation_loss"].max()))
     return figure
 
 
@@ -126,7 +144,7 @@ def similarity_bars(iia: pd.DataFrame, similarity: pd.DataFrame) -> Figure:
     figure.legend(loc="outside lower center", frameon=False, fontsize=9)
     axes.set_ylabel("score")
     axes.set_title("Causal (blue) and correlational (gray) similarity")
-    _finish(axes, lowest=min(value - error for value, error in zip(values, below, strict=True)))
+    finish(axes, lowest=min(value - error for value, error in zip(values, below, strict=True)))
     return figure
 
 
@@ -137,7 +155,8 @@ def _label(site: str) -> str:
     return f"{short}\n@{at}".replace("$", r"\$")
 
 
-def _finish(axes: Axes, lowest: float = 0.0, highest: float = 1.09) -> None:
+def finish(axes: Axes, lowest: float = 0.0, highest: float = 1.09) -> None:
+    """Give axes of scores their limits and their grid."""
     axes.set_ylim(min(0.0, 1.1 * lowest), highest)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.3)

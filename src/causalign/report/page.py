@@ -4,19 +4,21 @@ import io
 from pathlib import Path
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template, select_autoescape
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from causalign.alignment.result import load_alignment
+from causalign.alignment.schema import AlignmentSummary
 from causalign.alignment.verdict import verdict_line
 from causalign.errors import InvalidArgument
 from causalign.files import atomic_write, output_folder, write_text
 from causalign.report.figures import iia_matrix, learning_curve, similarity_bars
+from causalign.scoring.score_comparison import p_text
 
 PAGE, SIMILARITY = "report.html", "similarity.csv"
 FIGURES = ("iia.png", "learning_curve.png", "similarity.png")
-_PIXELS_PER_INCH = 160
+PIXELS_PER_INCH = 160
 
 
 def save_similarity(table: pd.DataFrame, folder: Path) -> Path:
@@ -49,19 +51,19 @@ def write_report(folder: Path | str) -> Path:
     alignment = load_alignment(folder)
     output_folder(folder, PAGE, *FIGURES)
     sites = [site.name for site in alignment.record.sites]
-    similarity = _read_similarity(folder, {f"{site.network}@{site.at}" for site in alignment.record.sites})
+    similarity = read_similarity(folder, alignment.record)
     figures = {"iia": iia_matrix(alignment.iia, sites), "learning_curve": learning_curve(alignment.history)}
     if similarity is not None and len(alignment.iia):
         figures["similarity"] = similarity_bars(alignment.iia, similarity)
     for name, figure in figures.items():
         with atomic_write(folder / f"{name}.png") as temporary:
-            figure.savefig(temporary, dpi=_PIXELS_PER_INCH, format="png")
+            figure.savefig(temporary, dpi=PIXELS_PER_INCH, format="png")
         figure.set_layout_engine("none")  # the page has the figure as it is laid out now
     worst = alignment.iia.sort_values("iia").head(1).to_dict("records")
     page = template("causalign.report", "page.html.j2").render(
         record=alignment.record,
         controls=alignment.worst_controls,
-        p={name: alignment.control_test(name).p_greater for name in alignment.worst_controls},
+        p={name: p_text(alignment.control_test(name).p_greater) for name in alignment.worst_controls},
         interval=alignment.worst_interval,
         worst=worst[0] if worst else None,
         caveats=alignment.caveats,
@@ -74,9 +76,20 @@ def write_report(folder: Path | str) -> Path:
     return folder / PAGE
 
 
-def _read_similarity(folder: Path, sites: set[str]) -> pd.DataFrame | None:
-    """Return the saved table, or `None` if there is none, or if an earlier run left one of other sites."""
-    path = folder / SIMILARITY
+def read_similarity(folder: Path, record: AlignmentSummary) -> pd.DataFrame | None:
+    """Return the saved table of correlational measures of an alignment's sites.
+
+    Args:
+        folder: The folder of the alignment.
+        record: What is saved of the alignment.
+
+    Returns:
+        The table, or `None` if there is none, or if an earlier run left one of other sites.
+
+    Raises:
+        InvalidArgument: The file is not a table of similarity measures.
+    """
+    path, sites = folder / SIMILARITY, {f"{site.network}@{site.at}" for site in record.sites}
     if not path.exists():
         return None
     try:
@@ -95,12 +108,12 @@ def svg(figure: Figure) -> Markup:
 
 
 def template(package: str, name: str) -> Template:
-    """Return the template of a page.
+    """Return the template of a page. It can extend `base.html.j2`, which is the frame of all pages.
 
     Args:
         package: The package that contains the template.
         name: The file name of the template.
     """
-    loader = PackageLoader(package, ".")
+    loader = ChoiceLoader([PackageLoader(package, "."), PackageLoader("causalign.report", ".")])
     environment = Environment(loader=loader, autoescape=select_autoescape(["j2"]), undefined=StrictUndefined)
     return environment.get_template(name)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from causalign.errors import InvalidArgument
 from causalign.scoring.worst_difference import Line, WorstDifference
 
+_LEAST_P = 1e-16  # smaller ones are beyond double precision, and are not told apart
+
 
 @dataclass(frozen=True)
 class ScoreComparison:
@@ -48,12 +50,12 @@ class ScoreComparison:
         return min(1.0, 2 * min(self.p_greater, self.p_less))
 
     def __repr__(self) -> str:
-        within = "" if self.margin is None else f", p(equal within {self.margin:g}) = {self.p_equivalent:.2g}"
+        within = "" if self.p_equivalent is None else f", p(equal within {self.margin:g}) {p_text(self.p_equivalent)}"
         rows = {True: "the same rows", False: "other rows", None: "the same rows in some directions"}[self.paired]
         return (
             f"ScoreComparison({self.first:.3f} - {self.second:.3f} = {self.difference:.3f} "
-            f"[{self.ci_low:.3f}, {self.ci_high:.3f}], p(not greater) = {self.p_greater:.2g}, "
-            f"p(not less) = {self.p_less:.2g}{within}, {rows})"
+            f"[{self.ci_low:.3f}, {self.ci_high:.3f}], p(not greater) {p_text(self.p_greater)}, "
+            f"p(not less) {p_text(self.p_less)}{within}, {rows})"
         )
 
 
@@ -87,3 +89,8 @@ def score_comparison(first: Sequence[Line], second: Sequence[Line], margin: floa
         paired=difference.paired,
         rows=min(line.rows for line in (*first, *second)),
     )
+
+
+def p_text(p: float) -> str:
+    """Return a p-value with its relation, as `= 0.012` or `< 1e-16`. No p-value is 0."""
+    return f"< {_LEAST_P:.0e}" if p < _LEAST_P else f"= {p:.2g}"
