@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test lint docs links zoo recorded brain readme clean
+.PHONY: quickstart test lint docs notebooks links zoo recorded brain readme clean
 
 quickstart: .venv/.installed
 	$(BIN)/causalign quickstart --out runs/quickstart
@@ -26,6 +26,10 @@ docs: .venv/.installed-docs
 	! grep --recursive --files-with-matches --include='*.html' --extended-regexp \
 		'<(script|link|img|iframe)[^>]* (src|href)="(https?:)?//' build/docs
 	@echo 'Open build/docs/index.html.'
+
+# The outputs of the notebooks, from nothing: some minutes on 2 cores.
+notebooks: .venv/.installed-dev
+	$(BIN)/python docs/execute_notebooks.py
 
 # Whether the pages that the documentation links to are there. It needs a network.
 links: .venv/.installed-docs

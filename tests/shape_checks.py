@@ -14,10 +14,11 @@ from typing import Any, get_args
 from unittest.mock import patch
 
 import jaxtyping
-from beartype import beartype
+from beartype import BeartypeConf, beartype
 from jaxtyping import AbstractArray, install_import_hook
 
 _jaxtyped = jaxtyping.jaxtyped
+_by_beartype = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int where a float is asked for, as for mypy
 
 
 def check_shapes(package: str) -> None:
@@ -60,10 +61,10 @@ def _checked_function(function: Callable[..., Any]) -> Callable[..., Any]:
         name: _resolved(each, function.__globals__) for name, each in function.__annotations__.items()
     }
     if not _has_shape(*annotations.values()):
-        return beartype(function)
+        return _by_beartype(function)
     if inspect.isgeneratorfunction(function):  # its arguments would be checked in the context of who asks for a value
-        return _jaxtyped(function, typechecker=beartype)
-    in_context = beartype(function)
+        return _jaxtyped(function, typechecker=_by_beartype)
+    in_context = _by_beartype(function)
 
     def within(*args: Any, **kwargs: Any) -> Any:
         with _jaxtyped("context"):  # in which a name of a dimension stands for one size

@@ -19,7 +19,11 @@ EXECUTED = {
     "examples.md": "test_project.py",
     "generations.md": "test_generations.py",
     "own-data.md": "test_own_data.py",
-    "recordings-tutorial.ipynb": "test_tutorial.py",
+    "digits-tutorial.ipynb": "test_tutorials.py",
+    "language-model-tutorial.ipynb": "test_tutorials.py",
+    "ray-tutorial.ipynb": "test_tutorials.py",
+    "recordings-tutorial.ipynb": "test_tutorials.py",
+    "two-networks-tutorial.ipynb": "test_tutorials.py",
     "recordings.md": "test_recordings.py",
     "tracking.md": "test_progress.py",
 }
@@ -111,6 +115,15 @@ def test_the_quickstart_has_the_example_that_the_readme_has() -> None:
     assert first[0]
     assert first[1]
     assert first[0][0] == first[1][0]
+
+
+def test_the_picture_of_the_rooms_is_that_of_the_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(DOCS / "figures")
+    drawing = import_module("architecture").drawing()
+    assert (DOCS / "images/architecture.svg").read_text() == drawing, "python docs/figures/architecture.py draws it"
+    assert all(
+        f">{room.name}/<" in drawing for room in (ROOT / "src/causalign").iterdir() if (room / "__init__.py").exists()
+    )
 
 
 def test_pages_whose_code_is_run_are_named_by_the_tests_that_run_it() -> None:

@@ -239,6 +239,23 @@ def test_every_row_is_a_hooked_run_of_the_plain_module(name: str) -> None:
         assert bool(run.correct()[row]) == bool(right)
 
 
+@pytest.mark.parametrize("name", ["a feature map", "several inputs", "a vision transformer", "the decoder of a T5"])
+def test_the_places_of_a_module_are_listed_with_the_widths_that_sites_have(name: str) -> None:
+    case = CASES[name]
+    module = case.make().eval()
+    given = {each: case.options[each] for each in ("inputs", "output") if each in case.options}
+    listed = ca.sites_of(module, **given).set_index("at")
+    assert set(listed.index) == {path for path, _ in module.named_modules() if path}
+    assert all(weight.requires_grad for weight in module.parameters())  # the module is left as it was
+    site = ca.Site(module, case.at, **case.options)
+    assert listed.loc[case.at, "width"] == site.width
+    assert listed.loc[case.at, "state"] == "output"
+    for at in listed.index[listed["width"].isna()]:
+        assert listed.loc[at, "state"].startswith("none: ")
+        with pytest.raises(ca.CausalignError):
+            ca.Site(module, at, **case.options)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_everything_takes_such_data(name: str, tmp_path: Path) -> None:
     _, given, site = dataset(CASES[name])

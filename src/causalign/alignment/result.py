@@ -44,6 +44,7 @@ from causalign.errors import InvalidArgument
 from causalign.maps.base import AlignmentMap, Array, like
 from causalign.maps.feature_map import FeatureMap
 from causalign.maps.position_map import at_position
+from causalign.notebook import matrix_html
 from causalign.recordings.affine_transformer import AffineTransformer
 from causalign.recordings.preprocessing import Preprocessing
 from causalign.scoring.difference_test import unpaired_p
@@ -522,12 +523,28 @@ class Alignment:
         return f"Alignment({self.record.method} of {names}: worst IIA {worst.iia:.3f} {interval}, {baseline})"
 
     def _repr_html_(self) -> str:
-        """The alignment in a notebook: its line, its verdict, its table, and its caveats."""
+        """The alignment in a notebook: its line, its verdict, a matrix of its directions, its table, its caveats."""
         caveats = "".join(f"<li>{html.escape(each)}</li>" for each in self.caveats)
         held = "" if not self.record.holdout else f"<p>Held-out values:</p>{_html(self.holdout)}"
         line = verdict_line(self.record)
         said = "" if line is None else f"<p>{html.escape(line)}</p>"
-        return f"<p>{html.escape(repr(self))}</p>{said}{_html(self.iia)}{held}<ul>{caveats}</ul>"
+        return f"<p>{html.escape(repr(self))}</p>{said}{self._matrices()}{_html(self.iia)}{held}<ul>{caveats}</ul>"
+
+    def _matrices(self) -> str:
+        """The IIA of every direction as colored cells, a matrix for each variable."""
+        names = [site.name for site in self.record.sites]
+        matrices = []
+        for variable in dict.fromkeys(score.variable for score in self.record.iia):
+            cells = {
+                (names.index(score.source), names.index(score.target)): (
+                    score.iia,
+                    f"[{score.ci_low:.3f}, {score.ci_high:.3f}], no swap {score.no_swap:.3f}",
+                )
+                for score in self.record.iia
+                if score.variable == variable
+            }
+            matrices.append(matrix_html(f"{variable}: source ↓ target →", names, cells))
+        return "".join(matrices)
 
 
 score = Alignment.score

@@ -203,24 +203,8 @@ def show_estimate(estimate: Estimate) -> None:
     """Print the estimated time, operations, memory and disk space of an alignment."""
     table = new_table("Estimate of the alignment", "")
     table.add_column("", justify="right")
-    stages = (
-        (estimate.first_steps, estimate.first_step, "steps"),
-        (estimate.steps, estimate.step, "steps"),
-        (estimate.evaluations, estimate.evaluation, "evaluations"),
-    )
-    search = "\n".join(f"{times:,} {what} of {seconds:.2g} s" for times, seconds, what in stages)
-    for name, figure in (
-        ("time, at most", f"{estimate.seconds:,.0f} s"),
-        ("  preparation and scoring", f"{estimate.preparation:,.3g} s and {estimate.score:,.3g} s"),
-        ("  search, if it takes all steps", search),
-        ("operations of a step", f"{estimate.operations / 1e9:,.3g} GFLOP"),
-        ("memory at peak", f"{estimate.peak:.2f} GiB"),
-        ("  networks and libraries", f"{estimate.process:.2f} GiB"),
-        ("  stored activations and rows", f"{min(estimate.tables, estimate.memory):.2f} GiB"),
-        ("  the start, or a step", f"{estimate.working:.2f} GiB"),
-        ("disk, for temporary files", f"{estimate.disk:.2f} GiB"),
-    ):
-        table.add_row(name, figure)
+    for name, figure in estimate.lines.items():
+        table.add_row(name, figure.replace(", ", "\n"))
     console.print(table)
     for network in estimate.shallow:
         console.print(f"Estimated from models of few layers with random weights in place of {network}.", soft_wrap=True)

@@ -30,6 +30,7 @@ from causalign.counterfactuals.table_file import read_tables
 from causalign.counterfactuals.user_arrays import UserArrays
 from causalign.counterfactuals.variables import Variables
 from causalign.errors import DataWarning, InvalidArgument
+from causalign.notebook import summary_html
 from causalign.run_context import RunContext
 from causalign.sites.readable import Readable
 from causalign.storage import DEFAULT_BUDGET, Store
@@ -492,6 +493,18 @@ class Counterfactuals:
         counts = ", ".join(f"{count:,} {split}" for split, count in self.counts.items())
         variables = ", ".join(self.variables.names)
         return f"Counterfactuals({variables} of {', '.join(self.names)}; rows per direction: {counts})"
+
+    def _repr_html_(self) -> str:
+        """The dataset in a notebook: its sites, variables and rows."""
+        entries = {
+            "sites": ", ".join(
+                f"{name} (width {site.width})" for name, site in zip(self.names, self.sites, strict=True)
+            ),
+            "variables": ", ".join(self.variables.names),
+            "rows of each direction": ", ".join(f"{count:,} {split}" for split, count in self.counts.items()),
+            "fingerprint": self.fingerprint,
+        }
+        return summary_html("Counterfactuals", entries)
 
 
 class ShuffledCounterfactuals(Counterfactuals):

@@ -14,11 +14,30 @@ from causalign.methods.dbm import DBM
 from causalign.methods.mas import MAS
 from causalign.methods.procrustes import Procrustes
 from causalign.methods.stitch import LatentStitch, Stitch
+from causalign.notebook import summary_html
 from causalign.search.objectives import Objective
 
-METHODS: dict[str, type[Method]] = {
-    kind.name: kind for kind in (MAS, CLMAS, DAS, DBM, Stitch, LatentStitch, Procrustes)
-}
+
+class MethodTable(dict[str, type[Method]]):
+    """Classes of methods by name, which are shown as a table."""
+
+    @property
+    def summaries(self) -> dict[str, str]:
+        """The class of each method, and the first line of its docstring."""
+        return {
+            name: f"{kind.__name__}: {(kind.__doc__ or '').strip().splitlines()[0].replace('`', '')}"
+            for name, kind in self.items()
+        }
+
+    def __repr__(self) -> str:
+        return f"METHODS({', '.join(self)})"
+
+    def _repr_html_(self) -> str:
+        """The table in a notebook."""
+        return summary_html("Methods", self.summaries)
+
+
+METHODS = MethodTable({kind.name: kind for kind in (MAS, CLMAS, DAS, DBM, Stitch, LatentStitch, Procrustes)})
 """The classes of methods by name."""
 
 SHORTHANDS: dict[str, Mapping[str, Any]] = {

@@ -26,6 +26,7 @@ from causalign.counterfactuals.rows import CounterfactualRows
 from causalign.engine.activation_cache import MAX_TRIALS
 from causalign.maps.base import AlignmentMap
 from causalign.memory import GIB, held, physical
+from causalign.notebook import summary_html
 from causalign.planning.meter import Meter
 from causalign.random_streams import numpy_stream
 from causalign.scoring.iia import AT_ONCE, row_outcomes
@@ -124,6 +125,32 @@ class Estimate:
             f"a lower memory = ... ({self.tables:.1f} GiB of tables, the rest of which goes to files), or "
             'precision = "bfloat16"'
         )
+
+    @property
+    def lines(self) -> dict[str, str]:
+        """The figures as they are shown, by name."""
+        stages = (
+            (self.first_steps, self.first_step, "steps"),
+            (self.steps, self.step, "steps"),
+            (self.evaluations, self.evaluation, "evaluations"),
+        )
+        return {
+            "time, at most": f"{self.seconds:,.0f} s",
+            "preparation and scoring": f"{self.preparation:,.3g} s and {self.score:,.3g} s",
+            "search, if it takes all steps": ", ".join(
+                f"{times:,} {what} of {each:.2g} s" for times, each, what in stages
+            ),
+            "operations of a step": f"{self.operations / 1e9:,.3g} GFLOP",
+            "memory at peak": f"{self.peak:.2f} GiB",
+            "of it networks and libraries": f"{self.process:.2f} GiB",
+            "of it stored activations and rows": f"{min(self.tables, self.memory):.2f} GiB",
+            "of it the start, or a step": f"{self.working:.2f} GiB",
+            "disk, for temporary files": f"{self.disk:.2f} GiB",
+        }
+
+    def _repr_html_(self) -> str:
+        """The estimate in a notebook: all figures."""
+        return summary_html(repr(self), self.lines)
 
     def __repr__(self) -> str:
         return (

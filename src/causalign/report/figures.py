@@ -1,5 +1,6 @@
 """The figures of an alignment. Each is saved as a PNG and drawn in the page."""
 
+import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,10 +13,22 @@ from causalign.scoring.worst_interval import worst_interval
 
 # Okabe and Ito's colors, and the heat map's cividis, are distinguishable with every kind of color vision.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#7F7F7F"
+
+
+class ShownFigure(Figure):
+    """A figure that a notebook shows as a picture. Figures that are made without pyplot are else shown as text."""
+
+    def _repr_png_(self) -> bytes:
+        """The picture, for IPython."""
+        picture = io.BytesIO()
+        self.savefig(picture, format="png", dpi=100)
+        return picture.getvalue()
+
+
 _LONGEST = 24  # characters of a network's name that are shown
 
 
-def iia_matrix(iia: pd.DataFrame, sites: Sequence[str]) -> Figure:
+def iia_matrix(iia: pd.DataFrame, sites: Sequence[str]) -> ShownFigure:
     """Draw the IIA of every direction as a matrix, with its interval and its baseline; several variables side by side.
 
     The color scale carries the highest baseline. Rows are sources and columns are targets. Directions that were not
@@ -28,7 +41,7 @@ def iia_matrix(iia: pd.DataFrame, sites: Sequence[str]) -> Figure:
     of_direction = iia.groupby(["source", "target"]).cumcount()  # several variables have a line each
     parts = [iia[of_direction == variable] for variable in range(int(of_direction.max()) + 1)] if len(iia) else [iia]
     side = 2.6 + 1.15 * len(sites)
-    figure = Figure(figsize=(side * len(parts) + 0.9, side), layout="constrained")
+    figure = ShownFigure(figsize=(side * len(parts) + 0.9, side), layout="constrained")
     panels = figure.subplots(1, len(parts), squeeze=False)[0]
     for axes, part in zip(panels, parts, strict=True):
         image = _panel(axes, part, sites)
@@ -76,7 +89,7 @@ def _panel(axes: Axes, iia: pd.DataFrame, sites: Sequence[str]) -> AxesImage:
     return image
 
 
-def learning_curve(history: pd.DataFrame) -> Figure:
+def learning_curve(history: pd.DataFrame) -> ShownFigure:
     """Draw the IIA of the worst direction, and the mean over directions, at every evaluation.
 
     Where the validation loss selected the maps, draw that loss instead.
@@ -86,7 +99,7 @@ def learning_curve(history: pd.DataFrame) -> Figure:
     """
     if history["validation_loss"].notna().any():
         return _loss_curve(history)
-    figure = Figure(figsize=(5.6, 3.8), layout="constrained")
+    figure = ShownFigure(figsize=(5.6, 3.8), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(history["step"], history["mean_iia"], color=ORANGE, linestyle="--", label="mean of directions")
     axes.plot(
@@ -106,9 +119,9 @@ def learning_curve(history: pd.DataFrame) -> Figure:
     return figure
 
 
-def _loss_curve(history: pd.DataFrame) -> Figure:
+def _loss_curve(history: pd.DataFrame) -> ShownFigure:
     """Draw the loss on the validation rows, which selects the maps where some target may not be run."""
-    figure = Figure(figsize=(5.6, 3.8), layout="constrained")
+    figure = ShownFigure(figsize=(5.6, 3.8), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(history["step"], history["validation_loss"], color=BLUE, marker="o", markersize=3, clip_on=False)
     axes.set_xlabel("step of the search (0: the start)")
@@ -118,7 +131,7 @@ def _loss_curve(history: pd.DataFrame) -> Figure:
     return figure
 
 
-def similarity_bars(iia: pd.DataFrame, similarity: pd.DataFrame) -> Figure:
+def similarity_bars(iia: pd.DataFrame, similarity: pd.DataFrame) -> ShownFigure:
     """Draw the IIA of the worst direction, with its baseline, beside the correlational measures of the same two sites.
 
     The bar of the IIA has the exact 95 % interval of the worst direction. Those of the measures have one standard
@@ -135,7 +148,7 @@ def similarity_bars(iia: pd.DataFrame, similarity: pd.DataFrame) -> Figure:
     low, high = worst_interval(iia["iia"].tolist(), iia["rows"].tolist())
     below = [worst["iia"] - low, *shown["sd"]]
     above = [high - worst["iia"], *shown["sd"]]
-    figure = Figure(figsize=(1.2 + 1.05 * len(names), 3.8), layout="constrained")
+    figure = ShownFigure(figsize=(1.2 + 1.05 * len(names), 3.8), layout="constrained")
     axes = figure.add_subplot()
     colours = [BLUE, *[GREY] * len(shown)]
     bars = axes.bar(names, values, yerr=[below, above], color=colours, width=0.6, capsize=4)

@@ -15,7 +15,7 @@ from causalign.alignment.result import Alignment, load_alignment
 from causalign.alignment.verdict_rule import UNTRAINED, Answer
 from causalign.errors import InvalidArgument
 from causalign.files import atomic_write, output_folder, write_text
-from causalign.report.figures import BLUE, GREY, ORANGE, finish
+from causalign.report.figures import BLUE, GREY, ORANGE, ShownFigure, finish
 from causalign.report.page import PAGE, PIXELS_PER_INCH, read_similarity, svg, template
 
 PAIRS_PAGE, PAIRS_FIGURE = "pairs.html", "pairs.png"
@@ -110,7 +110,7 @@ def pairs_figure(pairs: Sequence[Pair]) -> Figure:
     The bar of the IIA has the exact 95 % interval of the worst direction, those of the measures one standard deviation
     over draws of samples.
     """
-    figure = Figure(figsize=(0.9 + 3.5 * len(pairs), 3.7), layout="constrained")
+    figure = ShownFigure(figsize=(0.9 + 3.5 * len(pairs), 3.7), layout="constrained")
     panels = figure.subplots(1, len(pairs), sharey=True, squeeze=False)[0]
     for axes, pair in zip(panels, pairs, strict=True):
         _panel(axes, pair)

@@ -15,9 +15,11 @@ from typing_extensions import override
 from causalign.errors import InvalidArgument
 from causalign.networks.base import Network
 from causalign.networks.tensor_module import Output
+from causalign.notebook import summary_html
 from causalign.sites.prefix import Prefix
 from causalign.sites.readable import Readable, Reading
 from causalign.tasks.base import Sequences, Task
+from causalign.tasks.no_task import NoTask
 from causalign.tasks.trials import Trials
 
 
@@ -422,6 +424,19 @@ class Site(Readable, metaclass=SiteType):
 
     def __repr__(self) -> str:
         return f"Site({self.name}, width {self.width})"
+
+    def _repr_html_(self) -> str:
+        """The site in a notebook: what it is of, and how a swap there is carried out."""
+        weights = sum(each.numel() for each in self.network.parameters())
+        entries = {
+            "network": f"{type(self.network).__name__}, {weights:,} weights",
+            "place": self.at,
+            "width": self.width,
+            "task": "" if isinstance(self.task, NoTask) else self.task.name,
+            "after a swap": getattr(self, "how", ""),
+            "device, type": f"{self.device}, {str(self.dtype).removeprefix('torch.')}",
+        }
+        return summary_html(repr(self), entries)
 
 
 def reader_of(kind: type[Site]) -> type[Site]:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 import numpy as np
-from matplotlib.figure import Figure
 
+from causalign.report.figures import ShownFigure
 from causalign.sweep.grid import Coordinate
 from causalign.sweep.matrix import ScoreMatrix
 
@@ -43,14 +43,14 @@ def axis_title(name: str, values: Sequence[Coordinate]) -> str:
     return f"{name.replace('_', ' ')}: {network if network.startswith('zoo:') else PurePath(network).name}"
 
 
-def heatmap(matrix: ScoreMatrix) -> Figure:
+def heatmap(matrix: ScoreMatrix) -> ShownFigure:
     """Draw a matrix of scores: each cell with its mean and, of several points, one standard deviation.
 
     Args:
         matrix: The matrix.
     """
     rows, columns = matrix.mean.shape
-    figure = Figure(figsize=(2.6 + 0.78 * columns, 1.7 + 0.62 * rows), layout="constrained")
+    figure = ShownFigure(figsize=(2.6 + 0.78 * columns, 1.7 + 0.62 * rows), layout="constrained")
     axes = figure.add_subplot()
     is_score = matrix.value != "latent_distance" and bool(np.nanmax(matrix.mean, initial=0.0) <= 1)
     known = matrix.mean[~np.isnan(matrix.mean)]

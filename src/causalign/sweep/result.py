@@ -1,6 +1,7 @@
 """The result of a sweep, which is read from its folder."""
 
 import html
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from causalign.alignment.result import Alignment, load_alignment
 from causalign.errors import InvalidArgument, lookup
+from causalign.report.figures import ShownFigure
 from causalign.sweep.declaration import read_declaration
 from causalign.sweep.folder import SweepFolder
 from causalign.sweep.grid import Coordinate, site_axis
@@ -119,7 +120,7 @@ class Sweep:
         *,
         where: Mapping[str, Coordinate] | None = None,
         average: Sequence[str] = ("seed",),
-    ) -> Figure:
+    ) -> ShownFigure:
         """Draw a score over two axes, of the worst direction of each point. The arguments are those of `matrix`.
 
         Raises:
@@ -148,8 +149,18 @@ class Sweep:
         return f"Sweep({self.folder.path}: {len(self.points):,} points, {shape}; {counts})"
 
     def _repr_html_(self) -> str:
+        """The sweep in a notebook: its line, its heat map where one matrix shows all points, and its scores."""
         iia: Any = self.worst.loc[self.worst["status"] == FINISHED, [*self.axes, "source", "target", "iia", "no_swap"]]
-        return f"<p>{html.escape(repr(self))}</p>{iia.to_html(index=False, float_format='%.3f', max_rows=20)}"
+        table = iia.to_html(index=False, float_format="%.3f", max_rows=20)
+        return f"<p>{html.escape(repr(self))}</p>{self._picture()}{table}"
+
+    def _picture(self) -> str:
+        """The heat map as an image, or nothing if no point is finished or several points would share a cell."""
+        try:
+            picture = self.heatmap()._repr_png_()
+        except InvalidArgument:
+            return ""
+        return f'<img alt="heat map of the worst direction" src="data:image/png;base64,{b64encode(picture).decode()}">'
 
 
 def load_sweep(folder: Path | str) -> Sweep:

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Int
 from typing_extensions import override
 
 from causalign.errors import InvalidArgument
+from causalign.notebook import summary_html
 from causalign.tasks.causal_model import CausalModel, Values
 from causalign.tasks.trials import Trials
 from causalign.tasks.vocabulary import Vocabulary
@@ -75,6 +76,19 @@ class Task(CausalModel, ABC):
     """The token that lengthens a target where a stepwise swap goes on beyond its end."""
     texts: Mapping[str, str] | None = None
     """The text of each token, for networks that read text. The text of B includes all that precedes a trial."""
+
+    def _repr_html_(self) -> str:
+        """The task in a notebook: its summary, its variables, and three of its trials."""
+        drawn = self.trials(3, np.random.default_rng(0))
+        trials = "; ".join(self.vocabulary.decode(row) for row in drawn.tokens)
+        entries = {
+            "summary": self.summary,
+            "variables": ", ".join(self.variables),
+            "swapped after": " ".join(self.swap_at),
+            "tokens": " ".join(self.vocabulary.tokens),
+            "trials, for example": trials,
+        }
+        return summary_html(repr(self), entries)
 
     @abstractmethod
     def start(self, trials: int) -> Values:

@@ -30,6 +30,9 @@ class CausalModel:
         """A one-line description of the task: the first line of the docstring of its class."""
         return (type(self).__doc__ or "").strip().split("\n")[0].replace("`", "")
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name}: {', '.join(self.variables)})"
+
     def set(self, values: Values, given: Values) -> Values:
         """Return `values` with the variables in `given` set to its values.
 

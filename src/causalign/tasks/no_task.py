@@ -7,6 +7,7 @@ from jaxtyping import Int
 from typing_extensions import override
 
 from causalign.errors import CausalignError, InvalidArgument
+from causalign.notebook import summary_html
 from causalign.tasks.base import Task
 from causalign.tasks.causal_model import Values
 from causalign.tasks.vocabulary import PAD, Vocabulary
@@ -19,6 +20,10 @@ class NoTask(Task):
     variables = ()
     swap_at = ()
     vocabulary = Vocabulary((PAD,))
+
+    @override
+    def _repr_html_(self) -> str:
+        return summary_html(repr(self), {"summary": self.summary})
 
     @override
     def start(self, trials: int) -> Values:

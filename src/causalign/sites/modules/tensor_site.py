@@ -25,6 +25,7 @@ from causalign.networks.site_registry import SiteFactory, register_site
 from causalign.networks.tensor_module import TensorModule
 from causalign.sites.base import Continuation, Places, Site
 from causalign.sites.checks import perturb
+from causalign.sites.modules.first_run import calls_in
 from causalign.sites.modules.next_token_check import ROUNDING
 from causalign.sites.modules.place import require_one_call
 from causalign.sites.modules.place_name import PlaceName
@@ -242,6 +243,25 @@ def _other_rows(example: Tensors) -> Tensors:
     return {name: each / 2 if each.is_floating_point() else each.clone() for name, each in last.items()}
 
 
+def tensor_place(network: TensorModule, name: PlaceName, calls: Sequence[Call]) -> tuple[TensorPlace, bool]:
+    """Return the place of a name, and whether its states have positions.
+
+    Args:
+        network: The module as a network.
+        name: The name, taken apart.
+        calls: The calls of its submodule in a run on the network's example.
+
+    Raises:
+        InvalidArgument: The submodule is never called or more than once, or it has no state that can be swapped there.
+    """
+    require_one_call(calls, name.path)
+    submodule, rows = submodules(network.module)[name.path], len(next(iter(network.example.values())))
+    entry = TensorPlace(submodule, PlaceName(name.path, name.side), calls[0], (rows,)).entry
+    has_positions = len(entry) == 2 and not network.whole
+    leading = (rows, entry[0]) if has_positions else (rows,)
+    return TensorPlace(submodule, name, calls[0], leading), has_positions
+
+
 def _place_in(network: TensorModule, at: str) -> tuple[TensorPlace, bool]:
     """Return the place of a name, and whether its states have positions.
 
@@ -251,23 +271,10 @@ def _place_in(network: TensorModule, at: str) -> tuple[TensorPlace, bool]:
     """
     there = submodules(network.module)
     name = PlaceName(at) if at in there else PlaceName.parse(at)
-    submodule = lookup(f"site of {network.name}", name.path, there)
-    calls: list[Call] = []
-    hook = submodule.register_forward_hook(
-        lambda _, args, kwargs, output: calls.append(Call(args, kwargs, output)), with_kwargs=True
-    )
+    lookup(f"site of {network.name}", name.path, there)
+    calls = calls_in(network.module, [name.path], lambda: network(network.example))[name.path]
     try:
-        with torch.no_grad():
-            network(network.example)
-    finally:
-        hook.remove()
-    try:
-        require_one_call(calls, name.path)
-        rows = len(next(iter(network.example.values())))
-        entry = TensorPlace(submodule, PlaceName(name.path, name.side), calls[0], (rows,)).entry
-        has_positions = len(entry) == 2 and not network.whole
-        leading = (rows, entry[0]) if has_positions else (rows,)
-        return TensorPlace(submodule, name, calls[0], leading), has_positions
+        return tensor_place(network, name, calls)
     except InvalidArgument as error:
         raise InvalidArgument(f"{network.name}: {error}") from None
 
