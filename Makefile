@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test lint docs notebooks links zoo recorded brain readme clean
+.PHONY: quickstart test lint docs notebooks wheels lowest links zoo recorded brain readme clean
 
 quickstart: .venv/.installed
 	$(BIN)/causalign quickstart --out runs/quickstart
@@ -30,6 +30,18 @@ docs: .venv/.installed-docs
 # The outputs of the notebooks, from nothing: some minutes on 2 cores.
 notebooks: .venv/.installed-dev
 	$(BIN)/python docs/execute_notebooks.py
+
+# Both wheels, and the quickstart from the first in an environment that has nothing else. It fails above 8 MB.
+WHEEL_LIMIT := 8000000
+wheels: .venv/.installed
+	rm -rf dist build/bare
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist . ./zoo
+	ls -l dist
+	test $$(stat --format %s dist/causalign-*.whl) -le $(WHEEL_LIMIT)
+	$(PYTHON) -m venv build/bare
+	build/bare/bin/python -m pip install --quiet --constraint constraints.txt dist/causalign-*.whl
+	cd build && bare/bin/causalign quickstart --out bare/quickstart
+	test -s build/bare/quickstart/pairs.html
 
 # Whether the pages that the documentation links to are there. It needs a network.
 links: .venv/.installed-docs
@@ -66,8 +78,8 @@ readme: .venv/.installed-dev
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	touch $@
 
-.venv/.installed-dev: .venv/.installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+.venv/.installed-dev: .venv/.installed zoo/pyproject.toml
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]' --editable ./zoo
 	touch $@
 
 .venv/.installed-docs: .venv/.installed

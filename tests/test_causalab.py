@@ -12,7 +12,7 @@ import causalign as ca
 from causalign.counterfactuals.from_table import Table
 from causalign.networks.hub import from_pretrained
 
-LLAMA = Path(ca.networks.zoo.__file__).parent / "_zoo/in-context/llama/0"
+LLAMA = ca.zoo.folder("in-context/llama")
 WORDS = ["nut", "seed", "stop"]
 
 

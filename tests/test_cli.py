@@ -413,7 +413,7 @@ def test_a_saved_alignment_is_scored_on_other_data(run: Run, tmp_path: Path, rou
 
 def test_a_table_of_ones_own_is_aligned_from_the_shell(run: Run, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    model = Path(ca.networks.zoo.__file__).parent / "_zoo/in-context/llama/0"
+    model = ca.zoo.folder("in-context/llama")
     table = pd.DataFrame({end: [" ".join(rng.choice(WORDS, 5)) for _ in range(40)] for end in ("base", "source")})
     table["answer"] = rng.choice(WORDS, 40)
     table.to_csv(tmp_path / "prompts.csv", index=False)

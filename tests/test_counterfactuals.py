@@ -29,7 +29,7 @@ from naive_swap import state_at, swapped_logits
 transformers = pytest.importorskip("transformers")
 VOCABULARY, ROWS = 24, 60
 QUICK = ca.SearchConfig(max_steps=2, eval_every=1, batch_size=8)
-LLAMA = Path(ca.networks.zoo.__file__).parent / "_zoo/in-context/llama/0"
+LLAMA = ca.zoo.folder("in-context/llama")
 
 
 class Recurrent(nn.Module):

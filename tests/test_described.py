@@ -19,7 +19,7 @@ from causalign.sites.uri import describe_site, open_site
 from causalign.tasks.in_context import InContext
 
 pytest.importorskip("transformers")
-LLAMA = Path(ca.networks.zoo.__file__).parent / "_zoo/in-context/llama/0"
+LLAMA = ca.zoo.folder("in-context/llama")
 DEPTH = 8
 GRU = "zoo:multi-object/gru,counts=1..12@embedding"
 

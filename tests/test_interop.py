@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -150,7 +149,7 @@ def bridge() -> Any:
     library("transformer_lens")
     from transformer_lens.model_bridge import TransformerBridge
 
-    folder = Path(ca.networks.zoo.__file__).parent / "_zoo/in-context/llama/0"
+    folder = ca.zoo.folder("in-context/llama")
     model = library("transformers").AutoModelForCausalLM.from_pretrained(str(folder))
     return TransformerBridge.boot_transformers(str(folder), hf_model=model).eval()
 

@@ -22,7 +22,7 @@ from causalign.tasks.in_context import InContext
 
 transformers = pytest.importorskip("transformers")
 
-LLAMA = Path(ca.networks.zoo.__file__).parent / "_zoo/in-context/llama/0"
+LLAMA = ca.zoo.folder("in-context/llama")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import causalign as ca
-from causalign.networks import training
+from causalign.networks import training, zoo
 from causalign.networks.accuracy import accuracy
 from causalign.networks.checkpoint import load_network
 from causalign.networks.training import Recipe, train
@@ -35,6 +35,23 @@ def test_the_zoo_makes_no_mistake(entry: Entry) -> None:
     assert accuracy(network, replace(trials, tokens=ids[trials.tokens])) == 1
     assert entry.card.accuracy == 1
     assert (entry.card.task, entry.card.architecture, entry.card.seed) == (*entry.name.split("/"), entry.seed)
+
+
+def test_networks_of_the_other_package_are_named_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zoo, "_of_others", lambda: iter(()))
+    zoo._roots.cache_clear()
+    try:
+        own = {(entry.name, entry.seed) for entry in zoo.entries()}
+        assert {("multi-object/gru", 0), ("multi-object/gru", 1)} <= own  # what the quickstart needs is there
+        assert {("multi-object/transformer", 0), ("multi-object/transformer", 3)} <= own
+        for name, seed, found in (
+            ("rounding/gru", 0, "unknown zoo network"),
+            ("multi-object/transformer", 1, "found 1"),
+        ):
+            with pytest.raises(ca.InvalidArgument, match=rf"{found}.*pip install 'causalign\[zoo\]'"):
+                zoo.load(name, seed)
+    finally:
+        zoo._roots.cache_clear()
 
 
 def test_the_zoo_is_what_its_makefile_trains() -> None:

@@ -27,7 +27,7 @@ from causalign.tasks.in_context import InContext
 transformers = pytest.importorskip("transformers")
 tokenizers = pytest.importorskip("tokenizers")
 
-LLAMA = Path(ca.networks.zoo.__file__).parent / "_zoo/in-context/llama/0"
+LLAMA = ca.zoo.folder("in-context/llama")
 TEXT = [InContext().prompt, " nut" * 12 + ":" + " seed" * 12 + " stop"] * 50
 
 

@@ -72,9 +72,7 @@ def test_a_label_in_a_text_file_is_text(tmp_path: Path) -> None:
 
 
 def test_positions_in_a_text_file_are_numbers(tmp_path: Path) -> None:
-    site = ca.networks.from_pretrained(Path(ca.networks.zoo.__file__).parent / "_zoo/in-context/llama/0").site(
-        "layer.1"
-    )
+    site = ca.networks.from_pretrained(ca.zoo.folder("in-context/llama")).site("layer.1")
     rows = [f"nut nut seed,{'nut ' * (i + 1)}stop,seed,{i % 2}" for i in range(12)]
     (tmp_path / "a.csv").write_text("source,target,label,at\n" + "\n".join(rows) + "\n")
     spec = TableSpec(table=str(tmp_path / "a.csv"), position="at")

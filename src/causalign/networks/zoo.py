@@ -1,13 +1,24 @@
-"""The zoo: trained networks that are shipped with the package."""
+"""The zoo: trained networks that come with the package, and with others such as `causalign-zoo`.
 
+A package adds a folder of networks, `TASK/ARCHITECTURE/SEED/card.json`, by an entry point of the group `causalign.zoo`
+that names its module.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 
 from causalign.errors import InvalidArgument, unknown
 from causalign.networks.base import Network
 from causalign.networks.checkpoint import CARD, Card, load_network, read_card
 
-_FOLDER = Path(__file__).parent / "_zoo"
+GROUP = "causalign.zoo"
+_OTHERS = "causalign-zoo"
+_OWN = Path(__file__).parent / "_zoo"
+_NETWORKS = "networks"
 
 
 @dataclass(frozen=True)
@@ -23,9 +34,26 @@ class Entry:
 
 def entries() -> list[Entry]:
     """Return all networks of the zoo, sorted by name and seed."""
-    folders = [path.parent for path in _FOLDER.glob(f"*/*/*/{CARD}")]
-    found = [Entry(f.parent.relative_to(_FOLDER).as_posix(), int(f.name), read_card(f), f) for f in folders]
+    found = [
+        Entry(
+            path.parent.parent.relative_to(root).as_posix(), int(path.parent.name), read_card(path.parent), path.parent
+        )
+        for root in _roots()
+        for path in root.glob(f"*/*/*/{CARD}")
+    ]
     return sorted(found, key=lambda entry: (entry.name, entry.seed))
+
+
+def folder(name: str, seed: int = 0) -> Path:
+    """Return the folder of a network of the zoo. The arguments and the errors are those of `load`."""
+    seeds = {entry.seed: entry for entry in entries() if entry.name == name}
+    if seed in seeds:
+        return seeds[seed].folder
+    more = "" if _others_are_there() else f" (pip install 'causalign[zoo]' brings those of {_OTHERS})"
+    if not seeds:
+        known = unknown("zoo network", name, sorted({entry.name for entry in entries()}))
+        raise InvalidArgument(f"{known}{more}")
+    raise InvalidArgument(f"the zoo has {name} with the seeds {', '.join(map(str, seeds))}, found {seed!r}{more}")
 
 
 def load(name: str, seed: int = 0) -> Network:
@@ -38,9 +66,21 @@ def load(name: str, seed: int = 0) -> Network:
     Raises:
         InvalidArgument: The zoo has no network of this name, or none of this seed.
     """
-    seeds = {entry.seed: entry for entry in entries() if entry.name == name}
-    if not seeds:
-        raise unknown("zoo network", name, sorted({entry.name for entry in entries()}))
-    if seed not in seeds:
-        raise InvalidArgument(f"the zoo has {name} with the seeds {', '.join(map(str, seeds))}, found {seed!r}")
-    return load_network(seeds[seed].folder, name=f"{name}/{seed}")
+    return load_network(folder(name, seed), name=f"{name}/{seed}")
+
+
+@cache
+def _roots() -> tuple[Path, ...]:
+    """Return the folders of networks: that of this package, and those of other packages."""
+    return (_OWN, *_of_others())
+
+
+def _of_others() -> Iterator[Path]:
+    for each in entry_points(group=GROUP):
+        spec = find_spec(each.module)
+        for place in (spec.submodule_search_locations or ()) if spec else ():
+            yield Path(place) / _NETWORKS
+
+
+def _others_are_there() -> bool:
+    return len(_roots()) > 1
