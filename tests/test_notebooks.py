@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 import causalign as ca
-from causalign.report.figures import iia_matrix
+from causalign.alignment.figures import iia_matrix
 
 pytestmark = pytest.mark.filterwarnings("ignore::causalign.errors.SearchWarning")  # untrained networks are not aligned
 

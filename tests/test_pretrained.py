@@ -111,7 +111,7 @@ def test_references_name_the_sites_of_a_language_model(tmp_path: Path) -> None:
     def opened(reference: str) -> Site:
         return require_site(open_site(reference), "these are of networks")
 
-    site = opened(f"hf:{LLAMA}@embeddings")
+    site = opened(f"hf:{LLAMA}@embedding")
     assert site.name == f"hf:{LLAMA}@embedding"
     assert open_site(f"hf:{LLAMA}").at == "embedding"
     mlp, head = opened(f"hf:{LLAMA}@layer.2.mlp"), opened(f"hf:{LLAMA}@layer.2.head.0[0:4]")
@@ -123,7 +123,7 @@ def test_references_name_the_sites_of_a_language_model(tmp_path: Path) -> None:
     assert deep.task.quantities == (1, 2, 3)
     check(site, stepwise=True)
     check(deep)
-    few = opened("zoo:multi-object/gru/1,counts=2..5@embeddings")
+    few = opened("zoo:multi-object/gru/1,counts=2..5@embedding")
     assert few.name == "multi-object/gru/1@embedding"
     assert set(few.task.strata(few.task.trials(100, np.random.default_rng(0)))) == {2, 3, 4, 5}
     assert few.task.summary.endswith("Counts: 2, 3, 4, 5.")
@@ -134,7 +134,7 @@ def test_a_language_model_and_a_gru_are_aligned_from_the_shell(
     tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = tmp_path / "spec.json"
-    networks = [f"hf:{LLAMA}@embeddings", "zoo:multi-object/gru@embedding"]
+    networks = [f"hf:{LLAMA}@embedding", "zoo:multi-object/gru@embedding"]
     few = {"n_train": 60, "n_validation": 20, "n_test": 30, "search": {"max_steps": 2, "batch_size": 8}, "rank": 8}
     spec.write_text(json.dumps({"sites": networks, "method": method, **few}))
     monkeypatch.setattr("sys.argv", ["causalign", "align", "--spec", str(spec), "--out", str(tmp_path / "out")])

@@ -123,6 +123,8 @@ def test_pinned_versions_are_within_the_declared_ranges() -> None:
     pins = {canonicalize_name(name): pin for name, _, pin in (line.partition("==") for line in lines)}
     assert pins[canonicalize_name("torch")] == "2.13.0"
     for declared in importlib.metadata.requires("causalign") or []:
+        if declared.startswith("causalign-zoo"):
+            continue  # of this repository
         requirement = Requirement(declared)
         assert canonicalize_name(requirement.name) in pins, declared
         assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), declared

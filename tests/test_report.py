@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import causalign as ca
-from causalign.report.figures import iia_matrix, similarity_bars
+from causalign.alignment.figures import iia_matrix, similarity_bars
 from causalign.report.page import save_similarity, write_report
 
 NAMES = ["a@hidden", "b@hidden"]

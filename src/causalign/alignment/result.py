@@ -20,6 +20,7 @@ from causalign.alignment.alignment_files import (
     write_alignment,
 )
 from causalign.alignment.caveats import caveats
+from causalign.alignment.hub import pull, push
 from causalign.alignment.mib_export import export_mib, unit_of
 from causalign.alignment.outcome_lines import control_lines
 from causalign.alignment.pyvene_export import to_pyvene
@@ -452,8 +453,53 @@ class Alignment:
         """
         folder = Path(folder)
         require_no_alignment(folder, record_description(self.record), overwrite)
-        write_alignment(SavedParts(self.maps, self.record, self.outcomes, self.preprocessing), folder)
+        write_alignment(self._parts, folder)
         return folder
+
+    def push_to_hub(
+        self, repo: str, *, private: bool = False, token: str | None = None, message: str = "Add an alignment"
+    ) -> str:
+        """Upload the files of `save`, and a card with scores and caveats, to a repository of Hugging Face's hub.
+
+        Args:
+            repo: The repository, `OWNER/NAME`. It is made if it is not there.
+            private: Whether a new repository is private.
+            token: The token of an account. By default the one that `hf auth login` has kept.
+            message: The message of the commit.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            MissingDependency: huggingface_hub is not installed.
+            FileFormatError: The hub refuses the name or the files, or cannot be reached.
+        """
+        return push(self._parts, repo, private=private, token=token, message=message)
+
+    @classmethod
+    def from_hub(cls, repo: str, *, revision: str | None = None, token: str | None = None) -> "Alignment":
+        """Download an alignment that `push_to_hub` has uploaded. As from `load_alignment`, sites are not opened.
+
+        Args:
+            repo: The repository, `OWNER/NAME`.
+            revision: A commit, branch or tag. By default the newest commit.
+            token: The token of an account, for a private repository.
+
+        Raises:
+            MissingDependency: huggingface_hub is not installed.
+            FileFormatError: The hub has no such repository, it has no alignment, or the hub cannot be reached.
+        """
+        return cls(*pull(repo, revision=revision, token=token))
+
+    def plot(self) -> Any:
+        """Draw the IIA of every direction as a matrix, with intervals and baselines: a figure of matplotlib."""
+        from causalign.alignment.figures import iia_matrix  # with matplotlib, for which others need not wait
+
+        return iia_matrix(self.iia, [site.name for site in self.record.sites])
+
+    @property
+    def _parts(self) -> SavedParts:
+        return SavedParts(self.maps, self.record, self.outcomes, self.preprocessing)
 
     def to_pyvene(self, site: int, variable: str | None = None, position: int | None = None) -> Any:
         """The subspace of one site, by its index, as an intervention of pyvene (`LowRankRotatedSpaceIntervention`).

@@ -8,12 +8,12 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Te
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from causalign.alignment.figures import iia_matrix, learning_curve, similarity_bars
 from causalign.alignment.result import load_alignment
 from causalign.alignment.schema import AlignmentSummary
 from causalign.alignment.verdict import verdict_line
 from causalign.errors import InvalidArgument
 from causalign.files import atomic_write, output_folder, write_text
-from causalign.report.figures import iia_matrix, learning_curve, similarity_bars
 from causalign.scoring.score_comparison import p_text
 
 PAGE, SIMILARITY = "report.html", "similarity.csv"

@@ -11,11 +11,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from causalign.alignment.figures import BLUE, GREY, ORANGE, ShownFigure, finish
 from causalign.alignment.result import Alignment, load_alignment
 from causalign.alignment.verdict_rule import UNTRAINED, Answer
 from causalign.errors import InvalidArgument
 from causalign.files import atomic_write, output_folder, write_text
-from causalign.report.figures import BLUE, GREY, ORANGE, ShownFigure, finish
 from causalign.report.page import PAGE, PIXELS_PER_INCH, read_similarity, svg, template
 
 PAIRS_PAGE, PAIRS_FIGURE = "pairs.html", "pairs.png"

@@ -118,7 +118,7 @@ def network_and_place(reference: str) -> tuple[str, str]:
     named, _, at = reference.rpartition("@")
     if not named or "/" in at:  # no site is named; an @ before the last slash belongs to the path
         named, at = reference, "embedding" if reference.startswith(HUGGING_FACE) else "hidden"
-    return named, "embedding" if at == "embeddings" else at
+    return named, at
 
 
 def _network(reference: str) -> Network:

@@ -5,7 +5,7 @@ from pathlib import PurePath
 
 import numpy as np
 
-from causalign.report.figures import ShownFigure
+from causalign.alignment.figures import ShownFigure
 from causalign.sweep.grid import Coordinate
 from causalign.sweep.matrix import ScoreMatrix
 

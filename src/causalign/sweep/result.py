@@ -11,9 +11,9 @@ from typing import Any
 
 import pandas as pd
 
+from causalign.alignment.figures import ShownFigure
 from causalign.alignment.result import Alignment, load_alignment
 from causalign.errors import InvalidArgument, lookup
-from causalign.report.figures import ShownFigure
 from causalign.sweep.declaration import read_declaration
 from causalign.sweep.folder import SweepFolder
 from causalign.sweep.grid import Coordinate, site_axis
