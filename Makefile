@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test lint docs notebooks wheels lowest links zoo recorded brain readme clean
+.PHONY: quickstart test lint docs notebooks wheels core lowest links zoo recorded brain readme clean
 
 quickstart: .venv/.installed
 	$(BIN)/causalign quickstart --out runs/quickstart
@@ -42,6 +42,23 @@ wheels: .venv/.installed
 	build/bare/bin/python -m pip install --quiet --constraint constraints.txt dist/causalign-*.whl
 	cd build && bare/bin/causalign quickstart --out bare/quickstart
 	test -s build/bare/quickstart/pairs.html
+
+# The tests that need no extra: of another Python (make core PYTHON=python3.13; its torch may be a build for CUDA, of some
+# gigabytes), and with the oldest versions of all dependencies but torch.
+CORE := $(wildcard $(foreach name,alignment cli maps networks report scores search statistics sweep tasks,tests/test_$(name).py))
+CORE_TOOLS := pytest pytest-xdist hypothesis beartype packaging
+core:
+	$(PYTHON) -m venv --clear build/core
+	build/core/bin/python -m pip install --quiet --constraint constraints.txt --editable . --editable ./zoo $(CORE_TOOLS)
+	OMP_NUM_THREADS=1 build/core/bin/pytest --numprocesses auto $(CORE)
+
+lowest: .venv/.installed-dev
+	$(PYTHON) -m venv --clear build/lowest
+	$(BIN)/python tests/lowest_versions.py > build/lowest/versions.txt
+	build/lowest/bin/python -m pip install --quiet --constraint build/lowest/versions.txt \
+		torch==2.13.0 --editable . --editable ./zoo $(CORE_TOOLS)
+	OMP_NUM_THREADS=1 build/lowest/bin/pytest --numprocesses auto --override-ini filterwarnings=default \
+		--disable-warnings $(CORE)
 
 # Whether the pages that the documentation links to are there. It needs a network.
 links: .venv/.installed-docs

@@ -17,6 +17,7 @@ import causalign as ca
 from causalign import journal
 from causalign.callbacks import ProgressUpdate
 from causalign.cli import alignment_run, quickstart
+from causalign.files import atomic_write, write_text
 from causalign.signal_delay import SignalDelay
 from causalign.sites.readable import Readable
 
@@ -529,3 +530,27 @@ def test_a_quickstart_replaces_its_own_and_nothing_else(
     run("quickstart", "--out", tmp_path)
     run("quickstart", "--out", tmp_path, "--overwrite")
     assert replaced == [False, True, False, True]
+
+
+KILLED_IN_WRITING = """
+import os, signal, sys
+from pathlib import Path
+from causalign.files import atomic_write
+
+with atomic_write(Path(sys.argv[1])) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("name", ["table.csv", "a [new] table*.csv"])
+def test_what_a_killed_writer_left_is_deleted_by_the_next_one(tmp_path: Path, name: str) -> None:
+    killed = [sys.executable, "-c", KILLED_IN_WRITING, str(tmp_path / name)]
+    assert subprocess.run(killed, check=False).returncode == -signal.SIGKILL
+    assert [path.name.startswith(".") for path in tmp_path.iterdir()] == [True]
+    with atomic_write(tmp_path / name) as other:  # of a process that is alive
+        write_text(tmp_path / name, "whole")
+        assert {path.name for path in tmp_path.iterdir()} == {name, other.name}
+        other.write_text("whole, and later")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "whole, and later"

@@ -1,9 +1,13 @@
 """Files that are written whole or not at all, and read with errors that a user can act on."""
 
 import os
+import platform
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
+from glob import escape
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +23,15 @@ from causalign.errors import FileFormatError
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path that replaces `path` when the block ends without an error.
 
+    What processes of this machine left beside the path when they were killed here is deleted first.
+
     Raises:
         FileFormatError: The temporary file cannot be written, or cannot replace `path`.
     """
+    _remove_abandoned(path)
+    prefix = f".{path.name}.{_machine()}-{os.getpid()}-"
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=path.suffix)
     except OSError as error:
         raise FileFormatError(f"cannot write {path}: {error.strerror or error}") from None
     os.close(handle)
@@ -40,9 +48,33 @@ def atomic_write(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def _remove_abandoned(path: Path) -> None:
+    """Delete the temporary files of a path whose processes have ended. Those of other machines may be in use."""
+    for temporary in path.parent.glob(f".{escape(path.name)}.{_machine()}-*"):
+        process = temporary.name.removeprefix(f".{path.name}.{_machine()}-").partition("-")[0]
+        if process.isdigit() and not _runs(int(process)):
+            temporary.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
+
+
+@cache
+def _machine() -> str:
+    """Return a short name of this machine that can stand in a file name."""
+    return sha256(platform.node().encode()).hexdigest()[:8]
+
+
 def remove_temporaries(path: Path) -> None:
     """Delete what `atomic_write` leaves beside a path where the program is killed within it."""
-    for temporary in path.parent.glob(f".{path.name}.*"):
+    for temporary in path.parent.glob(f".{escape(path.name)}.*"):
         temporary.unlink(missing_ok=True)
 
 
