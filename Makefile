@@ -22,6 +22,7 @@ lint: .venv/.installed-dev
 # The documentation, in build/docs: half a minute. A warning is an error, and so is a page that loads something from a
 # network, so that the pages can be read offline.
 docs: .venv/.installed-docs
+	rm -rf docs/reference/generated
 	$(BIN)/python -m sphinx --builder html --doctree-dir build/doctrees --fail-on-warning --keep-going --quiet docs build/docs
 	! grep --recursive --files-with-matches --include='*.html' --extended-regexp \
 		'<(script|link|img|iframe)[^>]* (src|href)="(https?:)?//' build/docs
@@ -43,10 +44,10 @@ wheels: .venv/.installed
 	cd build && bare/bin/causalign quickstart --out bare/quickstart
 	test -s build/bare/quickstart/pairs.html
 
-# The tests that need no extra: of another Python (make core PYTHON=python3.13; its torch may be a build for CUDA, of some
+# The tests of the core: with another Python (make core PYTHON=python3.13; its torch may be a build for CUDA, of some
 # gigabytes), and with the oldest versions of all dependencies but torch.
 CORE := $(wildcard $(foreach name,alignment cli maps networks report scores search statistics sweep tasks,tests/test_$(name).py))
-CORE_TOOLS := pytest pytest-xdist hypothesis beartype packaging
+CORE_TOOLS := pytest pytest-xdist hypothesis beartype packaging transformers
 core:
 	$(PYTHON) -m venv --clear build/core
 	build/core/bin/python -m pip install --quiet --constraint constraints.txt --editable . --editable ./zoo $(CORE_TOOLS)
