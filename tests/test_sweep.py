@@ -236,9 +236,12 @@ def test_the_folder_of_another_sweep_is_refused(
     done: ca.Sweep, networks: Path, change: dict[str, Any], tmp_path: Path
 ) -> None:
     before = written(done.folder.path)
-    with pytest.raises(ca.InvalidArgument, match="has another sweep: .* name another --out"):
+    with pytest.raises(ca.InvalidArgument, match=r"has another sweep: .* name another folder \(out=, --out\)"):
         swept(networks, done.folder.path, **{"controls": True, **change})
     assert written(done.folder.path) == before
+    changed: dict[str, Any] = {"controls": True, "search": SEARCH.replace(max_steps=3)}
+    with pytest.raises(ca.InvalidArgument, match=r"search\.max_steps of its base is 2, not 3"):
+        swept(networks, done.folder.path, **changed)
     with pytest.raises(ca.FileFormatError, match="not the folder of a sweep"):
         ca.load_sweep(tmp_path)
 
@@ -429,3 +432,40 @@ rank = [2, 3]
     assert "report.html" in out
     code, _, err = run(*command, "--grid", "seed")
     assert (code, "an axis is written AXIS=VALUE,VALUE" in err) == (2, True)
+
+
+SCRIPT = """
+import sys
+import causalign as ca
+
+class Own(ca.MAS):
+    name = "own"
+
+few = dict(n_train=20, n_validation=10, n_test=10, search={"max_steps": 1, "batch_size": 4}, workers=2, out=sys.argv[2])
+sites = [sys.argv[1] + "/gru-0@hidden", sys.argv[1] + "/gru-1@hidden"]
+print("started", flush=True)
+"""
+PLAIN = 'print(ca.sweep(sites, {"rank": [1, 2]}, method="mas", **few).counts)'
+OWN = """
+ca.register_method(Own)
+if __name__ == "__main__":
+    print(ca.sweep(sites, {"rank": [1, 2]}, method=Own(), **few).counts)
+"""
+
+
+@pytest.mark.parametrize(("rest", "starts"), [(PLAIN, 1), (OWN, 3)], ids=["references only", "a method of its own"])
+def test_a_script_is_run_again_by_workers_only_for_what_it_defines(
+    networks: Path, tmp_path: Path, rest: str, starts: int
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT + rest)
+    command = [sys.executable, "-W", "ignore", str(script), str(networks), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    assert "Counter({'finished': 2})" in done.stdout
+    assert done.stdout.count("started") == starts
+
+
+def test_failures_are_said_where_the_sweep_ends(networks: Path, tmp_path: Path) -> None:
+    with pytest.warns(ca.SearchWarning, match="1 of 2 points failed; the first: rank must be a whole number"):
+        found = ca.sweep([f"{networks}/gru-0@hidden"], {"rank": [2, 99]}, method="das", workers=1, out=tmp_path, **FEW)
+    assert "1 finished, 1 failed; the first: rank must be" in repr(found)

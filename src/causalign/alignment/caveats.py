@@ -14,6 +14,7 @@ def caveats(record: AlignmentSummary) -> list[str]:
         *_unfinished(record),
         *score_caveats(record),
         *_complement(record),
+        *_unmatched(record),
         *(sentence for site in record.sites for sentence in _of_recording(site)),
     ]
 
@@ -54,6 +55,15 @@ def _incapable(record: AlignmentSummary) -> Iterator[str]:
                 f"{site.name} completes only {100 * site.accuracy:.0f} % of the test inputs correctly with nothing "
                 "swapped, which bounds the scores of swaps into it."
             )
+
+
+def _unmatched(record: AlignmentSummary) -> Iterator[str]:
+    if record.unmatched:
+        rows = sum(each.count for each in record.unmatched)
+        yield (
+            f"{rows:,} rows were left out, because no state was recorded with the values that their swaps ask for "
+            f"({len(record.unmatched):,} combinations of values, in Alignment.unmatched)."
+        )
 
 
 def _not_above_baseline(record: AlignmentSummary) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """The command `sweep`."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +16,7 @@ from causalign.cli.tables import console, errors
 from causalign.cli.termination import exit_code, termination
 from causalign.cli.track_option import Track, trackers
 from causalign.cli.worker_options import WorkerOptions
-from causalign.errors import InvalidArgument
+from causalign.errors import InvalidArgument, SearchWarning
 from causalign.sweep.folder import TABLE, Shard
 from causalign.sweep.heatmap import axis_labels, axis_title
 from causalign.sweep.result import Sweep
@@ -84,7 +85,7 @@ def sweep(
     fields = override(base, overrides(present))
     executor = WorkerOptions(workers, shard, ray, slurm).executor(cpus_per_point, gpus_per_point)
     try:
-        with termination():
+        with termination(), warnings.catch_warnings(action="ignore", category=SearchWarning):  # failures are printed
             found = run_sweep(
                 fields,
                 axes,

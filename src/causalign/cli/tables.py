@@ -83,11 +83,6 @@ def show_alignment(alignment: Alignment) -> None:
     _show_controls(alignment)
     if line := verdict_line(record):
         console.print(line, style="bold", soft_wrap=True)
-    if record.unmatched:
-        left_out = sum(each.count for each in record.unmatched)
-        into = {(each.source, each.target) for each in record.unmatched}
-        of = len(into) * sum(getattr(record.rows, split) for split in {u.split for u in record.unmatched})
-        console.print(f"{left_out:,} of {of:,} rows were left out because no state was recorded with their values.")
     for caveat in alignment.caveats:
         console.print(caveat, soft_wrap=True)
     for score in record.iia:

@@ -261,7 +261,8 @@ class _Reader:
             if len(entries) != samples:
                 raise FileFormatError(
                     f"{self.source.name}: the column {name!r} has {len(entries)} entries in trial {trial}, which has "
-                    f"{samples} samples; expected one entry a sample; choose the variables, columns=[...]"
+                    f"{samples} samples; expected one entry a sample: align=, bin= and window= say where samples are, "
+                    "and columns=[...] which columns are variables"
                 )
         return np.concatenate([np.asarray(entries) for entries in column])
 

@@ -59,12 +59,22 @@ def declare(folder: SweepFolder, declaration: Declaration) -> None:
         for part, before, now in (("base", old.base, new["base"]), ("grid", old.axes, new["axes"])):
             for name in [*now, *(name for name in before if name not in now)]:
                 if before.get(name) != now.get(name):
+                    what, was, is_now = _difference(name, before.get(name), now.get(name))
                     raise InvalidArgument(
-                        f"{folder.path} has another sweep: {name} of its {part} is {_short(before.get(name))}, not "
-                        f"{_short(now.get(name))}; name another --out"
+                        f"{folder.path} has another sweep: {what} of its {part} is {_short(was)}, not "
+                        f"{_short(is_now)}; name another folder (out=, --out)"
                     )
     whole = {"causalign": __version__, **new, "points": declaration.points}
     write_text(path, json.dumps(whole, indent=1) + "\n")
+
+
+def _difference(name: str, before: Any, now: Any) -> tuple[str, Any, Any]:
+    """Return the innermost entry in which two values differ, by its path, with what it was and is."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for key in [*now, *(key for key in before if key not in now)]:
+            if before.get(key) != now.get(key):
+                return _difference(f"{name}.{key}", before.get(key), now.get(key))
+    return name, before, now
 
 
 def _short(value: Any) -> str:

@@ -146,7 +146,9 @@ class Sweep:
     def __repr__(self) -> str:
         shape = " x ".join(f"{len({repr(p.get(a)) for p in self.points.values()})} {a}" for a in self.axes)
         counts = ", ".join(f"{count:,} {status}" for status, count in self.counts.items())
-        return f"Sweep({self.folder.path}: {len(self.points):,} points, {shape}; {counts})"
+        failures = self.failures["error"].tolist()
+        why = f"; the first: {failures[0]}" if failures else ""
+        return f"Sweep({self.folder.path}: {len(self.points):,} points, {shape}; {counts}{why})"
 
     def _repr_html_(self) -> str:
         """The sweep in a notebook: its line, its heat map where one matrix shows all points, and its scores."""

@@ -3,6 +3,7 @@
 base, grid --expand--> points --workers--> finished folders --> Sweep: table, heat maps, report
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -11,12 +12,13 @@ from typing import Any
 from causalign.alignment.config import AlignmentConfig
 from causalign.callbacks import Callback, open_callbacks
 from causalign.config_model import with_fields
-from causalign.errors import InvalidArgument
+from causalign.errors import InvalidArgument, SearchWarning
 from causalign.files import write_text
 from causalign.sweep.declaration import declare
 from causalign.sweep.definition import Base, SweepDefinition, define
 from causalign.sweep.folder import READINGS, TABLE, Shard, SweepFolder
 from causalign.sweep.point import SharedCache
+from causalign.sweep.processes import process_context
 from causalign.sweep.result import Sweep
 from causalign.sweep.run import run_points
 from causalign.sweep.workers import Processes, Serial, Supplied, Workers, cores
@@ -48,7 +50,8 @@ def sweep(
             `data.table`, ... The axes `site_1`, `site_2` and so on have sites, and `sites` has lists of them.
         out: The folder of the sweep.
         workers: The number of processes. By default one for each core, or this process for a dataset or sites that
-            exist in it. With more than one, a script must call this function under `if __name__ == "__main__":`.
+            exist in it. With more than one, a script in which a method or a task is defined must call this function
+            under `if __name__ == "__main__":`, because the processes import it.
         executor: What runs the points in place of processes: `RayWorkers()`, `SlurmWorkers()`, or any executor of
             `concurrent.futures`.
         shard: A part of the points, such as `"1/4"`, for array jobs. A call without it gathers them.
@@ -84,9 +87,22 @@ def sweep(
         found = Sweep(folder, declaration.points)
         if part.count == 1:
             write_text(folder.path / TABLE, found.table.to_csv(index=False))
+        _warn_of_failures(found)
         mine = found if part.count == 1 else Sweep(folder, {key: declaration.points[key] for key in keys})
         conclude({f"{status} points": float(count) for status, count in mine.counts.items()}, "finished")
     return found
+
+
+def _warn_of_failures(found: Sweep) -> None:
+    """Say how many points failed, and why the first did."""
+    failures = found.failures
+    if len(failures):
+        warnings.warn(
+            f"{len(failures):,} of {len(found.points):,} points failed; the first: {failures['error'].iloc[0]} "
+            "(Sweep.failures has all)",
+            SearchWarning,
+            stacklevel=3,
+        )
 
 
 def _workers(workers: int | None, executor: Executor | Workers | None, definition: SweepDefinition) -> Workers:
@@ -106,4 +122,4 @@ def _workers(workers: int | None, executor: Executor | Workers | None, definitio
             "by reference, or supply an executor"
         )
     count = min(workers or (1 if definition.live else cores()), len(definition.points))
-    return Serial() if count == 1 else Processes(count)
+    return Serial() if count == 1 else Processes(count, process_context(definition.points))

@@ -12,12 +12,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from multiprocessing.context import SpawnContext
 from pathlib import Path
 from typing import Any
 
 import torch
 from typing_extensions import override
+
+from causalign.sweep.processes import process_context
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _GRACE = 30.0  # seconds in which a worker whose parent has ended may write its checkpoint
@@ -95,9 +98,11 @@ class Processes(Workers):
 
     Attributes:
         count: The number of processes.
+        context: How they are started. `process_context` has one for given work.
     """
 
     count: int
+    context: SpawnContext = field(default_factory=lambda: process_context({}))
     restarts = True
 
     @property
@@ -109,12 +114,11 @@ class Processes(Workers):
     @contextmanager
     def open(self, folder: Path) -> Iterator[Executor]:
         share = max(1, cores() // self.count)
-        context = multiprocessing.get_context("spawn")
-        gpus: Any = context.Queue()  # each process takes the number of one
+        gpus: Any = self.context.Queue()  # each process takes the number of one
         for index in range(self.count):
             gpus.put(index % torch.cuda.device_count() if torch.cuda.is_available() else None)
         with _environment(dict.fromkeys(THREADS, str(share))):
-            pool = ProcessPoolExecutor(self.count, mp_context=context, initializer=_begin, initargs=(share, gpus))
+            pool = ProcessPoolExecutor(self.count, mp_context=self.context, initializer=_begin, initargs=(share, gpus))
             try:
                 yield pool
             except BaseException:

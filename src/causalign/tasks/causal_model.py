@@ -78,9 +78,11 @@ def require_settable(source: CausalModel, source_variable: str, target: CausalMo
     """
     target_keys, source_keys = target.keys(target_variable), source.keys(source_variable)
     if not len(target_keys) == len(source_keys) == 1 and set(target_keys) != set(source_keys):
+        both = [name for name in source.variables if name in target.variables]
+        hint = f"; both have {', '.join(both)}: variable={both[0]!r}" if both else ""
         raise InvalidArgument(
             f"{source_variable!r} of {source.name} ({', '.join(source_keys)}) cannot be set as "
-            f"{target_variable!r} of {target.name} ({', '.join(target_keys)})"
+            f"{target_variable!r} of {target.name} ({', '.join(target_keys)}){hint}"
         )
 
 
