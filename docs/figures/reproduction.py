@@ -18,7 +18,7 @@ from causalign.reproduction.study import Claim
 
 DOCS = Path(__file__).parent.parent
 PAGE = DOCS / "reproduction.md"
-FIGURES = {"2d": "fig2d-d.png", "3.2": "text32-3.2.png", "3b": "fig3b-b.png"}
+FIGURES = {"2d": "fig2d-d.png", "3.2": "text32-section-3.2.png", "3b": "fig3b-b.png"}
 """The panels that the page shows, by the names of their images."""
 NAMES = ["comparison", "site", "metric"]
 NEARLY = 0.02  # as in `causalign.reproduction.table`
@@ -31,7 +31,7 @@ def marked(part: str) -> tuple[str, str]:
 
 def number(value: float) -> str:
     """Return a number as the tables have it."""
-    return "-" if pd.isna(value) else f"{value:.3f}"
+    return "-" if pd.isna(value) else f"{value + 0.0:.3f}".replace("-0.000", "0.000")
 
 
 def label(row: pd.Series, among: pd.DataFrame) -> str:
@@ -80,7 +80,7 @@ def controls(table: pd.DataFrame) -> Iterator[str]:
             value, same = row[f"control_{name}"], into if name == "untrained" else row["ours"]
             near.append(f"**{number(value)}**" if value >= same - NEARLY else number(value))
         pairs = [
-            f"{number(row[name])} ({number(row[other])})"
+            "-" if pd.isna(row[name]) else f"{number(row[name])} ({number(row[other])})"
             for name, other in (
                 ("complement", "whole_swap"),
                 ("outside", "outside_natural"),
