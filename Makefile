@@ -22,7 +22,7 @@ lint: .venv/.installed-dev
 # The documentation, in build/docs: half a minute. A warning is an error, and so is a page that loads something from a
 # network, so that the pages can be read offline.
 docs: .venv/.installed-docs
-	rm -rf docs/reference/generated
+	rm -rf docs/reference/generated build/docs
 	$(BIN)/python -m sphinx --builder html --doctree-dir build/doctrees --fail-on-warning --keep-going --quiet docs build/docs
 	! grep --recursive --files-with-matches --include='*.html' --extended-regexp \
 		'<(script|link|img|iframe)[^>]* (src|href)="(https?:)?//' build/docs

@@ -130,3 +130,37 @@ def test_pages_whose_code_is_run_are_named_by_the_tests_that_run_it() -> None:
     for page, test in EXECUTED.items():
         assert (DOCS / page).exists(), page
         assert f'"{page}"' in (ROOT / "tests" / test).read_text(), page
+
+
+HAND_TYPED = {
+    "docs/language-models.md": 3,
+    "docs/method.md": 14,
+    "docs/performance.md": 67,
+    "docs/reproduction.md": 4,
+    "docs/results.md": 176,
+    "docs/statistics.md": 1,
+}
+"""The lines of tables and of outputs with measured numbers that no script wrote, by page."""
+
+
+def without_written_parts(text: str) -> str:
+    """A page without what scripts have written between marks, and without code."""
+    text = re.sub(r"<!-- [^\n]*written by [^\n]*-->\n.*?<!-- end[^\n]*-->", "", text, flags=re.DOTALL)
+    return re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in sorted(DOCS.glob("*.md")))])
+def test_measured_numbers_stand_where_a_script_wrote_them(page: str) -> None:
+    lines = without_written_parts((ROOT / page).read_text()).splitlines()
+    typed = [line for line in lines if re.match(r"\||    ", line) and re.search(r"\d\.\d{3}|^\|.*\d\.\d{2}", line)]
+    allowed = HAND_TYPED.get(page, 0)
+    if page == "docs/install.md":  # versions of Python
+        typed = [line for line in typed if not re.search(r"Python 3\.1\d", line)]
+    assert len(typed) <= allowed, "put it between marks, and let a script of docs/examples or docs/figures write it"
+    assert page not in HAND_TYPED or len(typed) == allowed, "there are fewer now: lower the number of HAND_TYPED"
+
+
+def test_the_script_of_every_written_part_is_there() -> None:
+    for page in (ROOT / "README.md", *DOCS.glob("*.md")):
+        for script in re.findall(r"<!-- [^\n]*written by (\S+\.py)", page.read_text()):
+            assert (ROOT / script).exists(), f"{page.name}: {script}"

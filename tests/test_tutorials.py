@@ -23,7 +23,11 @@ FEWER: Mapping[str, Mapping[str, str]] = {
     },
     "digits-tutorial.ipynb": {"range(150)": "range(60)"},
     "recordings-tutorial.ipynb": {"stratified(brain.task, 30,": "stratified(brain.task, 6,"},
-    "ray-tutorial.ipynb": {"in (1, 2, 3)": "in (1, 2)", "[1, 2, 4, 8]": "[1, 8]", '"max_steps": 40': '"max_steps": 10'},
+    "ray-tutorial.ipynb": {
+        "in (1, 2, 3)": "in (1, 2)",
+        "[1, 2, 4, 8]": "[1, 8]",
+        '"min_delta": 0.01': '"max_steps": 10',
+    },
 }
 """What is replaced in the code: the tests search and train for fewer steps, on fewer rows."""
 

@@ -1,7 +1,7 @@
 """The zoo: trained networks that come with the package, and with others such as `causalign-zoo`.
 
-A package adds a folder of networks, `TASK/ARCHITECTURE/SEED/card.json`, by an entry point of the group `causalign.zoo`
-that names its module.
+A package adds networks by an entry point of the group `causalign.zoo` that names its module, in whose folder they are:
+`networks/TASK/ARCHITECTURE/SEED/card.json`. The task must be one of this package.
 """
 
 from collections.abc import Iterator
