@@ -23,7 +23,7 @@ PAIRS: Mapping[str, Mapping[str, object]] = {
         "n_train": 1000,
         "n_validation": 200,
         "n_test": 500,
-        "search": {"batch_size": 64, "patience": 3, "min_delta": 0.02},
+        "search": {"batch_size": 64, "patience": 2, "min_delta": 0.02},
     },
 }
 """The fields of each pair's spec. The search of the transformers is a short one: nothing is there to be found."""
