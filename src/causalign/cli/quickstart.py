@@ -57,7 +57,8 @@ def quickstart(out: Out = Path("runs/quickstart"), seed: Seed = 0, *, overwrite:
     show_pairs(pairs, TITLE)
     console.print(conclusion(pairs), style="bold")
     page = write_pairs_page(out, pairs, TITLE, REASON)
-    console.print(f"\n{REASON}\n\nThe maps and the scores are in {out}.\nOpen {page} in a browser.")
+    console.print(f"\n{REASON}")
+    console.print(f"\nThe maps and the scores are in {out}.\nOpen {page} in a browser.", soft_wrap=True)
 
 
 def _holds(folder: Path, spec: AlignmentSpec) -> bool:
