@@ -1,10 +1,10 @@
 """Processes that do not import the script which started them, unless their work is defined in it."""
 
-import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing import get_context, spawn
 from multiprocessing.context import SpawnContext, SpawnProcess
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 _SCRIPT = b"__main__"
@@ -32,7 +32,7 @@ def process_context(work: Mapping[str, Any]) -> SpawnContext:
     Args:
         work: What is sent to the processes, by any key.
     """
-    from_script = any(_SCRIPT in pickle.dumps(each) for each in work.values())
+    from_script = any(_SCRIPT in bytes(ForkingPickler.dumps(each)) for each in work.values())  # as they are sent
     return get_context("spawn") if from_script else _Context()
 
 
