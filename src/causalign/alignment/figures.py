@@ -54,7 +54,7 @@ def iia_matrix(iia: pd.DataFrame, sites: Sequence[str]) -> ShownFigure:
 
 
 def _mark_baseline(scale: Axes, baseline: float) -> None:
-    """Mark on the colour scale the highest score that is reached with nothing swapped."""
+    """Mark on the color scale the highest score that is reached with nothing swapped."""
     scale.axhline(baseline, color=ORANGE, linewidth=2.5)
     scale.annotate(
         f"no swap\n{baseline:.3f}",
@@ -150,8 +150,8 @@ def similarity_bars(iia: pd.DataFrame, similarity: pd.DataFrame) -> ShownFigure:
     above = [high - worst["iia"], *shown["sd"]]
     figure = ShownFigure(figsize=(1.2 + 1.05 * len(names), 3.8), layout="constrained")
     axes = figure.add_subplot()
-    colours = [BLUE, *[GREY] * len(shown)]
-    bars = axes.bar(names, values, yerr=[below, above], color=colours, width=0.6, capsize=4)
+    colors = [BLUE, *[GREY] * len(shown)]
+    bars = axes.bar(names, values, yerr=[below, above], color=colors, width=0.6, capsize=4)
     axes.bar_label(bars, [f"{value:.3f}" for value in values], padding=3, fontsize=9)
     axes.hlines(worst["no_swap"], -0.4, 0.4, color=ORANGE, linewidth=2.5, label="baseline (no swap)")
     figure.legend(loc="outside lower center", frameon=False, fontsize=9)

@@ -28,18 +28,9 @@ tags: [causalign, model-alignment-search, interchange-intervention, interpretabi
 
 
 def push(parts: SavedParts, repo: str, *, private: bool, token: str | None, message: str) -> str:
-    """Upload an alignment to a repository, which is made if it is not there, and return the address of the commit.
+    """Upload an alignment to a repository, and return the address of the commit.
 
-    Args:
-        parts: The parts of the alignment.
-        repo: The repository, `OWNER/NAME`.
-        private: Whether a new repository is private.
-        token: The token of an account. By default the one that `hf auth login` has kept.
-        message: The message of the commit.
-
-    Raises:
-        MissingDependency: huggingface_hub is not installed.
-        FileFormatError: The hub refuses the name or the files, or cannot be reached.
+    The arguments and the errors are those of `Alignment.push_to_hub`.
     """
     hub = _library()
     with tempfile.TemporaryDirectory() as temporary, _in_one_line(hub, repo):
@@ -54,17 +45,7 @@ def push(parts: SavedParts, repo: str, *, private: bool, token: str | None, mess
 
 
 def pull(repo: str, *, revision: str | None, token: str | None) -> SavedParts:
-    """Download the alignment of a repository.
-
-    Args:
-        repo: The repository, `OWNER/NAME`.
-        revision: A commit, branch or tag. By default the newest commit.
-        token: The token of an account, for a private repository.
-
-    Raises:
-        MissingDependency: huggingface_hub is not installed.
-        FileFormatError: The hub has no such repository, it has no alignment, or the hub cannot be reached.
-    """
+    """Download the alignment of a repository. The arguments and the errors are those of `Alignment.from_hub`."""
     hub = _library()
     with _in_one_line(hub, repo):
         files = [MAPS, ROWS, RESULT]

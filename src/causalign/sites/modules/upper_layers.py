@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from causalign.sites.modules.first_run import calls_in
 from causalign.sites.modules.place_name import INPUT, PlaceName
 
 
@@ -44,20 +44,12 @@ class UpperLayers:
         parent = module.get_submodule(above)
         if name.side == INPUT or name.is_sliced or not isinstance(parent, nn.ModuleList | nn.Sequential):
             return None
-        layers = list(parent)[: [each for each, _ in parent.named_children()].index(last) + 1]
-        outputs: list[list[Any]] = [[] for _ in layers]
-        hooks = [
-            layer.register_forward_hook(lambda _, __, output, kept=kept: kept.append(output))
-            for layer, kept in zip(layers, outputs, strict=True)
-        ]
-        try:
-            with torch.no_grad():
-                run()
-        finally:
-            for hook in hooks:
-                hook.remove()
-        alone = all(len(kept) == 1 and len(_tensors(kept[0])) == 1 for kept in outputs)
-        return cls(layers, [kept[0] for kept in outputs]) if alone else None
+        names = [each for each, _ in parent.named_children()]
+        paths = [f"{above}.{each}".removeprefix(".") for each in names[: names.index(last) + 1]]
+        calls = list(calls_in(module, paths, run).values())
+        alone = all(len(kept) == 1 and len(_tensors(kept[0].output)) == 1 for kept in calls)
+        layers = [module.get_submodule(path) for path in paths]
+        return cls(layers, [kept[0].output for kept in calls]) if alone else None
 
     @contextmanager
     def giving(self, states: Float[Tensor, "rows *positions width"]) -> Iterator[None]:
